@@ -1,0 +1,140 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// keepBuffer is the largest buffer that is kept for the next batch: one huge
+// record must not hold its memory for ever.
+const keepBuffer = 4 << 20
+
+// commitLoop is the only writer of segment files. It takes all that is waiting,
+// writes it with one write and one fsync, and then tells all who wait.
+func (j *Journal) commitLoop() {
+	defer close(j.committed)
+	for {
+		b := j.takeBatch()
+		if b == nil {
+			return
+		}
+		seg := j.activeSegment()
+		if err := j.writeBatch(b, seg); err != nil {
+			j.poison(err, seg)
+			continue
+		}
+		j.publish(b, seg)
+		// Sealed at once and not before the next batch, so that a journal whose
+		// records are all truncated holds less than one segment.
+		if seg.size >= j.cfg.SegmentBytes {
+			if err := j.rotate(); err != nil {
+				j.poison(err, seg)
+			}
+		}
+	}
+}
+
+// takeBatch waits for records. nil: closed, and nothing is left to write.
+func (j *Journal) takeBatch() *batch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.pending == nil && !j.closed {
+		j.wake.Wait()
+	}
+	j.inflight, j.pending = j.pending, nil
+	return j.inflight
+}
+
+func (j *Journal) activeSegment() *segment {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[len(j.segments)-1]
+}
+
+func (j *Journal) writeBatch(b *batch, seg *segment) error {
+	sealFrames(b.buf, j.seed, b.first-1)
+	if err := writeAll(j.active, b.buf, seg.size); err != nil {
+		return fmt.Errorf("write %s: %w", seg.path, err)
+	}
+	if err := j.active.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", seg.path, err)
+	}
+	return nil
+}
+
+// publish moves the state in memory: only now, after success.
+func (j *Journal) publish(b *batch, seg *segment) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for rest := b.buf; len(rest) > 0; {
+		h := decodeFrameHeader(rest)
+		seg.note(h.seq, seg.size)
+		seg.size += h.size()
+		rest = rest[h.size():]
+	}
+	if j.oldest.IsZero() {
+		j.oldest = b.time
+	}
+	seg.last, j.last = b.last, b.last
+	if j.inflight = nil; cap(b.buf) <= keepBuffer {
+		j.spare = b.buf
+	}
+	b.buf = nil
+	close(b.done)
+}
+
+// rotate seals the active segment and starts the next one.
+func (j *Journal) rotate() error {
+	j.mu.Lock()
+	first := j.last + 1
+	j.mu.Unlock()
+	f, seg, err := createSegment(j.fs, j.cfg.Dir, segmentHeader{stream: j.id, first: first, created: time.Now().UnixNano()})
+	if err != nil {
+		return err
+	}
+	old := j.active
+	j.active = f
+	j.mu.Lock()
+	j.segments = append(j.segments, seg)
+	j.bytes += seg.size
+	j.mu.Unlock()
+	if err := old.Close(); err != nil {
+		// Its bytes were synced; only the descriptor is lost.
+		j.log.Warn("journal close of a sealed segment", "error", err)
+	}
+	return nil
+}
+
+// poison ends appending for ever: after a failed write or fsync nobody knows what
+// is on the disk, and a later fsync may report success for pages the kernel gave
+// up. All who wait get ErrFailed. Their records are cut off, so that what was
+// refused does not come back after a restart; where the disk refuses that too, the
+// text says so.
+func (j *Journal) poison(cause error, seg *segment) {
+	hint := "check the disk, then restart holdfast"
+	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT) {
+		hint = "free disk space, then restart holdfast"
+	}
+	cut := j.active.Truncate(seg.size)
+	if cut == nil {
+		cut = j.active.Sync()
+	}
+	if cut != nil {
+		hint += "; refused records may still be on the disk and come back"
+	}
+	failed := fmt.Errorf("%w: %w; no acknowledged record is lost; %s", ErrFailed, cause, hint)
+	j.log.Error("journal failed", "error", failed)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failed = failed
+	for _, b := range []*batch{j.inflight, j.pending} {
+		if b != nil {
+			j.bytes -= int64(len(b.buf))
+			b.buf, b.err = nil, failed
+			close(b.done)
+		}
+	}
+	j.inflight, j.pending = nil, nil
+}

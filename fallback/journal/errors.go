@@ -1,0 +1,32 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrLocked: another process has this journal directory open.
+	ErrLocked = errors.New("journal is in use by another process")
+	// ErrCorrupt: bytes that were acknowledged as durable are damaged or missing.
+	ErrCorrupt = errors.New("journal is damaged")
+	// ErrNewerVersion: the files were written by a newer release.
+	ErrNewerVersion = errors.New("journal has a newer format")
+	// ErrFull: the byte bound is reached. Nothing was written.
+	ErrFull = errors.New("journal is full")
+	// ErrTooLarge: one payload is over MaxRecordBytes. Nothing was written.
+	ErrTooLarge = errors.New("record is too large for the journal")
+	// ErrFailed: a write or fsync failed; the journal takes no more records until
+	// it is opened again. Reading and truncating still work.
+	ErrFailed = errors.New("journal has failed")
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("journal is closed")
+)
+
+// remedy ends every text about damage, so that an operator knows the next step.
+const remedy = `run "holdfast journal verify" to see all damage and "holdfast journal repair" to mend it`
+
+// corruptf reports damage at an offset of a file.
+func corruptf(file string, offset int64, format string, args ...any) error {
+	return fmt.Errorf("%w: %s at offset %d: %s; %s", ErrCorrupt, file, offset, fmt.Sprintf(format, args...), remedy)
+}
