@@ -1,0 +1,398 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	minDirect        = 512     // less room than this in redcon's buffer is padded away
+	minRead          = 4 << 10 // room for one read into the guard's own buffer
+	maxIdleBuffer    = 16 << 10
+	writeChunk       = 256 << 10
+	handshakeTimeout = 10 * time.Second
+)
+
+// Conn is one guarded client connection. Read is for one goroutine (redcon's
+// loop, or the owner of a detached connection); everything else is safe for
+// concurrent use.
+type Conn struct {
+	net.Conn
+	l     *Listener
+	scan  scanner
+	in    []byte // read and not delivered; in[r:] is left
+	r     int    // in[r:done] is deliverable when done > 0
+	done  int
+	off   int  // where the scanner goes on in in
+	pos   int  // bytes in redcon's buffer since it last started at its front
+	begun bool // the TLS handshake is over
+	ended bool // a violation was answered
+
+	bigMu sync.Mutex
+	big   [][]byte // commands behind stand-ins that redcon has not handed on yet
+
+	noIdle    atomic.Bool
+	readArmed time.Time
+	writeMu   sync.Mutex
+	armed     time.Time
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+func newConn(nc net.Conn, l *Listener) *Conn {
+	c := &Conn{Conn: nc, l: l}
+	c.scan.lim = &l.cfg.Limits
+	c.scan.authed = func() bool { return l.cfg.Authed == nil || l.cfg.Authed(c) }
+	return c
+}
+
+// NoIdle exempts the connection from IdleTimeout, or ends that. Redis exempts
+// subscribers, whose silence is normal.
+func (c *Conn) NoIdle(exempt bool) { c.noIdle.Store(exempt) }
+
+// Read delivers whole commands only. It returns io.EOF after a violation, whose
+// error reply it has then written: redcon has flushed the replies to all
+// commands delivered before by the time it reads again.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	// redcon reads again only when it has used up what it got, so its buffer is
+	// full up to pos and empty behind it.
+	room := maxSmall - c.pos
+	p = p[:min(len(p), room)]
+	for {
+		if n, fits := c.deliver(p, room); n > 0 {
+			return c.delivered(n), nil
+		} else if !fits || room < minDirect {
+			return c.pad(p), nil
+		}
+		if c.ended {
+			return 0, io.EOF
+		}
+		if c.r == len(c.in) && len(p) >= minDirect {
+			if n, err := c.readDirect(p); n > 0 || err != nil {
+				return c.delivered(n), err
+			}
+			continue
+		}
+		if err := c.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// delivered counts n bytes given to redcon, which starts at the front of its
+// buffer again when it has used it to the end.
+func (c *Conn) delivered(n int) int {
+	c.pos = (c.pos + n) % maxSmall
+	return n
+}
+
+// pad fills the rest of redcon's buffer with blank lines, which it skips: it
+// then starts again at the front of its buffer, which otherwise it would double
+// each time a command straddles the end, and never shrink.
+func (c *Conn) pad(p []byte) int {
+	for i := range p {
+		p[i] = '\n'
+	}
+	return c.delivered(len(p))
+}
+
+// readDirect reads from the socket into p, where commands that are whole stay.
+// The rest moves to c.in. It returns 0 without an error when none was whole:
+// redcon recurses for each read without a command, so it gets no such read.
+func (c *Conn) readDirect(p []byte) (int, error) {
+	n, err := c.readSocket(p)
+	if err != nil {
+		return 0, err
+	}
+	whole, commands := 0, 0
+	pos, ev := c.scan.step(p[:n], 0)
+	for ; ev == gotCommand || ev == gotBlank; pos, ev = c.scan.step(p[:n], pos) {
+		if ev == gotBlank {
+			for i := whole; i < pos; i++ {
+				p[i] = '\n'
+			}
+		} else {
+			commands++
+		}
+		whole = pos
+	}
+	c.in = append(c.in[:0], p[whole:n]...)
+	c.r, c.off = 0, pos-whole
+	if commands == 0 {
+		return 0, nil
+	}
+	return whole, nil
+}
+
+// deliver copies the whole commands at the front of c.in that fit into p. fits
+// is false when there is one and it is larger than the room in redcon's buffer.
+func (c *Conn) deliver(p []byte, room int) (n int, fits bool) {
+	for {
+		if c.done == 0 {
+			if ok, stop := c.advance(n > 0); stop {
+				return n, true
+			} else if !ok {
+				continue
+			}
+		}
+		cmd := c.in[c.r:c.done]
+		if len(cmd) > len(p)-n {
+			if n > 0 || len(cmd) > room {
+				return n, false
+			}
+			cmd = cmd[:len(p)] // a reader with a small buffer gets it in parts
+		}
+		n += copy(p[n:], cmd)
+		if c.r += len(cmd); c.r < c.done {
+			return n, true
+		}
+		c.done, c.off = 0, c.r
+		if c.r == len(c.in) {
+			c.release()
+		}
+	}
+}
+
+// advance looks for the next whole command in c.in. ok: in[r:done] is one.
+// stop: there is none, or a violation, which is answered only when nothing is
+// left to hand out before it.
+func (c *Conn) advance(pending bool) (ok, stop bool) {
+	pos, ev := c.scan.step(c.in, c.off)
+	switch ev {
+	case gotCommand:
+		c.done = pos
+		if pos-c.r > maxSmall {
+			c.stash()
+		}
+		return true, false
+	case gotBlank:
+		c.r, c.off = pos, pos
+		return false, false
+	case gotInline:
+		return c.advanceInline(pos, pending)
+	case gotBad:
+		if !pending {
+			c.fail(c.scan.msg)
+		}
+		return false, true
+	}
+	c.off = pos
+	return false, true
+}
+
+func (c *Conn) advanceInline(pos int, pending bool) (ok, stop bool) {
+	line, end, ev := c.scan.inlineLine(c.in, pos)
+	if ev == needMore {
+		return false, true
+	}
+	args, balanced := splitInline(line)
+	if ev == gotBad || !balanced {
+		if ev != gotBad {
+			c.scan.msg = errUnbalanced
+		}
+		if !pending {
+			c.fail(c.scan.msg)
+		}
+		return false, true
+	}
+	if len(args) == 0 {
+		c.r, c.off = end, end
+		return false, false
+	}
+	cmd := appendArray(nil, args)
+	if len(cmd) > maxSmall {
+		c.pushBig(cmd)
+		cmd = c.l.standIn
+	}
+	c.replace(end, cmd)
+	return true, false
+}
+
+// stash takes the command in[r:done] out of the stream and puts its stand-in there.
+func (c *Conn) stash() {
+	cmd := c.in[c.r:c.done:c.done]
+	if cap(c.in) > 2*len(cmd) {
+		c.pushBig(append([]byte(nil), cmd...))
+		c.replace(c.done, c.l.standIn)
+		return
+	}
+	c.pushBig(cmd)
+	rest := c.in[c.done:]
+	c.in = append(append(make([]byte, 0, len(c.l.standIn)+len(rest)), c.l.standIn...), rest...)
+	c.r, c.done = 0, len(c.l.standIn)
+	c.off = c.done
+}
+
+func (c *Conn) pushBig(cmd []byte) {
+	c.bigMu.Lock()
+	c.big = append(c.big, cmd)
+	c.bigMu.Unlock()
+}
+
+// replace puts cmd in the place of in[r:end] and marks it deliverable.
+func (c *Conn) replace(end int, cmd []byte) {
+	if len(cmd) <= end { // room before end: nothing behind it has to move
+		c.r = end - len(cmd)
+		copy(c.in[c.r:], cmd)
+		c.done = end
+	} else {
+		rest := append([]byte(nil), c.in[end:]...)
+		c.in = append(append(c.in[:0], cmd...), rest...)
+		c.r, c.done = 0, len(cmd)
+	}
+	c.off = c.done
+}
+
+// release resets the empty buffer, and drops it when it has grown.
+func (c *Conn) release() {
+	c.in = c.in[:0]
+	if cap(c.in) > maxIdleBuffer {
+		c.in = nil
+	}
+	c.r, c.off = 0, 0
+}
+
+// fill reads more of an unfinished command into c.in. The buffer grows with the
+// bytes that have come, never to the length that was announced.
+func (c *Conn) fill() error {
+	if c.r > 0 {
+		c.off -= c.r
+		c.in = c.in[:copy(c.in, c.in[c.r:])]
+		c.r = 0
+	}
+	if free := cap(c.in) - len(c.in); free == 0 || (free < minRead && c.scan.body == 0) {
+		want := max(2*cap(c.in), minRead)
+		if rest := c.scan.body; rest > 0 && c.scan.args == 1 && int64(len(c.in))+rest < int64(want) {
+			// The end of the last argument is known: the command ends up in a buffer of its size.
+			want = max(len(c.in)+int(rest), minRead)
+		}
+		c.in = append(make([]byte, 0, want), c.in...)
+	}
+	n, err := c.readSocket(c.in[len(c.in):cap(c.in)])
+	c.in = c.in[:len(c.in)+n]
+	return err
+}
+
+// fail answers a violation in Redis's words, once.
+func (c *Conn) fail(msg string) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	if msg == "" {
+		c.l.log.Warn("client closed: query buffer limit reached", "client", c.RemoteAddr().String(), "limit", c.l.cfg.Limits.QueryBuffer)
+		return
+	}
+	_, _ = c.Write([]byte("-ERR Protocol error: " + msg + "\r\n"))
+}
+
+// begin runs the TLS handshake in the connection's own goroutine, with a bound:
+// a client that never finishes it must not hold a slot.
+func (c *Conn) begin() error {
+	if c.begun {
+		return nil
+	}
+	c.begun = true
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	return t.HandshakeContext(ctx)
+}
+
+func (c *Conn) readSocket(b []byte) (int, error) {
+	if idle := c.l.cfg.IdleTimeout; idle > 0 {
+		c.armRead(idle)
+	}
+	// Drain sets the flag before the deadline, and the deadline above is older
+	// than this check: one of the two ends the read.
+	if c.l.draining.Load() {
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		return n, nil // an error with it comes again
+	}
+	if err == nil {
+		return 0, io.ErrNoProgress
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && (c.l.draining.Load() || c.l.cfg.IdleTimeout > 0) {
+		return 0, io.EOF
+	}
+	return 0, err
+}
+
+// armRead moves the idle deadline, at most once in an eighth of it: a timer
+// call for each read would cost more than it is worth.
+func (c *Conn) armRead(idle time.Duration) {
+	if c.noIdle.Load() {
+		if !c.readArmed.IsZero() {
+			c.readArmed = time.Time{}
+			_ = c.Conn.SetReadDeadline(time.Time{})
+		}
+		return
+	}
+	if now := time.Now(); now.Sub(c.readArmed) > idle/8 {
+		c.readArmed = now
+		_ = c.Conn.SetReadDeadline(now.Add(idle))
+	}
+}
+
+// Write sends b. A client that takes nothing for WriteTimeout gets its
+// connection closed; a slow one that reads on does not.
+func (c *Conn) Write(b []byte) (n int, err error) {
+	timeout := c.l.cfg.WriteTimeout
+	if timeout <= 0 {
+		return c.Conn.Write(b)
+	}
+	for first := true; first || len(b) > 0; first = false {
+		c.armWrite(timeout)
+		part := b[:min(len(b), writeChunk)]
+		k, err := c.Conn.Write(part)
+		if n += k; err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.l.log.Warn("client closed: it does not read its replies", "client", c.RemoteAddr().String(), "timeout", timeout)
+				_ = c.Close()
+			}
+			return n, err
+		}
+		b = b[len(part):]
+	}
+	return n, nil
+}
+
+func (c *Conn) armWrite(timeout time.Duration) {
+	now := time.Now()
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if now.Sub(c.armed) > timeout/4 {
+		c.armed = now
+		_ = c.Conn.SetWriteDeadline(now.Add(timeout))
+	}
+}
+
+// Close closes the socket and gives the client's slot back; idempotent.
+func (c *Conn) Close() error {
+	c.closeOnce.Do(func() {
+		c.closeErr = c.Conn.Close()
+		c.l.forget(c)
+	})
+	return c.closeErr
+}
