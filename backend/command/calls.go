@@ -1,0 +1,69 @@
+package command
+
+// Idempotent reports whether repeating the call argv of c is harmless: a run of
+// such calls that was cut off anywhere may be sent again from its beginning and
+// leaves the same data, though counts in its replies may differ. It depends on
+// the options: SET with EX is, with NX or GET is not. Reads always are.
+func Idempotent(argv [][]byte, c *Command) bool {
+	if c.Flags&Read != 0 {
+		return true
+	}
+	if c.Flags&Repeatable == 0 {
+		return false
+	}
+	switch c.Name {
+	case "set":
+		return plainSet(argv)
+	case "zadd", "geoadd":
+		return plainAdd(argv)
+	}
+	return true
+}
+
+// plainSet reports whether a SET has no options but those about expiry.
+func plainSet(argv [][]byte) bool {
+	for i := 3; i < len(argv); i++ {
+		switch {
+		case isWord(argv[i], "KEEPTTL"):
+		case isWord(argv[i], "EX"), isWord(argv[i], "PX"), isWord(argv[i], "EXAT"), isWord(argv[i], "PXAT"):
+			i++ // its value
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// plainAdd reports whether ZADD or GEOADD has no options: then the first of
+// them is a number already.
+func plainAdd(argv [][]byte) bool {
+	if len(argv) < 3 || len(argv[2]) == 0 {
+		return false
+	}
+	for _, word := range []string{"NX", "XX", "GT", "LT", "CH", "INCR"} {
+		if isWord(argv[2], word) {
+			return false
+		}
+	}
+	return true
+}
+
+// Blocks reports whether the call argv of c may wait on the server before it
+// answers: XREAD does only with BLOCK.
+func Blocks(argv [][]byte, c *Command) bool {
+	if c.Flags&Blocking == 0 {
+		return false
+	}
+	if c.Name != "xread" && c.Name != "xreadgroup" {
+		return true
+	}
+	for _, arg := range argv[min(1, len(argv)):] {
+		if isWord(arg, "STREAMS") {
+			return false // only stream names and ids follow
+		}
+		if isWord(arg, "BLOCK") {
+			return true
+		}
+	}
+	return false
+}
