@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// accountID names one provider account everywhere: in keys, logs and metrics.
+type accountID struct{ Type, UUID string }
+
+// LogValue keeps logs to the id; there is nothing secret in it.
+func (id accountID) LogValue() slog.Value { return slog.StringValue(id.Type + "/" + id.UUID) }
+
+// account is one entry of a pool, parsed once. It is immutable: what changes
+// while the process runs (errors, last use) is the roster's.
+type account struct {
+	id  accountID
+	raw string // the stored text; equal text is not parsed again
+
+	valid     bool // the text is a JSON object
+	disabled  bool
+	unhealthy bool      // marked so in the store
+	recoverAt time.Time // when the store's mark ends; zero: not by itself
+
+	key, baseURL string
+	supported    []string
+	denied       []string
+	checkModel   string
+	managed      bool
+}
+
+// LogValue shows the id alone: an account holds credentials.
+func (a *account) LogValue() slog.Value { return a.id.LogValue() }
+
+// parseAccount reads an entry. It never fails: an entry it cannot read is kept
+// as not valid, so it shows in counts and is never chosen.
+func parseAccount(id accountID, info providerInfo, raw string) *account {
+	a := &account{id: id, raw: raw, managed: info.managed}
+	if !gjson.Valid(raw) || !gjson.Parse(raw).IsObject() {
+		return a
+	}
+	entry := gjson.Parse(raw)
+	a.valid = true
+	a.disabled = entry.Get("isDisabled").Bool()
+	a.unhealthy = entry.Get("isHealthy").Type == gjson.False
+	if at, err := time.Parse(time.RFC3339, entry.Get("scheduledRecoveryTime").String()); err == nil {
+		a.recoverAt = at
+	}
+	a.key = firstText(entry, info.keyFields)
+	a.baseURL = firstText(entry, info.urlFields)
+	a.supported = stringList(entry.Get("supportedModels"))
+	a.denied = stringList(entry.Get("notSupportedModels"))
+	a.checkModel = entry.Get("checkModelName").String()
+	return a
+}
+
+func firstText(entry gjson.Result, fields []string) string {
+	for _, f := range fields {
+		if v := strings.TrimSpace(text(entry.Get(f))); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func stringList(r gjson.Result) []string {
+	var out []string
+	if !r.IsArray() {
+		return nil
+	}
+	for _, item := range r.Array() {
+		if item.Type == gjson.String && item.Str != "" {
+			out = append(out, item.Str)
+		}
+	}
+	return out
+}
+
+// serves reports whether the account's model lists let model pass.
+func (a *account) serves(model string) bool {
+	if a.managed && len(a.supported) > 0 {
+		return contains(a.supported, model)
+	}
+	return !contains(a.denied, model)
+}
+
+// marked reports whether the store has the account as unhealthy now.
+func (a *account) marked(now time.Time) bool {
+	return a.unhealthy && (a.recoverAt.IsZero() || now.Before(a.recoverAt))
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Sentinel errors of this package.
+var (
+	// ErrInsecureBind refuses an address that other machines can reach while no
+	// client key is known: anybody could spend the accounts.
+	ErrInsecureBind = errors.New("a non-loopback address needs a client API key")
+	// ErrClosed says that the gateway was closed.
+	ErrClosed = errors.New("gateway is closed")
+)
+
+// Config says where the gateway listens and where its state is. The zero value
+// of every field but RedisURL means its default.
+type Config struct {
+	// Addr is the HTTP listen address, 127.0.0.1:3000 by default. Anything but
+	// loopback is refused while no client key is known (ErrInsecureBind).
+	Addr string
+	// RedisURL is redis://, rediss:// or unix://: the proxy or any Redis.
+	RedisURL string
+	// KeyPrefix stands before every key, "aiclient:" by default.
+	KeyPrefix string
+	// ConfigDir holds config.json and provider_pools.json. They are read, never
+	// written, and only when Redis does not answer at start. Empty: none.
+	ConfigDir string
+	// APIKey overrides REQUIRED_API_KEY of the stored configuration.
+	APIKey string
+	// ConnectTimeout bounds dialing Redis (5 s), CommandTimeout one command (1 s).
+	ConnectTimeout, CommandTimeout time.Duration
+	// RefreshInterval is how often changed accounts and configuration are
+	// looked for, 2 s by default.
+	RefreshInterval time.Duration
+	// DrainTimeout bounds how long requests may go on after Run's context ended
+	// (30 s).
+	DrainTimeout time.Duration
+	// UpstreamConnectTimeout bounds dialing and the TLS handshake with a
+	// provider (10 s), UpstreamHeaderTimeout the wait for its status (5 min: a
+	// plain completion sends it only when it is done). A stream that has begun
+	// has no time limit.
+	UpstreamConnectTimeout, UpstreamHeaderTimeout time.Duration
+	// KeepAlive is the silence after which a stream gets a comment line (15 s).
+	KeepAlive time.Duration
+	// Version is shown in status. Logger gets one line for each state change.
+	Version string
+	Logger  *slog.Logger
+}
+
+// withDefaults fills in what is unset and checks the rest.
+func (c Config) withDefaults() (Config, error) {
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1:3000"
+	}
+	if c.KeyPrefix == "" {
+		c.KeyPrefix = "aiclient:"
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	var errs []error
+	for _, d := range []struct {
+		name string
+		v    *time.Duration
+		def  time.Duration
+	}{
+		{"ConnectTimeout", &c.ConnectTimeout, 5 * time.Second},
+		{"CommandTimeout", &c.CommandTimeout, time.Second},
+		{"RefreshInterval", &c.RefreshInterval, 2 * time.Second},
+		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second},
+		{"UpstreamConnectTimeout", &c.UpstreamConnectTimeout, 10 * time.Second},
+		{"UpstreamHeaderTimeout", &c.UpstreamHeaderTimeout, 5 * time.Minute},
+		{"KeepAlive", &c.KeepAlive, 15 * time.Second},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+		if *d.v < 0 {
+			errs = append(errs, fmt.Errorf("%s %v is negative: give a time above zero", d.name, *d.v))
+		}
+	}
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		errs = append(errs, fmt.Errorf("listen address %q is not host:port: give one like 127.0.0.1:3000", c.Addr))
+	}
+	return c, errors.Join(errs...)
+}
+
+// loopbackOnly reports whether addr can be reached from this machine only. A
+// name other than localhost counts as reachable: it may resolve to anything.
+func loopbackOnly(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// newClient makes the Redis client. Its own retries are off: a counter command
+// that was sent and got no answer must not be sent again unseen.
+func newClient(c Config) (redis.UniversalClient, error) {
+	opt, err := redis.ParseURL(c.RedisURL)
+	if err != nil {
+		// The parser's text may quote the URL, password included.
+		return nil, fmt.Errorf("redis URL %q is not valid: give redis://, rediss:// or unix://, like redis://127.0.0.1:6380/0", safeURL(c.RedisURL))
+	}
+	opt.DialTimeout = c.ConnectTimeout
+	opt.ReadTimeout, opt.WriteTimeout = c.CommandTimeout, c.CommandTimeout
+	opt.PoolTimeout = c.ConnectTimeout
+	opt.ContextTimeoutEnabled = true
+	opt.MaxRetries = -1
+	opt.DialerRetries = 1
+	opt.PoolSize = 8
+	opt.Protocol = 2
+	opt.DisableIdentity = true
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(opt), nil
+}
+
+// safeURL is a URL with nothing but scheme, host and path: no user, no
+// password, no query.
+func safeURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" && u.Path == "" {
+		return "(unreadable)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}

@@ -1,0 +1,23 @@
+// Package gateway is the AI API gateway: one address for clients, many provider
+// accounts behind it, its whole state in Redis. It speaks plain Redis commands,
+// to the Holdfast proxy or to any Redis.
+//
+// Life of a request:
+//
+//	client ─▶ server.go   request id, body cap, client key (auth.go)
+//	          route.go    which provider type, which model
+//	          roster.go   which account of that pool
+//	          forward.go  attempts, one account after another, until a first byte
+//	          openai.go   the wire format: request upstream, errors, end of stream
+//	          stream.go   events as they come, keep-alive, one error if it breaks
+//	          counters.go what is counted, delivered to Redis exactly once
+//
+// State goes the other way: load.go (Redis) or files.go (a configuration
+// directory, when Redis is away at start) builds an immutable snapshot
+// (snapshot.go); link.go polls for changes and publishes the next one. A
+// request works on the snapshot it started with. While Redis is away the last
+// snapshot serves, and counts wait.
+//
+// What a client protocol looks like is a dialect and what a provider type
+// speaks is an adapter (protocol.go): a new protocol is a new file.
+package gateway

@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	// maxErrorBody bounds what is read of an upstream's error.
+	maxErrorBody = 64 << 10
+	// holdBody is how much of a plain answer is read before the client gets its
+	// status: a whole answer, nearly always, so that one that breaks off can
+	// still be asked of another account.
+	holdBody = 1 << 20
+	// firstPause is the pause before the second attempt; it doubles up to maxPause.
+	firstPause, maxPause = 50 * time.Millisecond, time.Second
+)
+
+// forwarder sends calls to accounts. Safe for concurrent use.
+type forwarder struct {
+	client        *http.Client
+	headerTimeout time.Duration
+	keepAlive     time.Duration
+	roster        *roster
+	counters      *counters
+	metrics       *metrics
+	log           *slog.Logger
+}
+
+// attempt is how one try on one account ended.
+type attempt struct {
+	outcome string    // for the metric
+	failure *apiError // nil: the client has its answer
+	// retry says that another account may do better and the client has seen
+	// nothing yet; blame says that the account is at fault.
+	retry, blame bool
+	// cool puts the account aside at once, for so long.
+	cool time.Duration
+	// began says that the client has its status; gone that it left.
+	began, gone bool
+	cause       error // for the log; holds no secrets
+}
+
+// serve answers a call: one account after another, until one has given its
+// first byte or the attempts are used up. The error, if any, is still to be
+// written, except errCutShort: then only cutting the connection can tell.
+func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *apiError {
+	tried := map[accountID]bool{}
+	var last *apiError
+	pause := firstPause
+	for try := 0; try <= c.settings.switches; try++ {
+		a, why := f.roster.pick(c.pool, c.model, tried, time.Now())
+		if a == nil {
+			if last == nil {
+				last = why.explain(c)
+			}
+			break
+		}
+		if try > 0 && !wait(ctx, pause/2+rand.N(pause/2)) {
+			break
+		}
+		if try > 0 {
+			pause = min(2*pause, maxPause)
+		}
+		tried[a.id] = true
+		result := f.try(ctx, w, c, a)
+		f.record(c, a, result)
+		if result.failure == errCutShort {
+			return errCutShort
+		}
+		if result.began || result.gone || result.failure == nil {
+			return nil
+		}
+		last = result.failure
+		if !result.retry {
+			break
+		}
+	}
+	return last
+}
+
+// wait pauses; false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// record counts an attempt, marks the account and logs a failure. An answer
+// that the client left in the middle of was the account's work: it counts as use.
+func (f *forwarder) record(c *call, a *account, t attempt) {
+	f.metrics.attempts.WithLabelValues(c.pool.typ, t.outcome).Inc()
+	if t.blame {
+		f.counters.add(a.id, errorCount)
+		if f.roster.failed(a.id, c.settings.maxErrors, c.settings.cooldown, t.cool, time.Now()) {
+			f.metrics.putAside.WithLabelValues(c.pool.typ).Inc()
+			f.log.Warn("account put aside", "account", a.id, "request_id", c.requestID, "outcome", t.outcome)
+		}
+	} else if t.failure == nil && (t.began || !t.gone) {
+		f.counters.add(a.id, usageCount)
+		if !t.gone {
+			f.roster.succeeded(a.id)
+		}
+	}
+	if t.cause != nil {
+		f.log.Warn("attempt failed", "account", a.id, "request_id", c.requestID, "outcome", t.outcome, "error", t.cause)
+	}
+}
+
+// try makes one attempt on one account.
+func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *account) attempt {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	req, err := c.pool.info.adapter.newRequest(ctx, a, c)
+	if err != nil {
+		return attempt{outcome: "no_endpoint", retry: true, cause: err, failure: &apiError{
+			status: http.StatusServiceUnavailable, kind: kindServer, code: "no_endpoint",
+			message: "the chosen account has no endpoint configured: its " + err.Error()}}
+	}
+	copyRequestHeader(req.Header, c.header, c.presented)
+	timer := time.AfterFunc(f.headerTimeout, func() { cancel(errHeaderTimeout) })
+	resp, err := f.client.Do(req)
+	timer.Stop()
+	if err != nil {
+		return unreachable(ctx, err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return upstreamError(c, a, resp)
+	case c.stream && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
+		return f.relayStream(ctx, w, c, resp)
+	}
+	return relayPlain(ctx, w, resp)
+}
+
+// errHeaderTimeout is an upstream that took the request and sent no status.
+var errHeaderTimeout = errors.New("the provider sent no status in time")
+
+// unreachable is an attempt without any answer.
+func unreachable(ctx context.Context, err error) attempt {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errHeaderTimeout) {
+		// Not tried again: the client has waited long, and the request was taken.
+		return attempt{outcome: "timeout", blame: true, cause: cause, failure: &apiError{
+			status: http.StatusGatewayTimeout, kind: kindServer, code: "upstream_timeout", message: cause.Error()}}
+	}
+	if cause != nil {
+		return leftAlone(cause, false)
+	}
+	return attempt{outcome: "unreachable", blame: true, retry: true, cause: withoutURL(err), failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: "the provider could not be reached"}}
+}
+
+// leftAlone is an attempt that ended because the client left or the process ends.
+func leftAlone(cause error, began bool) attempt {
+	if errors.Is(cause, errShuttingDown) {
+		return attempt{outcome: "shutdown", began: began, failure: &apiError{
+			status: http.StatusServiceUnavailable, kind: kindServer, code: "shutting_down", message: errShuttingDown.Error(), retryAfter: time.Second}}
+	}
+	return attempt{outcome: "client_gone", began: began, gone: true}
+}
+
+func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *call, resp *http.Response) attempt {
+	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: f.keepAlive, header: resp.Header}
+	err := s.run(ctx, resp.Body)
+	switch {
+	case err == nil && s.reported:
+		return attempt{outcome: "stream_error", began: true, blame: true, cause: errors.New("the provider's stream held an error event")}
+	case err == nil:
+		return attempt{outcome: "ok", began: true}
+	case ctx.Err() != nil:
+		return leftAlone(context.Cause(ctx), s.began)
+	case errors.Is(err, errClientGone):
+		return attempt{outcome: "client_gone", began: true, gone: true}
+	}
+	return attempt{outcome: "broken", began: s.began, blame: true, retry: true, cause: err, failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
+}
+
+// relayPlain passes a plain answer. It is held until it is complete, or is
+// larger than what is held.
+func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response) attempt {
+	var held bytes.Buffer
+	n, err := io.CopyN(&held, resp.Body, holdBody)
+	if err != nil && err != io.EOF {
+		if ctx.Err() != nil {
+			return leftAlone(context.Cause(ctx), false)
+		}
+		return attempt{outcome: "broken", blame: true, retry: true, cause: withoutURL(err), failure: &apiError{
+			status: http.StatusBadGateway, kind: kindServer, code: "upstream_body_failed", message: "the provider's answer broke off"}}
+	}
+	copyResponseHeader(w.Header(), resp.Header)
+	if err == io.EOF {
+		w.Header().Set("Content-Length", fmt.Sprint(n))
+	} else if resp.ContentLength >= 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(resp.ContentLength))
+	}
+	w.WriteHeader(http.StatusOK)
+	out := attempt{outcome: "ok", began: true}
+	if _, werr := w.Write(held.Bytes()); werr != nil {
+		return attempt{outcome: "client_gone", began: true, gone: true}
+	}
+	if err == nil {
+		out = copyRest(ctx, w, resp.Body)
+	}
+	return out
+}
+
+// copyRest streams what follows the held part. A break here cannot be told to
+// the client but by cutting its connection, which the caller does.
+func copyRest(ctx context.Context, w io.Writer, body io.Reader) attempt {
+	if _, err := io.Copy(w, body); err != nil {
+		if ctx.Err() != nil {
+			return leftAlone(context.Cause(ctx), true)
+		}
+		return attempt{outcome: "broken", began: true, blame: true, cause: withoutURL(err), failure: errCutShort}
+	}
+	return attempt{outcome: "ok", began: true}
+}
+
+// errCutShort is an answer that broke off after the client had its status.
+var errCutShort = &apiError{code: "cut_short"}

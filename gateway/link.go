@@ -1,0 +1,253 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/tidwall/gjson"
+)
+
+// link follows Redis: whether it answers, what is behind it, and what changed
+// in the stored state. Its poll runs in one goroutine; the rest is safe for
+// concurrent use.
+type link struct {
+	cfg     Config
+	client  redis.UniversalClient
+	loader  *loader
+	log     *slog.Logger
+	metrics *metrics
+	roster  *roster
+	state   atomic.Pointer[snapshot]
+
+	warned  bool   // of a state that became empty; the poll's
+	refused string // the last error Redis gave instead of a state; the poll's
+
+	probeMu sync.Mutex // one probe at a time; held before mu
+	mu      sync.Mutex
+	health  linkHealth
+	plain   bool // the other side does not know HOLDFAST: a Redis, not the proxy
+}
+
+// linkHealth is what the last probe found, and since when.
+type linkHealth struct {
+	checkedAt   time.Time
+	answered    bool // our own connection got an answer
+	connected   bool // the real Redis is there (or the embedded store is the store)
+	mode        string
+	storage     string
+	latency     time.Duration
+	queued      int64 // writes queued in the proxy
+	firstAt     time.Time
+	lastAt      time.Time // last seen connected
+	lostAt      time.Time // zero while connected
+	lastErrorAt time.Time
+	lastError   string
+	reconnects  int64
+	commands    int64
+	failures    int64
+}
+
+// probeAge is how long a probe's result is good enough for a status request, so
+// that many of them do not become many commands.
+const probeAge = 100 * time.Millisecond
+
+// snapshot is the state to work on; never nil.
+func (l *link) snapshot() *snapshot { return l.state.Load() }
+
+// run polls until ctx ends.
+func (l *link) run(ctx context.Context) {
+	tick := time.NewTicker(l.cfg.RefreshInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.poll(ctx)
+		}
+	}
+}
+
+// poll probes and takes over what changed; false when Redis did not give a state.
+func (l *link) poll(ctx context.Context) bool {
+	l.probe(ctx, 0)
+	raw, err := l.loader.load(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.loadFailed(err)
+		}
+		return false
+	}
+	l.refused = ""
+	l.adopt(raw, sourceRedis)
+	return true
+}
+
+// loadFailed notes a load without a result. An error that Redis itself gave says
+// nothing about the connection; it is logged when it is a new one.
+func (l *link) loadFailed(err error) {
+	l.metrics.redisFails.Inc()
+	var answered redis.Error
+	if !errors.As(err, &answered) {
+		l.failed(err)
+		return
+	}
+	if l.refused != err.Error() {
+		l.refused = err.Error()
+		l.log.Warn("redis refuses to give the state: serving the last known one", "error", err)
+	}
+}
+
+// adopt publishes a state if it differs from the one in use. A state that is
+// suddenly completely empty is more likely a Redis that was wiped or is the
+// wrong one than a wish to drop every account at once, so the last one stays.
+func (l *link) adopt(raw rawState, source string) {
+	prev := l.snapshot()
+	if source == sourceRedis && raw.empty() && !prev.raw.empty() {
+		if !l.warned {
+			l.log.Warn("Redis holds no configuration and no pools: going on with the last known state", "source", prev.source, "key_prefix", l.cfg.KeyPrefix)
+			l.warned = true
+		}
+		return
+	}
+	l.warned = false
+	if source == prev.source && raw.equal(prev.raw) {
+		return
+	}
+	next := buildSnapshot(raw, source, l.cfg.APIKey, prev)
+	l.state.Store(next)
+	l.roster.keep(next)
+	l.metrics.reloads.Inc()
+	accounts, broken := 0, 0
+	for _, p := range next.pools {
+		accounts += len(p.accounts)
+		for _, a := range p.accounts {
+			if !a.valid {
+				broken++
+			}
+		}
+	}
+	l.log.Info("state loaded", "source", source, "providers", len(next.pools), "accounts", accounts,
+		"unreadable_accounts", broken, "default_provider", next.defaults[0])
+	if raw.config != "" && !next.configOK {
+		l.log.Warn("stored configuration is not a JSON object: defaults are used")
+	}
+	if len(next.unknown) > 0 {
+		l.log.Warn("unknown default providers are left out", "names", next.unknown)
+	}
+}
+
+// probe asks what is on the other side, unless that was asked less than maxAge
+// ago. Through the proxy the answer is about the Redis behind it.
+func (l *link) probe(ctx context.Context, maxAge time.Duration) linkHealth {
+	l.probeMu.Lock()
+	defer l.probeMu.Unlock()
+	l.mu.Lock()
+	h, plain := l.health, l.plain
+	l.mu.Unlock()
+	if !h.checkedAt.IsZero() && time.Since(h.checkedAt) < maxAge {
+		return h
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout+l.cfg.CommandTimeout)
+	defer cancel()
+	start := time.Now()
+	if !plain {
+		text, err := l.client.Do(ctx, "HOLDFAST", "STATUS").Text()
+		var answered redis.Error
+		switch {
+		case err == nil && gjson.Valid(text):
+			return l.proxyAnswered(gjson.Parse(text), time.Since(start))
+		case err != nil && !errors.As(err, &answered):
+			return l.probeFailed(ctx, err)
+		}
+		l.mu.Lock()
+		l.plain = true
+		l.mu.Unlock()
+		start = time.Now()
+	}
+	if err := l.client.Ping(ctx).Err(); err != nil {
+		return l.probeFailed(ctx, err)
+	}
+	return l.note(func(h *linkHealth) {
+		h.answered, h.connected, h.mode, h.storage, h.queued = true, true, "online", "redis", 0
+		h.latency = time.Since(start)
+	})
+}
+
+// proxyAnswered takes over the proxy's own status. Embedded, the proxy is the
+// store and nothing is missing.
+func (l *link) proxyAnswered(s gjson.Result, latency time.Duration) linkHealth {
+	return l.note(func(h *linkHealth) {
+		h.answered, h.latency = true, latency
+		h.mode, h.storage = s.Get("mode").String(), "redis"
+		h.connected = s.Get("connected").Bool()
+		if h.mode == "embedded" {
+			h.connected, h.storage = true, "embedded"
+		}
+		h.queued = s.Get("journal.queuedWrites").Int()
+		if !h.connected {
+			h.lastError = "the Redis behind the proxy does not answer"
+			h.lastErrorAt = time.Now()
+			if at, err := time.Parse(time.RFC3339, s.Get("lastConnectedAt").String()); err == nil && at.After(h.lastAt) {
+				h.lastAt = at
+			}
+		}
+	})
+}
+
+func (l *link) probeFailed(ctx context.Context, err error) linkHealth {
+	if errors.Is(ctx.Err(), context.Canceled) { // the asker went away; nothing was learned
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.health
+	}
+	return l.failed(err)
+}
+
+// failed records that our own connection got no good answer.
+func (l *link) failed(err error) linkHealth {
+	return l.note(func(h *linkHealth) {
+		h.answered, h.connected, h.mode = false, false, "offline"
+		h.failures++
+		h.lastErrorAt, h.lastError = time.Now(), err.Error()
+		l.plain = false // what comes back may be something else
+	})
+}
+
+// note applies a probe's finding, and logs when connected changes.
+func (l *link) note(change func(*linkHealth)) linkHealth {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := &l.health
+	was, first := h.connected, h.checkedAt.IsZero()
+	now := time.Now()
+	h.checkedAt = now
+	h.commands++
+	change(h)
+	if h.connected {
+		if h.firstAt.IsZero() {
+			h.firstAt = now
+		} else if !was {
+			h.reconnects++
+		}
+		h.lastAt, h.lostAt = now, time.Time{}
+		l.metrics.redisUp.Set(1)
+	} else {
+		if h.lostAt.IsZero() {
+			h.lostAt = now
+		}
+		l.metrics.redisUp.Set(0)
+	}
+	switch {
+	case h.connected && (first || !was):
+		l.log.Info("redis connected", "url", safeURL(l.cfg.RedisURL), "mode", h.mode, "storage", h.storage)
+	case !h.connected && (first || was):
+		l.log.Warn("redis not connected: serving the last known state", "url", safeURL(l.cfg.RedisURL), "error", h.lastError)
+	}
+	return *h
+}

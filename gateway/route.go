@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// autoProvider asks for the provider to be taken from the model's prefix.
+const autoProvider = "auto"
+
+// call is one client request on its way to an account.
+type call struct {
+	requestID string
+	dialect   dialect
+	header    http.Header
+	query     url.Values
+	presented []string // the client's keys, which must not pass
+	body      []byte
+	model     string
+	stream    bool
+	pool      *pool
+	settings  settings
+}
+
+// splitProvider takes a provider off the front of a path: known types, existing
+// pools and "auto". Any other first segment is part of the path.
+func splitProvider(path string, s *snapshot) (provider, rest string) {
+	path = "/" + strings.Trim(path, "/")
+	first, after, _ := strings.Cut(path[1:], "/")
+	if first == "" {
+		return "", path
+	}
+	if first == autoProvider {
+		return first, "/" + after
+	}
+	if typ, ok := s.resolve(first); ok {
+		return typ, "/" + after
+	}
+	return "", path
+}
+
+// chooseProvider decides the provider type and rewrites the model where its
+// name carries the provider. In rising order: the defaults, the header, the
+// path, an alias, the prefix of the model.
+func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
+	explicit := fromPath
+	if explicit == "" {
+		if name := strings.TrimSpace(c.header.Get("Model-Provider")); name != "" {
+			typ, ok := s.resolve(name)
+			if name != autoProvider && !ok {
+				return invalidRequest("unknown_provider", fmt.Sprintf("Model-Provider %.80q is no provider type: use the name of a pool, like openai-custom", name))
+			}
+			explicit = typ
+			if name == autoProvider {
+				explicit = autoProvider
+			}
+		}
+	}
+	for _, alias := range s.custom {
+		if alias.id == c.model {
+			if typ, ok := s.resolve(alias.provider); ok {
+				explicit = typ
+				if alias.model != "" {
+					c.setModel(alias.model)
+				}
+			}
+			break
+		}
+	}
+	if prefix, model, ok := strings.Cut(c.model, ":"); ok && model != "" {
+		if p := s.pools[prefix]; p != nil {
+			c.setModel(model)
+			explicit = prefix
+		}
+	}
+	if explicit == autoProvider {
+		return invalidRequest("provider_required", "provider auto needs a model with its provider in front, like openai-custom:gpt-4o; GET /v1/models lists the models")
+	}
+	return c.setPool(s, explicit)
+}
+
+// setPool finds the pool of an explicit type, or the first default whose
+// protocol this request can use.
+func (c *call) setPool(s *snapshot, explicit string) *apiError {
+	if explicit == "" {
+		for _, typ := range s.defaults {
+			if info, _, _ := lookupProvider(typ); info.adapter != nil && s.pools[typ] != nil {
+				c.pool = s.pools[typ]
+				return nil
+			}
+		}
+		explicit = s.defaults[0]
+	}
+	info, _, _ := lookupProvider(explicit)
+	if info.adapter == nil {
+		return invalidRequest("provider_not_supported", fmt.Sprintf("provider %.80q cannot answer chat completions here: choose another with the Model-Provider header or a model prefix", explicit))
+	}
+	p := s.pools[explicit]
+	if p == nil {
+		p = &pool{typ: explicit, info: info} // nobody in it: answered as no healthy account
+	}
+	c.pool = p
+	return nil
+}
+
+// parseBody reads what routing needs from a chat request.
+func (c *call) parseBody() *apiError {
+	if !gjson.ValidBytes(c.body) || !gjson.ParseBytes(c.body).IsObject() {
+		return invalidRequest("invalid_json", "the request body is not a JSON object")
+	}
+	model := gjson.GetBytes(c.body, "model")
+	if model.Type != gjson.String || model.Str == "" {
+		return invalidRequest("model_required", "field model is missing or not a string: name a model, like gpt-4o")
+	}
+	c.model = model.Str
+	c.stream = gjson.GetBytes(c.body, "stream").Bool()
+	return nil
+}
+
+// setModel changes the model in the body and nothing else: every other byte is
+// passed on as the client wrote it.
+func (c *call) setModel(model string) {
+	old := gjson.GetBytes(c.body, "model")
+	quoted, _ := json.Marshal(model) // a string cannot fail
+	body := make([]byte, 0, len(c.body)+len(quoted))
+	body = append(body, c.body[:old.Index]...)
+	body = append(body, quoted...)
+	c.body = append(body, c.body[old.Index+len(old.Raw):]...)
+	c.model = model
+}

@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const (
+	// maxBody bounds a request body, bodyTimeout the time it may take to arrive.
+	maxBody     = 10 << 20
+	bodyTimeout = time.Minute
+	// statusClientGone is counted, never sent: nobody is there to get it.
+	statusClientGone = 499
+)
+
+// request is one HTTP request with what the front part of the server found out.
+type request struct {
+	*http.Request
+	id       string
+	state    *snapshot
+	provider string // taken off the path
+}
+
+// endpoint is one path of the server.
+type endpoint struct {
+	route   string // name in metrics
+	method  string
+	api     bool // needs the client key; refused while draining; counted as in flight
+	handler func(http.ResponseWriter, *request) *apiError
+}
+
+func (g *Gateway) endpoints() map[string]endpoint {
+	metrics := promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{})
+	return map[string]endpoint{
+		"/health":             {route: "health", method: http.MethodGet, handler: g.serveHealth},
+		"/healthz":            {route: "healthz", method: http.MethodGet, handler: g.serveHealthz},
+		"/readyz":             {route: "readyz", method: http.MethodGet, handler: g.serveReadyz},
+		"/api/redis/status":   {route: "redis_status", method: http.MethodGet, handler: g.serveRedisStatus},
+		"/api/storage/status": {route: "storage_status", method: http.MethodGet, handler: g.serveStorageStatus},
+		"/metrics": {route: "metrics", method: http.MethodGet, handler: func(w http.ResponseWriter, r *request) *apiError {
+			metrics.ServeHTTP(w, r.Request)
+			return nil
+		}},
+		"/v1/models":           {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
+		"/v1/chat/completions": {route: "chat_completions", method: http.MethodPost, api: true, handler: g.serveChat},
+	}
+}
+
+// recorder remembers the status, for metrics and to know if one was sent.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// ServeHTTP is the front part for every request: id, CORS, routing, key, errors.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	start := time.Now()
+	rec := &recorder{ResponseWriter: w}
+	r := &request{Request: hr, id: requestID(hr), state: g.link.snapshot()}
+	rec.Header().Set("X-Request-Id", r.id)
+	if hr.Method == http.MethodOptions {
+		setCORS(rec.Header())
+		rec.WriteHeader(http.StatusNoContent)
+		return
+	}
+	ep, failure := g.route(r)
+	defer func() {
+		if p := recover(); p != nil {
+			g.recovered(rec, r, p)
+		}
+		if rec.status == 0 {
+			rec.status = statusClientGone
+		}
+		g.metrics.requests.WithLabelValues(ep.route, strconv.Itoa(rec.status)).Inc()
+		g.metrics.duration.WithLabelValues(ep.route).Observe(time.Since(start).Seconds())
+		g.log.Debug("request", "request_id", r.id, "route", ep.route, "provider", r.provider, "status", rec.status, "ms", time.Since(start).Milliseconds())
+	}()
+	if ep.api {
+		setCORS(rec.Header())
+	}
+	if failure == nil {
+		failure = g.answer(rec, r, ep)
+	}
+	if failure == errCutShort {
+		panic(http.ErrAbortHandler)
+	}
+	if failure != nil && rec.status == 0 {
+		writeError(rec, openAI{}, failure)
+	}
+}
+
+// route finds the endpoint. Whoever has no key learns nothing of which
+// providers exist: the path is taken apart here, refused only after the key.
+func (g *Gateway) route(r *request) (endpoint, *apiError) {
+	path := "/" + strings.Trim(r.URL.Path, "/")
+	ep, ok := g.paths[path]
+	if !ok {
+		r.provider, path = splitProvider(path, r.state)
+		ep, ok = g.paths[path]
+		ok = ok && ep.api
+	}
+	if !ok {
+		return endpoint{route: "other"}, &apiError{status: http.StatusNotFound, kind: kindInvalid, code: "unknown_path", message: "there is nothing at this path"}
+	}
+	if r.Method != ep.method && !(ep.method == http.MethodGet && r.Method == http.MethodHead) {
+		return ep, &apiError{status: http.StatusMethodNotAllowed, kind: kindInvalid, code: "method_not_allowed", message: "this path takes " + ep.method}
+	}
+	return ep, nil
+}
+
+// answer runs an endpoint, behind the client key if it is one of the API.
+func (g *Gateway) answer(w http.ResponseWriter, r *request, ep endpoint) *apiError {
+	if !ep.api {
+		return ep.handler(w, r)
+	}
+	if !g.enter() {
+		w.Header().Set("Connection", "close")
+		return &apiError{status: http.StatusServiceUnavailable, kind: kindServer, code: "shutting_down", message: errShuttingDown.Error(), retryAfter: time.Second}
+	}
+	defer g.leave()
+	if e := authorize(r.Request, r.state.settings); e != nil {
+		return e
+	}
+	return ep.handler(w, r)
+}
+
+// recovered turns a panic of a handler into an answer, or into a cut connection
+// where the answer has begun.
+func (g *Gateway) recovered(w *recorder, r *request, p any) {
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+		panic(p)
+	}
+	g.log.Error("handler failed", "request_id", r.id, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	writeError(w, openAI{}, &apiError{status: http.StatusInternalServerError, kind: kindServer, code: "internal_error", message: "the gateway failed on this request; its id is " + r.id})
+}
+
+func (g *Gateway) serveChat(w http.ResponseWriter, r *request) *apiError {
+	body, failure := readBody(w, r.Request)
+	if failure != nil {
+		return failure
+	}
+	c := &call{
+		requestID: r.id, dialect: openAI{}, header: r.Header, query: r.URL.Query(),
+		presented: presentedKeys(r.Request), body: body, settings: r.state.settings,
+	}
+	if failure := c.parseBody(); failure != nil {
+		return failure
+	}
+	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
+		return failure
+	}
+	r.provider = c.pool.typ
+	return g.forwarder.serve(r.Context(), w, c)
+}
+
+// readBody reads a whole body within its bounds of size and time.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
+	tooLarge := &apiError{status: http.StatusRequestEntityTooLarge, kind: kindInvalid, code: "request_too_large", message: fmt.Sprintf("the request body is over %d MiB", maxBody>>20)}
+	if r.ContentLength > maxBody {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return nil, &apiError{status: http.StatusUnsupportedMediaType, kind: kindInvalid, code: "encoding_not_supported", message: "a compressed request body is not supported: send it as it is"}
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = rc.SetReadDeadline(time.Time{}) // from here on it would only cut the wait for the provider
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, tooLarge
+	case err != nil:
+		return nil, invalidRequest("body_incomplete", "the request body did not arrive completely")
+	}
+	return body, nil
+}
+
+var goodID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
+
+// requestID takes over a client's id if it is harmless, or makes one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); goodID.MatchString(id) {
+		for _, key := range presentedKeys(r) {
+			if key == id {
+				return uuid.NewString()
+			}
+		}
+		return id
+	}
+	return uuid.NewString()
+}
+
+func setCORS(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-Key, X-Goog-Api-Key, Anthropic-Version, Anthropic-Beta, Model-Provider, X-Requested-With, X-Request-Id, Accept, Origin, "+stainless)
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+	h.Set("Access-Control-Max-Age", "600")
+}
+
+// stainless are the headers that the SDKs of OpenAI and Anthropic add in browsers.
+const stainless = "X-Stainless-Arch, X-Stainless-Helper-Method, X-Stainless-Lang, X-Stainless-Os, X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout"

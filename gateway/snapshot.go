@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Where a snapshot came from.
+const (
+	sourceNone  = "none"
+	sourceFile  = "file"
+	sourceRedis = "redis"
+)
+
+// rawState is the stored state as text, from Redis or from files.
+type rawState struct {
+	config       string
+	customModels string
+	pools        map[string]map[string]string // type → uuid → entry
+}
+
+// empty reports that there is nothing in it at all.
+func (r rawState) empty() bool { return r.config == "" && len(r.pools) == 0 }
+
+// snapshot is the state that requests work on. Immutable; replaced as a whole.
+type snapshot struct {
+	raw      rawState
+	source   string
+	loadedAt time.Time
+	settings settings
+	pools    map[string]*pool
+	types    []string // of pools, sorted
+	defaults []string // default providers, in their known spelling
+	unknown  []string // configured defaults that are no provider type
+	custom   []customModel
+	configOK bool
+}
+
+// pool is the accounts of one provider type, sorted by uuid.
+type pool struct {
+	typ      string
+	info     providerInfo
+	accounts []*account
+}
+
+// customModel is an alias: a name for one model of one provider.
+type customModel struct{ id, provider, model string }
+
+// buildSnapshot parses raw. Entries whose text is unchanged are taken over from
+// prev (may be nil), so a poll that finds one change parses one entry.
+func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *snapshot {
+	s := &snapshot{raw: raw, source: source, loadedAt: time.Now(), pools: map[string]*pool{}}
+	s.settings, s.configOK = parseSettings(raw.config, keyOverride)
+	for typ, entries := range raw.pools {
+		info, _, _ := lookupProvider(typ)
+		p := &pool{typ: typ, info: info, accounts: make([]*account, 0, len(entries))}
+		known := prev.accountsOf(typ)
+		for uuid, entry := range entries {
+			a := known[uuid]
+			if a == nil || a.raw != entry {
+				a = parseAccount(accountID{typ, uuid}, info, entry)
+			}
+			p.accounts = append(p.accounts, a)
+		}
+		sort.Slice(p.accounts, func(i, j int) bool { return p.accounts[i].id.UUID < p.accounts[j].id.UUID })
+		s.pools[typ] = p
+		s.types = append(s.types, typ)
+	}
+	sort.Strings(s.types)
+	s.custom = parseCustomModels(raw.customModels)
+	s.resolveDefaults()
+	return s
+}
+
+func (s *snapshot) accountsOf(typ string) map[string]*account {
+	if s == nil || s.pools[typ] == nil {
+		return nil
+	}
+	out := make(map[string]*account, len(s.pools[typ].accounts))
+	for _, a := range s.pools[typ].accounts {
+		out[a.id.UUID] = a
+	}
+	return out
+}
+
+// resolveDefaults turns the configured names into known types, each once. With
+// none configured, the pools themselves are the defaults, in the order of names.
+func (s *snapshot) resolveDefaults() {
+	seen := map[string]bool{}
+	for _, name := range s.settings.wanted {
+		typ, ok := s.resolve(name)
+		if !ok {
+			s.unknown = append(s.unknown, name)
+		} else if !seen[typ] {
+			seen[typ] = true
+			s.defaults = append(s.defaults, typ)
+		}
+	}
+	if len(s.defaults) > 0 {
+		return
+	}
+	for _, typ := range s.types {
+		if len(s.pools[typ].accounts) > 0 {
+			s.defaults = append(s.defaults, typ)
+		}
+	}
+	if len(s.defaults) == 0 {
+		s.defaults = []string{fallbackProvider}
+	}
+}
+
+// resolve finds the provider type that name means: a pool of that name, in any
+// case, or a known type without a pool.
+func (s *snapshot) resolve(name string) (string, bool) {
+	if _, ok := s.pools[name]; ok {
+		return name, true
+	}
+	for _, typ := range s.types {
+		if strings.EqualFold(typ, name) {
+			return typ, true
+		}
+	}
+	_, canonical, ok := lookupProvider(name)
+	return canonical, ok
+}
+
+// parseCustomModels reads aliases from an array, or from an object's "models",
+// or from an object of id → definition. Anything else is no alias.
+func parseCustomModels(raw string) []customModel {
+	if raw == "" || !gjson.Valid(raw) {
+		return nil
+	}
+	root := gjson.Parse(raw)
+	if m := root.Get("models"); m.Exists() {
+		root = m
+	}
+	var out []customModel
+	root.ForEach(func(key, v gjson.Result) bool {
+		c := customModel{provider: v.Get("actualProvider").String(), model: v.Get("actualModel").String()}
+		if key.Type == gjson.String {
+			out = appendAlias(out, c, key.Str)
+		}
+		out = appendAlias(out, c, v.Get("id").String())
+		out = appendAlias(out, c, v.Get("alias").String())
+		return true
+	})
+	return out
+}
+
+func appendAlias(list []customModel, c customModel, id string) []customModel {
+	if id == "" || c.provider == "" {
+		return list
+	}
+	for _, have := range list {
+		if have.id == id {
+			return list
+		}
+	}
+	c.id = id
+	return append(list, c)
+}

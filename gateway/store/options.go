@@ -1,0 +1,228 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/tidwall/gjson"
+)
+
+// Options say how to reach the Redis. Errors and String never show a password.
+type Options struct {
+	Enabled        bool
+	URL            string // redis://, rediss:// or redis-sentinel://; wins over Host and Port
+	Host           string
+	Port           int
+	Password       string
+	DB             int
+	KeyPrefix      string
+	ConnectTimeout time.Duration
+	CommandTimeout time.Duration
+}
+
+// Sources are where connection settings come from, strongest first: flags,
+// environment, the "redis" block of config.json, defaults.
+type Sources struct {
+	FlagURL    string              // --redis-url; "" for not given
+	FlagPrefix *string             // --key-prefix; nil for not given
+	Getenv     func(string) string // nil for no environment
+	ConfigJSON []byte              // config.json; nil for none
+}
+
+// Resolve merges the sources. A setting that makes no sense is an error naming
+// it, its value and the remedy.
+func Resolve(s Sources) (Options, error) {
+	env := s.Getenv
+	if env == nil {
+		env = func(string) string { return "" }
+	}
+	o := Options{Host: "localhost", Port: 6379, KeyPrefix: DefaultPrefix,
+		ConnectTimeout: 5 * time.Second, CommandTimeout: time.Second}
+	var errs []error
+	if block, ok := Member(s.ConfigJSON, "redis"); ok && block.IsObject() {
+		errs = append(errs, o.fromConfig([]byte(block.Raw))...)
+	}
+	errs = append(errs, o.fromEnv(env)...)
+	if s.FlagURL != "" {
+		o.URL, o.Enabled = s.FlagURL, true
+	}
+	if s.FlagPrefix != nil {
+		o.KeyPrefix = *s.FlagPrefix
+	}
+	if o.URL != "" {
+		if _, err := o.universal(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return o, errors.Join(errs...)
+}
+
+func (o *Options) fromConfig(block []byte) (errs []error) {
+	Members(block, func(key string, v gjson.Result) {
+		if v.Type == gjson.Null {
+			return
+		}
+		text := v.String()
+		switch key {
+		case "enabled":
+			o.Enabled = v.Bool()
+		case "url":
+			o.URL = text
+			o.Enabled = o.Enabled || text != ""
+		case "host":
+			o.Host = text
+		case "port":
+			errs = append(errs, setInt(&o.Port, "redis.port in config.json", text, 1, 65535))
+		case "password":
+			o.Password = text
+		case "db":
+			errs = append(errs, setInt(&o.DB, "redis.db in config.json", text, 0, 1<<30))
+		case "keyPrefix":
+			o.KeyPrefix = text
+		case "connectTimeout":
+			errs = append(errs, setMillis(&o.ConnectTimeout, "redis.connectTimeout in config.json", text))
+		case "commandTimeout":
+			errs = append(errs, setMillis(&o.CommandTimeout, "redis.commandTimeout in config.json", text))
+		}
+	})
+	return errs
+}
+
+func (o *Options) fromEnv(env func(string) string) (errs []error) {
+	if v := env("REDIS_HOST"); v != "" {
+		o.Host, o.URL = v, "" // the environment's host wins over the file's URL
+	}
+	if v := env("REDIS_PORT"); v != "" {
+		o.URL = ""
+		errs = append(errs, setInt(&o.Port, "REDIS_PORT", v, 1, 65535))
+	}
+	if v := env("REDIS_PASSWORD"); v != "" {
+		o.Password = v
+	}
+	if v := env("REDIS_DB"); v != "" {
+		errs = append(errs, setInt(&o.DB, "REDIS_DB", v, 0, 1<<30))
+	}
+	if v := env("REDIS_KEY_PREFIX"); v != "" {
+		o.KeyPrefix = v
+	}
+	if v := env("REDIS_URL"); v != "" {
+		o.URL, o.Enabled = v, true
+	}
+	if v := env("REDIS_ENABLED"); v != "" {
+		on, err := strconv.ParseBool(strings.ToLower(v))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read REDIS_ENABLED: %q is neither true nor false", v))
+		}
+		o.Enabled = on
+	}
+	return errs
+}
+
+func setInt(to *int, name, text string, low, high int) error {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n < low || n > high {
+		return fmt.Errorf("read %s: %q is not a whole number from %d to %d", name, text, low, high)
+	}
+	*to = n
+	return nil
+}
+
+func setMillis(to *time.Duration, name, text string) error {
+	var n int
+	if err := setInt(&n, name, text, 1, 24*3600*1000); err != nil {
+		return fmt.Errorf("%w (milliseconds)", err)
+	}
+	*to = time.Duration(n) * time.Millisecond
+	return nil
+}
+
+// String is the address without user and password, for people and logs.
+func (o Options) String() string {
+	if o.URL == "" {
+		return fmt.Sprintf("redis://%s/%d", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.DB)
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return "redis://(unreadable URL)"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// Client makes a client. It dials at the first command. RESP2 and no handshake
+// extras: what every proxy understands. Commands are not retried: a caller knows
+// which may be sent twice.
+func (o Options) Client() (redis.UniversalClient, error) {
+	u, err := o.universal()
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewUniversalClient(u), nil
+}
+
+func (o Options) universal() (*redis.UniversalOptions, error) {
+	u := &redis.UniversalOptions{
+		Addrs:    []string{net.JoinHostPort(o.Host, strconv.Itoa(o.Port))},
+		Password: o.Password, DB: o.DB,
+	}
+	if o.URL != "" {
+		if err := o.fromURL(u); err != nil {
+			return nil, err
+		}
+	}
+	u.Protocol, u.DisableIdentity, u.MaxRetries = 2, true, -1
+	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	u.DialTimeout = o.ConnectTimeout
+	u.ReadTimeout, u.WriteTimeout = o.CommandTimeout, o.CommandTimeout
+	return u, nil
+}
+
+// fromURL reads the URL. go-redis's own errors may quote the URL, password
+// included, so ours name the place instead.
+func (o Options) fromURL(u *redis.UniversalOptions) error {
+	parsed, err := url.Parse(o.URL)
+	if err != nil {
+		return errors.New("read the Redis URL: it is not a URL; write redis://user:password@host:port/db, with special characters of the password percent-encoded")
+	}
+	if parsed.Scheme == "redis-sentinel" {
+		return sentinelURL(parsed, u)
+	}
+	opt, err := redis.ParseURL(o.URL)
+	if err != nil {
+		return fmt.Errorf("read the Redis URL: scheme %q, host %q, path %q do not make one; write redis:// or rediss://host:port/db",
+			parsed.Scheme, parsed.Host, parsed.Path)
+	}
+	u.Addrs, u.Username, u.TLSConfig = []string{opt.Addr}, opt.Username, opt.TLSConfig
+	if opt.Password != "" {
+		u.Password = opt.Password
+	}
+	if strings.Trim(parsed.Path, "/") != "" || parsed.Query().Has("db") {
+		u.DB = opt.DB
+	}
+	return nil
+}
+
+// sentinelURL reads redis-sentinel://user:password@host:port,host:port/master/db.
+func sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
+	master, db, _ := strings.Cut(strings.Trim(parsed.Path, "/"), "/")
+	if master == "" || parsed.Host == "" {
+		return fmt.Errorf("read the Redis URL: %s://%s%s names no master; write redis-sentinel://host:port/master/db",
+			parsed.Scheme, parsed.Host, parsed.Path)
+	}
+	u.MasterName, u.Addrs = master, strings.Split(parsed.Host, ",")
+	u.Username = parsed.User.Username()
+	if pw, ok := parsed.User.Password(); ok {
+		u.Password = pw
+	}
+	if db != "" {
+		return setInt(&u.DB, "the database of the Redis URL", db, 0, 1<<30)
+	}
+	return nil
+}

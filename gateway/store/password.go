@@ -1,0 +1,74 @@
+package store
+
+import (
+	"bytes"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// The reference's form is pbkdf2:<salt>:<hex>, SHA-512, the salt's text as it is.
+const (
+	pbkdf2Prefix     = "pbkdf2:"
+	pbkdf2Iterations = 310_000
+	pbkdf2Bytes      = 64
+	maxBcryptBytes   = 72
+)
+
+// PasswordHashed reports whether a stored password is a hash already: bcrypt or
+// the reference's pbkdf2 form, white space around it allowed.
+func PasswordHashed(stored []byte) bool {
+	stored = bytes.TrimSpace(stored)
+	if _, err := bcrypt.Cost(stored); err == nil {
+		return true
+	}
+	_, _, ok := splitPBKDF2(string(stored))
+	return ok
+}
+
+// HashPassword hashes a plain password: bcrypt, or the pbkdf2 form where it is
+// longer than bcrypt takes.
+func HashPassword(plain string) ([]byte, error) {
+	if len(plain) <= maxBcryptBytes {
+		h, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.DefaultCost)
+		if err != nil {
+			return nil, fmt.Errorf("hash password: %w", err)
+		}
+		return h, nil
+	}
+	random := make([]byte, 16)
+	_, _ = rand.Read(random) // documented never to fail
+	salt := hex.EncodeToString(random)
+	sum, err := pbkdf2.Key(sha512.New, plain, []byte(salt), pbkdf2Iterations, pbkdf2Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
+	return []byte(pbkdf2Prefix + salt + ":" + hex.EncodeToString(sum)), nil
+}
+
+// CheckPassword reports whether plain is the password behind the stored hash. A
+// stored value that is no hash never matches.
+func CheckPassword(stored []byte, plain string) bool {
+	stored = bytes.TrimSpace(stored)
+	if salt, want, ok := splitPBKDF2(string(stored)); ok {
+		got, err := pbkdf2.Key(sha512.New, plain, []byte(salt), pbkdf2Iterations, len(want))
+		return err == nil && subtle.ConstantTimeCompare(got, want) == 1
+	}
+	return bcrypt.CompareHashAndPassword(stored, []byte(plain)) == nil
+}
+
+func splitPBKDF2(s string) (salt string, sum []byte, ok bool) {
+	s, ok = strings.CutPrefix(s, pbkdf2Prefix)
+	if !ok {
+		return "", nil, false
+	}
+	salt, text, ok := strings.Cut(s, ":")
+	sum, err := hex.DecodeString(text)
+	return salt, sum, ok && err == nil && salt != "" && len(sum) >= 16 && len(sum) <= 256
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Store reads and writes the service's data. Safe for concurrent use. Every
+// method's error is a broken connection or a server's refusal; a value that is
+// not there is no error.
+type Store struct {
+	Keys
+	rdb redis.UniversalClient
+}
+
+// New makes a Store on a client that the caller closes.
+func New(rdb redis.UniversalClient, prefix string) *Store {
+	return &Store{Keys: Keys{Prefix: prefix}, rdb: rdb}
+}
+
+// Client is the client underneath.
+func (s *Store) Client() redis.UniversalClient { return s.rdb }
+
+// Get reads a string key; ok is false where it is absent.
+func (s *Store) Get(ctx context.Context, key string) (raw []byte, ok bool, err error) {
+	raw, err = s.rdb.Get(ctx, key).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("get %s: %w", key, err)
+	}
+	return raw, true, nil
+}
+
+// Set writes a string key without expiry.
+func (s *Store) Set(ctx context.Context, key string, raw []byte) error {
+	if err := s.rdb.Set(ctx, key, raw, 0).Err(); err != nil {
+		return fmt.Errorf("set %s: %w", key, err)
+	}
+	return nil
+}
+
+// Config reads the service configuration.
+func (s *Store) Config(ctx context.Context) (raw []byte, ok bool, err error) {
+	return s.Get(ctx, s.Keys.Config())
+}
+
+// SetConfig writes the service configuration.
+func (s *Store) SetConfig(ctx context.Context, raw []byte) error {
+	return s.Set(ctx, s.Keys.Config(), raw)
+}
+
+// Meta reads some fields of the import's record; an absent one is "".
+func (s *Store) Meta(ctx context.Context, fields ...string) ([]string, error) {
+	vals, err := s.rdb.HMGet(ctx, s.Keys.Meta(), fields...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read meta: %w", err)
+	}
+	out := make([]string, len(fields))
+	for i, v := range vals {
+		out[i], _ = v.(string)
+	}
+	return out, nil
+}
+
+// PutSession stores a dashboard session for its life, at least one second.
+func (s *Store) PutSession(ctx context.Context, token string, raw []byte, life time.Duration) error {
+	if life < time.Second {
+		life = time.Second
+	}
+	if err := s.rdb.Set(ctx, s.Keys.Session(token), raw, life).Err(); err != nil {
+		return fmt.Errorf("store a session: %w", err)
+	}
+	return nil
+}
+
+// Session reads a dashboard session; ok is false where it does not exist or has
+// ended.
+func (s *Store) Session(ctx context.Context, token string) (raw []byte, ok bool, err error) {
+	return s.Get(ctx, s.Keys.Session(token))
+}
+
+// DeleteSession ends a dashboard session.
+func (s *Store) DeleteSession(ctx context.Context, token string) error {
+	if err := s.rdb.Del(ctx, s.Keys.Session(token)).Err(); err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	return nil
+}
+
+// Types lists the provider types that exist, sorted.
+func (s *Store) Types(ctx context.Context) ([]string, error) {
+	types, err := s.rdb.SMembers(ctx, s.PoolIndex()).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list provider types: %w", err)
+	}
+	sort.Strings(types)
+	return types, nil
+}
+
+// Scan calls visit with batches of the keys that begin with prefix, each key at
+// least once. It uses SCAN, which every proxy passes.
+func (s *Store) Scan(ctx context.Context, prefix string, visit func(keys []string) error) error {
+	var cursor uint64
+	for {
+		keys, next, err := s.rdb.Scan(ctx, cursor, Pattern(prefix)+"*", 1000).Result()
+		if err != nil {
+			return fmt.Errorf("scan keys: %w", err)
+		}
+		if err := visit(keys); err != nil {
+			return err
+		}
+		if next == 0 {
+			return nil
+		}
+		cursor = next
+	}
+}

@@ -1,0 +1,442 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/tidwall/gjson"
+
+	"holdfast/gateway/store"
+)
+
+// A batch of accounts is compared and written together.
+const (
+	batchAccounts = 250
+	batchBytes    = 2 << 20
+)
+
+// account is one entry on its way into Redis.
+type account struct {
+	uuid  string
+	raw   []byte
+	token []byte
+	file  string // the token file's place; "" for none that can be used
+	path  string // the path as the entry has it; "" for none
+}
+
+// poolWriter imports one provider type: it compares, and where its pass works,
+// fills a unit.
+type poolWriter struct {
+	*pass
+	typ    string
+	res    *typeResult
+	exists bool  // the pool's key exists
+	unit   *unit // nil while planning, and where nothing is to be done
+
+	uuids   map[string]bool
+	unnamed assigner
+	batch   []account
+	size    int
+	same    int // identical accounts
+	layout  *store.LayoutWriter
+	sink    *layoutSink
+}
+
+func (p *pass) poolWriter(ctx context.Context, typ string) (*poolWriter, error) {
+	w := &poolWriter{pass: p, typ: typ, res: &typeResult{}, uuids: map[string]bool{}, unnamed: assigner{typ: typ}}
+	p.types[typ] = w.res
+	n, err := p.st.Client().Exists(ctx, p.st.Keys.Pool(typ)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
+	}
+	w.exists = n > 0
+	if w.res.listed, err = p.st.Client().SIsMember(ctx, p.st.PoolIndex(), typ).Result(); err != nil {
+		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
+	}
+	if p.writing() {
+		plan := p.plan.types[typ]
+		if plan == nil || plan.changes > 0 || !plan.layoutSame || !plan.listed {
+			if w.unit, err = newUnit(p.st.Client()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	w.sink = &layoutSink{w: w, sum: sha256.New()}
+	if plan := p.plan; plan != nil && plan.types[typ] != nil && plan.types[typ].refused > 0 {
+		w.sink.mute = true // Redis keeps its own state, and with it its layout
+	}
+	w.layout = store.NewLayoutWriter(w.sink, []byte("["))
+	w.sink.ctx = ctx
+	return w, nil
+}
+
+func (w *poolWriter) close() {
+	if w.unit != nil {
+		w.unit.close()
+	}
+}
+
+// element takes one element of the file's array.
+func (w *poolWriter) element(ctx context.Context, e element) error {
+	w.progress(1)
+	rep := w.rep
+	if !gjson.ParseBytes(e.raw).IsObject() {
+		rep.skip(&rep.Accounts, fmt.Sprintf("%s entry %d", w.typ, e.n), poolsFile, "not an object")
+		w.layout.Item(store.LayoutItem{Gap: e.gap, Literal: e.raw})
+		return nil
+	}
+	id, ok := entryUUID(e.raw)
+	if !ok {
+		id = w.unnamed.next(e.raw)
+		rep.item(Note, fmt.Sprintf("%s entry %d", w.typ, e.n), poolsFile, "has no uuid; it is kept under %s", id)
+	}
+	if w.uuids[id] {
+		rep.refuse(&rep.Accounts, w.typ+" "+id, poolsFile, "entry %d has the uuid of an entry before it; give it one of its own", e.n)
+		w.layout.Item(store.LayoutItem{Gap: e.gap, Literal: e.raw})
+		return nil
+	}
+	w.uuids[id] = true
+	w.accounts[short(w.typ, id)] = true
+	a := account{uuid: id, raw: e.raw}
+	w.loadToken(&a)
+	w.layout.Item(store.LayoutItem{Gap: e.gap, Ref: true, Name: id, Path: a.file})
+	w.batch = append(w.batch, a)
+	w.size += len(a.raw) + len(a.token)
+	if len(w.batch) < batchAccounts && w.size < batchBytes {
+		return nil
+	}
+	return w.flush(ctx)
+}
+
+// entryUUID is an entry's own uuid, if it has a usable one.
+func entryUUID(raw []byte) (string, bool) {
+	v, ok := store.Member(raw, "uuid")
+	return v.String(), ok && v.Type == gjson.String && v.String() != ""
+}
+
+// tokenPath is the path of an entry's token file and the field it is in. The
+// reference names the field differently for each type; all end alike.
+func tokenPath(raw []byte) (field, text string) {
+	store.Members(raw, func(key string, v gjson.Result) {
+		is := strings.HasSuffix(key, "_CREDS_FILE_PATH") || strings.HasSuffix(key, "_TOKEN_FILE_PATH")
+		if is && v.Type == gjson.String && v.String() != "" && (field == "" || field == key) {
+			field, text = key, v.String()
+		}
+	})
+	return field, text
+}
+
+func (w *poolWriter) loadToken(a *account) {
+	field, text := tokenPath(a.raw)
+	if field == "" {
+		return
+	}
+	a.path = text
+	what := w.typ + " " + a.uuid
+	tf, err := w.tree.findToken(text)
+	if err != nil {
+		w.rep.fail(&w.rep.Tokens, what, text, "token file of %s: %v", field, err)
+		return
+	}
+	var raw []byte
+	if tf.file != "" {
+		raw, err = readRegular(tf.file)
+	} else {
+		raw, err = w.tree.read(tf.place)
+	}
+	switch {
+	case err != nil:
+		w.rep.fail(&w.rep.Tokens, what, tf.place, "token file: %v", err)
+	case len(raw) == 0:
+		w.rep.fail(&w.rep.Tokens, what, tf.place, "token file is empty")
+	case !store.ValidObject(raw):
+		w.rep.fail(&w.rep.Tokens, what, tf.place, "token file is not a JSON object")
+	default:
+		a.token, a.file = raw, tf.place
+		w.seen[short(tf.place)] = true
+		if tf.file != "" && !w.writing() {
+			w.rep.item(Note, what, text, "token file outside the directory; export puts it at %s", tf.place)
+		}
+	}
+}
+
+// assigner gives accounts without a uuid one that follows from their bytes, so
+// that a second run, and a run on an export, gives the same.
+type assigner struct {
+	typ   string
+	times map[[32]byte]int
+}
+
+var assignedSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("holdfast:account"))
+
+func (a *assigner) next(raw []byte) string {
+	if a.times == nil {
+		a.times = map[[32]byte]int{}
+	}
+	sum := sha256.Sum256(raw)
+	a.times[sum]++
+	name := fmt.Sprintf("%s\x00%x\x00%d", a.typ, sum, a.times[sum])
+	return uuid.NewSHA1(assignedSpace, []byte(name)).String()
+}
+
+// flush compares a batch with Redis and puts what is to be written into the unit.
+func (w *poolWriter) flush(ctx context.Context) error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	stored, tokens, err := w.stored(ctx)
+	if err != nil {
+		return err
+	}
+	hset := []any{"HSET", w.st.Keys.Pool(w.typ)}
+	mset := []any{"MSET"}
+	del := []any{"DEL"}
+	for i, a := range w.batch {
+		if w.compareAccount(a, stored[i]) {
+			hset = append(hset, a.uuid, a.raw)
+			if stored[i].JSON != nil {
+				del = w.appendCounters(del, a.uuid)
+			}
+		}
+		switch w.compareToken(a, tokens[i]) {
+		case actionSet:
+			mset = append(mset, w.st.Keys.Token(w.typ, a.uuid), a.token)
+		case actionDelete:
+			del = append(del, w.st.Keys.Token(w.typ, a.uuid))
+		}
+	}
+	w.batch, w.size = w.batch[:0], 0
+	return w.queue(ctx, []int{2, 1, 1}, hset, mset, del)
+}
+
+// queue adds each command that has more than its fixed arguments.
+func (w *poolWriter) queue(ctx context.Context, fixed []int, cmds ...[]any) error {
+	if w.unit == nil {
+		return nil
+	}
+	for i, c := range cmds {
+		if len(c) <= fixed[i] {
+			continue
+		}
+		if err := w.unit.do(ctx, c...); err != nil {
+			return fmt.Errorf("write pool %s: %w", w.typ, err)
+		}
+	}
+	return nil
+}
+
+func (w *poolWriter) appendCounters(del []any, uuid string) []any {
+	for _, name := range store.CounterNames {
+		del = append(del, w.st.Counter(w.typ, uuid, name))
+	}
+	return del
+}
+
+// stored reads what Redis holds for the batch; an absent value is nil.
+func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens [][]byte, err error) {
+	entries, tokens = make([]store.Entry, len(w.batch)), make([][]byte, len(w.batch))
+	uuids, keys := make([]string, len(w.batch)), make([]string, len(w.batch))
+	for i, a := range w.batch {
+		uuids[i], keys[i] = a.uuid, w.st.Keys.Token(w.typ, a.uuid)
+		entries[i].UUID = a.uuid
+	}
+	if w.exists {
+		vals, err := w.st.Client().HMGet(ctx, w.st.Keys.Pool(w.typ), uuids...).Result()
+		if err != nil {
+			return nil, nil, fmt.Errorf("read pool %s: %w", w.typ, err)
+		}
+		for i, v := range vals {
+			if s, ok := v.(string); ok {
+				entries[i].JSON = []byte(s)
+			}
+		}
+		if err := w.st.FillCounters(ctx, w.typ, entries); err != nil {
+			return nil, nil, err
+		}
+	}
+	vals, err := w.st.Client().MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read tokens of %s: %w", w.typ, err)
+	}
+	for i, v := range vals {
+		if s, ok := v.(string); ok {
+			tokens[i] = []byte(s)
+		}
+	}
+	return entries, tokens, nil
+}
+
+// compareAccount counts one account and says whether it is to be written. The
+// file's bytes may equal the stored ones, or the stored ones with their
+// counters, which is what an export wrote; with force only the latter, so that
+// afterwards an export gives the files back.
+func (w *poolWriter) compareAccount(a account, have store.Entry) bool {
+	c := &w.rep.Accounts
+	switch {
+	case have.JSON == nil:
+		c.New++
+		w.res.changes++
+		return true
+	case bytes.Equal(have.Merged(), a.raw), !w.cfg.Force && bytes.Equal(have.JSON, a.raw):
+		c.Identical++
+		w.same++
+		return false
+	case !w.cfg.Force:
+		w.res.refused++
+		w.rep.refuse(c, w.st.Keys.Pool(w.typ)+" "+a.uuid, poolsFile, "Redis holds a different account; --force replaces it")
+		return false
+	}
+	c.Replaced++
+	w.res.changes++
+	return true
+}
+
+type action int
+
+const (
+	actionNone action = iota
+	actionSet
+	actionDelete
+)
+
+func (w *poolWriter) compareToken(a account, have []byte) action {
+	c := &w.rep.Tokens
+	switch {
+	case a.file == "" && (a.path != "" || have == nil || !w.cfg.Force):
+		return actionNone // a token that Redis has is not given up for a file that cannot be read
+	case a.file == "":
+		c.Removed++
+		w.res.changes++
+		return actionDelete
+	case have == nil:
+		c.New++
+	case bytes.Equal(have, a.token):
+		c.Identical++
+		return actionNone
+	case !w.cfg.Force:
+		w.rep.refuse(c, w.st.Keys.Token(w.typ, a.uuid), a.file, "Redis holds a different token; --force replaces it")
+		return actionNone
+	default:
+		c.Replaced++
+	}
+	w.res.changes++
+	return actionSet
+}
+
+// finish deals with what is left: accounts that the file no longer has, the
+// layout, the index.
+func (w *poolWriter) finish(ctx context.Context, tail []byte) error {
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	if w.same > 0 {
+		w.rep.item(Skipped, fmt.Sprintf("%s: %d accounts", w.typ, w.same), poolsFile, "identical in Redis")
+	}
+	if w.cfg.Force && w.exists {
+		if err := w.removeStale(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.layout.Close(tail); err != nil {
+		return err
+	}
+	if err := w.sink.finish(ctx); err != nil {
+		return err
+	}
+	if !w.res.listed {
+		w.rep.Pools.New++
+	} else {
+		w.rep.Pools.Identical++
+	}
+	return w.queue(ctx, []int{0}, []any{"SADD", w.st.PoolIndex(), w.typ})
+}
+
+// removeStale removes the accounts that the file does not have, with their
+// tokens and counters.
+func (w *poolWriter) removeStale(ctx context.Context) error {
+	gone := map[string]bool{} // a scan may show one twice
+	err := w.st.EachEntry(ctx, w.typ, func(uuid string, _ []byte) error {
+		if w.uuids[uuid] || gone[uuid] {
+			return nil
+		}
+		gone[uuid] = true
+		w.rep.Accounts.Removed++
+		w.res.changes++
+		del := w.appendCounters([]any{"DEL", w.st.Keys.Token(w.typ, uuid)}, uuid)
+		return w.queue(ctx, []int{0, 0}, []any{"HDEL", w.st.Keys.Pool(w.typ), uuid}, del)
+	})
+	if err != nil {
+		return errors.Join(errors.New("remove what the file does not have"), err)
+	}
+	return nil
+}
+
+// drop removes the whole type.
+func (w *poolWriter) drop(ctx context.Context) error {
+	defer w.close()
+	w.res.changes++
+	if err := w.removeStale(ctx); err != nil {
+		return err
+	}
+	err := w.queue(ctx, []int{0, 0, 0}, []any{"DEL", w.st.Keys.Pool(w.typ)},
+		[]any{"DEL", w.st.Keys.Layout(w.typ)}, []any{"SREM", w.st.PoolIndex(), w.typ})
+	if err != nil || w.unit == nil {
+		return err
+	}
+	return w.unit.commit(ctx)
+}
+
+// layoutSink takes the bytes of a type's layout: hashed to compare, and sent in
+// pieces where the unit writes.
+type layoutSink struct {
+	ctx   context.Context
+	w     *poolWriter
+	sum   hash.Hash
+	buf   []byte
+	begun bool
+	mute  bool
+}
+
+func (s *layoutSink) Write(b []byte) (int, error) {
+	s.sum.Write(b)
+	if s.w.unit == nil || s.mute {
+		return len(b), nil
+	}
+	s.buf = append(s.buf, b...)
+	if len(s.buf) < flushBytes/4 {
+		return len(b), nil
+	}
+	return len(b), s.send(s.ctx)
+}
+
+func (s *layoutSink) send(ctx context.Context) error {
+	cmd := "APPEND"
+	if !s.begun {
+		cmd, s.begun = "SET", true
+	}
+	piece := s.buf
+	s.buf = nil // the pipeline still holds the piece
+	return s.w.queue(ctx, []int{0}, []any{cmd, s.w.st.Keys.Layout(s.w.typ), piece})
+}
+
+func (s *layoutSink) finish(ctx context.Context) error {
+	raw, ok, err := s.w.st.Get(ctx, s.w.st.Keys.Layout(s.w.typ))
+	if err != nil {
+		return err
+	}
+	have := sha256.Sum256(raw)
+	s.w.res.layoutSame = ok && bytes.Equal(have[:], s.sum.Sum(nil)) || s.w.res.refused > 0
+	if !s.w.res.layoutSame {
+		s.w.rep.Layout.New++
+	}
+	if s.w.unit == nil || s.mute {
+		return nil
+	}
+	return s.send(ctx)
+}

@@ -1,0 +1,288 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"holdfast/gateway/store"
+)
+
+// Names with a meaning of their own at the top of a configuration directory.
+const (
+	configFile   = "config.json"
+	poolsFile    = "provider_pools.json"
+	passwordFile = "pwd"
+	sessionsFile = "token-store.json"
+	usageFile    = "usage-cache.json"
+	pluginsFile  = "plugins.json"
+	// pathsFile maps token paths, as written in accounts, to places in an
+	// exported directory, where the path alone does not say it.
+	pathsFile = ".holdfast-paths.json"
+	// tempFile is what export writes before it renames; one is left by a kill.
+	tempFile = ".holdfast-export.tmp"
+	// externalDir holds, in an exported directory, the token files that were
+	// outside the configuration directory.
+	externalDir = "_external"
+)
+
+// maxFileBytes is what Redis takes as one value.
+const maxFileBytes = 512<<20 - 1
+
+var (
+	errOutside = errors.New("symbolic link leads outside the configuration directory")
+	errKind    = errors.New("not a regular file")
+	errLoop    = errors.New("symbolic link leads back to a directory above it")
+	errTooBig  = errors.New("larger than the 512 MB that Redis takes as one value")
+)
+
+// tree is a configuration directory that is read.
+type tree struct {
+	dir   string            // absolute
+	real  string            // dir without symbolic links
+	paths map[string]string // from pathsFile
+}
+
+func openTree(dir string) (*tree, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find configuration directory: %w", err)
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return nil, fmt.Errorf("find configuration directory %s: %w", dir, plain(err))
+	}
+	if st, err := os.Stat(real); err != nil || !st.IsDir() {
+		return nil, fmt.Errorf("find configuration directory %s: not a directory", dir)
+	}
+	t := &tree{dir: abs, real: real, paths: map[string]string{}}
+	if raw, err := t.read(pathsFile); err == nil {
+		store.Members(raw, func(text string, v gjson.Result) {
+			if place := v.String(); filepath.IsLocal(place) {
+				t.paths[text] = filepath.Clean(place)
+			}
+		})
+	}
+	return t, nil
+}
+
+// resolveInside finds where a path below the directory really is.
+func (t *tree) resolveInside(rel string) (string, error) {
+	real, err := filepath.EvalSymlinks(filepath.Join(t.dir, rel))
+	if err != nil {
+		return "", plain(err)
+	}
+	if !within(t.real, real) {
+		return "", errOutside
+	}
+	return real, nil
+}
+
+func (t *tree) read(rel string) ([]byte, error) {
+	real, err := t.resolveInside(rel)
+	if err != nil {
+		return nil, err
+	}
+	return readRegular(real)
+}
+
+// exists reports whether rel leads to something, inside or out.
+func (t *tree) exists(rel string) bool {
+	_, err := os.Lstat(filepath.Join(t.dir, rel))
+	return err == nil
+}
+
+// readRegular reads a regular file. It looks before it opens: opening a named
+// pipe would wait for ever.
+func readRegular(name string) ([]byte, error) {
+	f, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, plain(err)
+	}
+	if len(raw) > maxFileBytes {
+		return nil, errTooBig
+	}
+	return raw, nil
+}
+
+func openRegular(name string) (*os.File, error) {
+	st, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, plain(err)
+	case !st.Mode().IsRegular():
+		return nil, errKind
+	case st.Size() > maxFileBytes:
+		return nil, errTooBig
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return f, nil
+}
+
+// tokenFile is where the text of a *_FILE_PATH field leads.
+type tokenFile struct {
+	place string // relative path in the directory, or where export will put it
+	file  string // the file to read; "" for place
+}
+
+// findToken finds the token file a path text names. The places inside the
+// directory come first, so that an exported copy is read in full from the copy
+// and never from the original beside it.
+func (t *tree) findToken(text string) (tokenFile, error) {
+	if place, ok := t.paths[text]; ok {
+		return tokenFile{place: place}, nil
+	}
+	for _, place := range places(text) {
+		if !isCore(place) && t.exists(place) {
+			return tokenFile{place: place}, nil
+		}
+	}
+	for _, form := range slashForms(text) {
+		for _, name := range t.outside(form) {
+			if _, err := os.Stat(name); err != nil {
+				continue
+			}
+			if rel, ok := t.inside(name); ok {
+				return tokenFile{place: rel}, nil
+			}
+			return tokenFile{place: externalPlace(form), file: name}, nil
+		}
+	}
+	return tokenFile{}, fs.ErrNotExist
+}
+
+// places lists where a token path text can lead inside the directory, best
+// first. It depends on the text alone, so that an exported directory gives the
+// same answer wherever it lies.
+func places(text string) (list []string) {
+	add := func(p string) {
+		if filepath.IsLocal(p) && p != "." {
+			list = append(list, p)
+		}
+	}
+	for _, form := range slashForms(text) {
+		if !isAbs(form) {
+			clean := path.Clean(form)
+			rest, inConfigs := strings.CutPrefix(clean, "configs/")
+			if inConfigs {
+				add(rest)
+			}
+			add(clean)
+			add(externalPlace(form))
+			if _, after, ok := strings.Cut(clean, "/"); ok && !inConfigs {
+				add(after) // the directory had another name once
+			}
+			continue
+		}
+		add(externalPlace(form))
+	}
+	return list
+}
+
+// outside lists the files beyond the directory that a path text can mean: what
+// the reference does ("./x" is beside the directory, "x" is in it) and the
+// usual meaning of an absolute path and of "~".
+func (t *tree) outside(form string) []string {
+	switch {
+	case strings.HasPrefix(form, "~/"):
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil
+		}
+		return []string{filepath.Join(home, form[2:])}
+	case filepath.IsAbs(form):
+		return []string{filepath.Clean(form)}
+	case isAbs(form) || strings.HasPrefix(path.Clean(form), "configs/"):
+		return nil // "configs/…" means this directory, never a neighbour of that name
+	}
+	return []string{filepath.Join(filepath.Dir(t.dir), form), filepath.Join(t.dir, form)}
+}
+
+func (t *tree) inside(name string) (rel string, ok bool) {
+	for _, root := range []string{t.dir, t.real} {
+		if within(root, name) {
+			rel, err := filepath.Rel(root, name)
+			return rel, err == nil && filepath.IsLocal(rel) && !isCore(rel)
+		}
+	}
+	return "", false
+}
+
+// externalPlace is the safe relative place of a file outside the directory. It
+// never climbs, whatever the text.
+func externalPlace(form string) string {
+	var parts []string
+	rest := form
+	switch {
+	case strings.HasPrefix(form, "~/"):
+		parts, rest = []string{"home"}, form[2:]
+	case strings.HasPrefix(form, "/"):
+		parts = []string{"root"}
+	case isAbs(form):
+		parts, rest = []string{"drive-" + form[:1]}, form[2:]
+	default:
+		parts = []string{"beside"}
+	}
+	for _, p := range strings.Split(path.Clean(rest), "/") {
+		switch p {
+		case "", ".":
+		case "..":
+			parts = append(parts, "up")
+		default:
+			parts = append(parts, p)
+		}
+	}
+	return path.Join(externalDir, path.Join(parts...))
+}
+
+// slashForms gives the text as it is and, where it has backslashes, as Windows
+// means it.
+func slashForms(text string) []string {
+	if strings.Contains(text, `\`) {
+		return []string{text, strings.ReplaceAll(text, `\`, "/")}
+	}
+	return []string{text}
+}
+
+func isAbs(form string) bool {
+	drive := len(form) > 2 && form[1] == ':' && form[2] == '/' &&
+		(form[0]|0x20) >= 'a' && (form[0]|0x20) <= 'z'
+	return drive || strings.HasPrefix(form, "/") || strings.HasPrefix(form, "~/")
+}
+
+func isCore(rel string) bool {
+	switch rel {
+	case configFile, poolsFile, passwordFile, sessionsFile, usageFile, pluginsFile, pathsFile, tempFile:
+		return true
+	}
+	return false
+}
+
+func within(root, name string) bool {
+	return name == root || strings.HasPrefix(name, strings.TrimSuffix(root, "/")+"/")
+}
+
+// plain drops the operation and the path that the os package puts before an
+// error: the report names the file already.
+func plain(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// newHTTPClient makes the client for providers. Bytes pass as they are: no
+// decompression; and a redirect is never followed, since it would carry the
+// account's key to another host.
+func newHTTPClient(cfg Config) *http.Client {
+	dialer := &net.Dialer{Timeout: cfg.UpstreamConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialer.DialContext,
+			TLSHandshakeTimeout: cfg.UpstreamConnectTimeout,
+			MaxIdleConns:        256,
+			MaxIdleConnsPerHost: 64,
+			IdleConnTimeout:     90 * time.Second,
+			DisableCompression:  true,
+			ForceAttemptHTTP2:   true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// withoutURL drops the URL that net/http puts into its errors: an endpoint's
+// parameters may hold a key.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// upstreamError judges an answer other than 200. Statuses that are about the
+// account (its key, its money, its rate) or the server may go better on another
+// account; those that are about the request would not.
+func upstreamError(c *call, a *account, resp *http.Response) attempt {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	status := resp.StatusCode
+	t := attempt{outcome: "request_error"}
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden:
+		t.outcome, t.retry, t.blame = "account_error", true, true
+	case status == http.StatusTooManyRequests:
+		t.outcome, t.retry, t.blame = "rate_limited", true, true
+		t.cool = coolFor(resp.Header, c.settings, time.Now())
+	case status >= 500:
+		t.outcome, t.retry, t.blame = "server_error", true, true
+	case status < 400: // a redirect, or a success this protocol does not have
+		t.outcome, t.retry, t.blame = "unexpected_status", true, true
+		status, body = http.StatusBadGateway, nil
+	}
+	if t.blame {
+		t.cause = fmt.Errorf("provider answered %d", resp.StatusCode)
+	}
+	t.failure = &apiError{
+		status: status, kind: kindOf(status), code: "upstream_error",
+		message:    fmt.Sprintf("the provider answered %d", resp.StatusCode),
+		retryAfter: t.cool,
+	}
+	// Providers quote keys in their errors; the account's must not get out.
+	body = bytes.ReplaceAll(body, []byte(a.key), []byte("***"))
+	if c.dialect.isErrorBody(body) {
+		t.failure.body = body
+	} else if text := strings.TrimSpace(string(body)); text != "" && len(text) <= 500 && !strings.HasPrefix(text, "<") {
+		t.failure.message += ": " + text
+	}
+	return t
+}
+
+// coolFor is how long an account rests after a 429: what the provider asks for,
+// within the configured maximum, or the configured default.
+func coolFor(h http.Header, s settings, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	d := s.cooldown
+	if sec, err := strconv.Atoi(v); err == nil && sec >= 0 {
+		d = time.Duration(min(sec, 24*60*60)) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, time.Second), s.cooldownMax)
+}
+
+// explain is the answer when no account could be chosen and none was tried.
+func (s shortage) explain(c *call) *apiError {
+	if s.total > 0 && s.noModel > 0 && s.noModel+s.disabled == s.total {
+		return &apiError{
+			status: http.StatusNotFound, kind: kindInvalid, code: "model_not_found",
+			message: fmt.Sprintf("no account of provider %s serves model %.200q; GET /v1/models lists the models", c.pool.typ, c.model),
+		}
+	}
+	e := &apiError{
+		status: http.StatusServiceUnavailable, kind: kindServer, code: "no_healthy_provider", retryAfter: 5 * time.Second,
+		message: fmt.Sprintf("provider %s has no healthy account for this request: %d accounts, %d disabled, %d unhealthy, %d resting after errors, %d with no endpoint configured, %d without the model",
+			c.pool.typ, s.total, s.disabled, s.unhealthy, s.cooling, s.noEndpoint, s.noModel),
+	}
+	if !s.recovery.IsZero() {
+		e.retryAfter = max(time.Until(s.recovery), time.Second)
+	}
+	return e
+}
