@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+)
+
+// dumpChunk is how many elements of a collection one command holds at most.
+const dumpChunk = 512
+
+// Dump calls fn with commands that recreate everything in an empty engine, or
+// in a Redis: scripts loaded by SCRIPT LOAD, then every key with its absolute
+// deadline. Big collections come in several commands. It stops at fn's error and
+// returns it. fn must not use the engine.
+func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
+	e.tick()
+	for _, body := range e.loadedScripts() {
+		if err := fn(0, toBytes([]string{"SCRIPT", "LOAD", body})); err != nil {
+			return err
+		}
+	}
+	ids := make([]int, 0, len(e.dbs))
+	for id := range e.dbs {
+		ids = append(ids, id)
+	}
+	sort.Ints(ids)
+	for _, id := range ids {
+		for key := range e.dbs[id].keys {
+			for _, argv := range e.dumpAs(id, key, key) {
+				if err := fn(id, toBytes(argv)); err != nil {
+					return fmt.Errorf("dump database %d: %w", id, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// DumpKey is the commands that recreate one key; none when it does not exist.
+func (e *Engine) DumpKey(db int, key []byte) [][][]byte {
+	e.tick()
+	var out [][][]byte
+	for _, argv := range e.dumpAs(db, string(key), string(key)) {
+		out = append(out, toBytes(argv))
+	}
+	return out
+}
+
+// dumpAs is the commands that recreate a key under a name.
+func (e *Engine) dumpAs(db int, key, name string) [][]string {
+	en := e.find(db, key)
+	if en == nil {
+		return nil
+	}
+	d := e.mini.DB(db)
+	var out [][]string
+	switch en.kind {
+	case "string":
+		s, _ := d.Get(key)
+		out = [][]string{{"SET", name, s}}
+	case "list":
+		l, _ := d.List(key)
+		out = chunked(l, 1, "RPUSH", name)
+	case "set":
+		l, _ := d.Members(key)
+		out = chunked(l, 1, "SADD", name)
+	case "hash":
+		l := e.ask(db, "HGETALL", key).flat()
+		out = chunked(l, 2, "HSET", name)
+		if en.field != 0 {
+			for field, at := range e.fieldDeadlines(db, key) {
+				out = append(out, []string{"HPEXPIREAT", name, strconv.FormatInt(at, 10), "FIELDS", "1", field})
+			}
+		}
+	case "zset":
+		m, _ := d.SortedSet(key)
+		l := make([]string, 0, 2*len(m))
+		for member, score := range m {
+			l = append(l, formatDouble(score), member)
+		}
+		out = chunked(l, 2, "ZADD", name)
+	case "stream":
+		out = e.dumpStream(en, name)
+	}
+	if en.deadline != 0 {
+		at := strconv.FormatInt(en.deadline, 10)
+		if en.kind == "string" {
+			out[0] = append(out[0], "PXAT", at)
+		} else {
+			out = append(out, []string{"PEXPIREAT", name, at})
+		}
+	}
+	return out
+}
+
+// chunked splits elements, taken unit at a time, over several commands.
+func chunked(elements []string, unit int, head ...string) [][]string {
+	var out [][]string
+	for len(elements) > 0 {
+		n := min(len(elements), unit*dumpChunk)
+		argv := append(append(make([]string, 0, len(head)+n), head...), elements[:n]...)
+		out, elements = append(out, argv), elements[n:]
+	}
+	return out
+}
+
+// dumpStream recreates a stream with its last id, its groups, their consumers
+// and what is pending for them.
+func (e *Engine) dumpStream(en *entry, name string) [][]string {
+	var out [][]string
+	entries, _ := e.mini.DB(en.db).Stream(en.key)
+	for _, x := range entries {
+		out = append(out, append([]string{"XADD", name, x.ID}, x.Values...))
+	}
+	if len(entries) == 0 { // an empty stream is made by a group that goes again
+		out = append(out, []string{"XGROUP", "CREATE", name, "holdfast", "0-0", "MKSTREAM"},
+			[]string{"XGROUP", "DESTROY", name, "holdfast"})
+	}
+	if en.lastID != "0-0" && (len(entries) == 0 || entries[len(entries)-1].ID != en.lastID) {
+		out = append(out, []string{"XSETID", name, en.lastID})
+	}
+	for _, g := range e.ask(en.db, "XINFO", "GROUPS", en.key).list {
+		group, last := g.list[1].str, g.list[7].str
+		out = append(out, []string{"XGROUP", "CREATE", name, group, last})
+		for _, c := range e.ask(en.db, "XINFO", "CONSUMERS", en.key, group).list {
+			out = append(out, []string{"XGROUP", "CREATECONSUMER", name, group, c.list[1].str})
+		}
+		e.streamTime("XPENDING")
+		pending := e.ask(en.db, "XPENDING", en.key, group, "-", "+", strconv.Itoa(1<<31)).list
+		e.streamTime("")
+		for _, p := range pending {
+			out = append(out, []string{"XCLAIM", name, group, p.list[1].str, "0", p.list[0].str,
+				"TIME", strconv.FormatInt(e.nowMS-p.list[2].num, 10), "RETRYCOUNT", strconv.FormatInt(p.list[3].num, 10),
+				"FORCE", "JUSTID"})
+		}
+	}
+	return out
+}

@@ -1,0 +1,253 @@
+// Package engine executes Redis commands on local state, in process, on top of
+// miniredis, and says what to journal for each. See DESIGN.md for the guarantee
+// and DIFFERENCES.md for what a client can tell apart from a real Redis.
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// databases is how many databases there are, as in Redis's default
+// configuration.
+const databases = 16
+
+// Config configures an Engine; its zero value is usable.
+type Config struct {
+	Now func() time.Time // the server's time; nil means time.Now
+}
+
+// Engine is a Redis dataset that executes commands. It is not safe for
+// concurrent use: the caller holds one lock around every method, those of Watch
+// included.
+type Engine struct {
+	cfg     Config
+	mini    *miniredis.Miniredis
+	peers   map[int]*peer     // one for each database in use
+	dbs     map[int]*dbIndex  // what the engine knows of each key
+	due     deadlineHeap      // keys with a deadline, nearest first
+	scripts map[string]string // by SHA-1
+	seen    map[string]bool   // those of them that only EVAL brought
+	lua     *luaState         // reused between scripts; nil until the first
+	run     *scriptRun
+	nowMS   int64  // server time of the running command, in ms
+	writes  uint64 // counts key changes; a key's version is its value then
+	random  uint64 // state of the generator for RANDOMKEY and SCAN starts
+}
+
+// Result is what one command or unit gave.
+type Result struct {
+	// Reply is the RESP reply in the protocol asked for.
+	Reply []byte
+	// Effects are the commands that bring a Redis with the same state to the
+	// state after this one, in order, to be applied as one unit. Empty when
+	// nothing may have changed. They may share memory with the arguments.
+	Effects [][][]byte
+}
+
+// New makes an empty engine. It opens no listener and no socket.
+func New(cfg Config) *Engine {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	e := &Engine{
+		cfg:     cfg,
+		peers:   map[int]*peer{},
+		dbs:     map[int]*dbIndex{},
+		scripts: map[string]string{},
+		seen:    map[string]bool{},
+		mini:    miniredis.NewMiniRedis(),
+		random:  uint64(cfg.Now().UnixNano()) | 1,
+	}
+	// The clock of miniredis stands still at the epoch, so that the TTL it
+	// stores is the absolute deadline (see DESIGN.md).
+	e.mini.SetTime(time.Unix(0, 0))
+	// Dial is the only way to start miniredis without a listener; its end of
+	// the in-memory pipe is closed again at once.
+	if conn, err := e.mini.Dial(); err == nil {
+		_ = conn.Close()
+	}
+	e.tick()
+	return e
+}
+
+// Close frees what the engine holds. The engine must not be used after.
+func (e *Engine) Close() {
+	if e.lua != nil {
+		e.lua.close()
+		e.lua = nil
+	}
+	e.mini.Close()
+}
+
+// tick reads the clock once for a command, a unit or a script, as Redis does,
+// and deletes what is due by it.
+func (e *Engine) tick() {
+	e.nowMS = e.cfg.Now().UnixMilli()
+	e.expireDue()
+}
+
+// Do executes one command on a database for a client that speaks RESP version
+// proto (2 or 3). Blocking commands answer at once, as if their time had run
+// out. It never panics: a command that makes miniredis panic gets an error.
+func (e *Engine) Do(db, proto int, argv [][]byte) Result {
+	e.tick()
+	c := e.newCall(db, proto, argv)
+	e.exec(c)
+	return Result{Reply: c.reply, Effects: c.effects}
+}
+
+// DoUnit executes the commands of a MULTI … EXEC unit. Its reply is EXEC's: the
+// array of replies, or EXECABORT, with nothing executed, when a command of it
+// would not have been queued.
+func (e *Engine) DoUnit(db, proto int, cmds [][][]byte) Result {
+	e.tick()
+	for _, argv := range cmds {
+		if msg := e.queueError(argv); msg != "" {
+			return Result{Reply: []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")}
+		}
+	}
+	var res Result
+	out := replyBuf{}
+	out.array(len(cmds))
+	for _, argv := range cmds {
+		c := e.newCall(db, proto, argv)
+		e.exec(c)
+		out.b = append(out.b, c.reply...)
+		res.Effects = append(res.Effects, c.effects...)
+		db = c.db
+	}
+	res.Reply = out.b
+	return res
+}
+
+// queueError is the error with which Redis would refuse to queue a command, or
+// "" for none.
+func (e *Engine) queueError(argv [][]byte) string {
+	if len(argv) == 0 {
+		return "ERR empty command"
+	}
+	args := toStrings(argv)
+	s := lookup(args[0])
+	if s == nil {
+		return unknownCommand(args)
+	}
+	if !s.arityOK(len(args)) {
+		return wrongArity(args[0])
+	}
+	return ""
+}
+
+// Apply executes a command that was journaled as an effect, or one that loads a
+// value, and returns the error that it replied with, if any. What it changed is
+// not to be journaled again.
+func (e *Engine) Apply(db int, argv [][]byte) error {
+	e.tick()
+	c := e.newCall(db, 2, argv)
+	e.exec(c)
+	if c.failed() {
+		return fmt.Errorf("apply %q: %s", commandName(argv), strings.TrimSpace(string(c.reply[1:])))
+	}
+	return nil
+}
+
+// Supports reports whether the engine executes the command at all, whatever
+// its options; the name may be in any case.
+func (e *Engine) Supports(name string) bool { return lookup(name) != nil }
+
+// Has reports whether the key exists.
+func (e *Engine) Has(db int, key []byte) bool {
+	e.tick()
+	return e.find(db, string(key)) != nil
+}
+
+// Delete removes a key, if it exists.
+func (e *Engine) Delete(db int, key []byte) {
+	e.tick()
+	e.drop(db, string(key))
+}
+
+// Flush empties one database, or all of them for db -1.
+func (e *Engine) Flush(db int) {
+	for id, ix := range e.dbs {
+		if db == -1 || db == id {
+			e.flushDB(id, ix)
+		}
+	}
+}
+
+// Type is the type of a key as TYPE names it, or "none".
+func (e *Engine) Type(db int, key []byte) string {
+	e.tick()
+	return e.keyType(db, string(key))
+}
+
+// Keys counts the keys of all databases, in constant time.
+func (e *Engine) Keys() int {
+	n := 0
+	for _, ix := range e.dbs {
+		n += len(ix.keys)
+	}
+	return n
+}
+
+// ForEachKey calls fn for every key, in no useful order, until it returns
+// false. fn must not change the engine.
+func (e *Engine) ForEachKey(fn func(db int, key string) bool) {
+	for id, ix := range e.dbs {
+		for key := range ix.keys {
+			if !fn(id, key) {
+				return
+			}
+		}
+	}
+}
+
+// LoadScript keeps the body of a script for EVALSHA and returns its SHA-1.
+func (e *Engine) LoadScript(body []byte) string {
+	sha := sha1Hex(string(body))
+	e.scripts[sha] = string(body)
+	delete(e.seen, sha)
+	return sha
+}
+
+// Script is the body of a script the engine has seen, by its SHA-1 in any case.
+func (e *Engine) Script(sha string) (body string, ok bool) {
+	body, ok = e.scripts[strings.ToLower(sha)]
+	return body, ok
+}
+
+// Watch remembers the state of keys, as WATCH does.
+type Watch struct {
+	e    *Engine
+	db   int
+	keys []string
+	seen []uint64
+}
+
+// Watch starts watching keys. It holds nothing in the engine, so it need not be
+// ended.
+func (e *Engine) Watch(db int, keys [][]byte) *Watch {
+	e.tick()
+	w := &Watch{e: e, db: db}
+	for _, key := range keys {
+		w.keys = append(w.keys, string(key))
+		w.seen = append(w.seen, e.version(db, string(key)))
+	}
+	return w
+}
+
+// Changed reports whether any of the keys was written, deleted or has expired
+// since. A key that was absent and is absent again counts as unchanged.
+func (w *Watch) Changed() bool {
+	w.e.tick()
+	for i, key := range w.keys {
+		if w.e.version(w.db, key) != w.seen[i] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"container/heap"
+
+	"github.com/tidwall/btree"
+)
+
+// entry is what the engine keeps of a key beside its value, which miniredis has.
+type entry struct {
+	key      string
+	db       int
+	hash     uint64 // place in SCAN's order
+	deadline int64  // Unix ms at which the key expires; 0 = never
+	field    int64  // Unix ms of the nearest hash field deadline; 0 = none
+	version  uint64 // Engine.writes at the last change
+	kind     string // type as TYPE names it
+	lastID   string // streams: the highest id ever, which outlives its entry
+	place    int    // index in the heap, -1 when not in it
+}
+
+// next is the moment at which something of the key is due; 0 = never.
+func (en *entry) next() int64 {
+	if en.deadline == 0 || (en.field != 0 && en.field < en.deadline) {
+		return en.field
+	}
+	return en.deadline
+}
+
+// dbIndex finds the keys of one database by name and in the order of their
+// hashes. With that order a SCAN cursor is just a hash: every key that is there
+// during the whole iteration is returned, and no state is kept for it.
+type dbIndex struct {
+	keys   map[string]*entry
+	byHash *btree.BTree
+}
+
+// hashBits keeps cursors within what a float64 holds exactly, for clients that
+// parse them as one.
+const hashBits = 48
+
+func scanHash(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := 0; i < len(key); i++ {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	// FNV's low bits mix poorly into the high ones for short keys.
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	return h>>(64-hashBits) | 1 // never 0, the cursor of start and end
+}
+
+func hashLess(a, b any) bool {
+	x, y := a.(*entry), b.(*entry)
+	if x.hash != y.hash {
+		return x.hash < y.hash
+	}
+	return x.key < y.key
+}
+
+func (e *Engine) index(db int) *dbIndex {
+	ix := e.dbs[db]
+	if ix == nil {
+		ix = &dbIndex{keys: map[string]*entry{}, byHash: btree.NewNonConcurrent(hashLess)}
+		e.dbs[db] = ix
+	}
+	return ix
+}
+
+// find is the entry of a key, or nil when it does not exist.
+func (e *Engine) find(db int, key string) *entry {
+	if ix := e.dbs[db]; ix != nil {
+		return ix.keys[key]
+	}
+	return nil
+}
+
+func (e *Engine) keyType(db int, key string) string {
+	if en := e.find(db, key); en != nil {
+		return en.kind
+	}
+	return "none"
+}
+
+// version tells two states of a key apart; 0 when it does not exist.
+func (e *Engine) version(db int, key string) uint64 {
+	if en := e.find(db, key); en != nil {
+		return en.version
+	}
+	return 0
+}
+
+// touch brings the index up to date with a key that may have been written.
+func (e *Engine) touch(db int, key string) {
+	d := e.mini.DB(db)
+	kind := ""
+	if d.Exists(key) {
+		kind = d.Type(key)
+	}
+	ix := e.index(db)
+	en := ix.keys[key]
+	if kind == "" {
+		if en != nil {
+			e.forget(ix, en)
+		}
+		return
+	}
+	e.writes++
+	if en == nil {
+		en = &entry{key: key, db: db, hash: scanHash(key), place: -1}
+		ix.keys[key] = en
+		ix.byHash.Set(en)
+	}
+	if kind != "stream" {
+		en.lastID = ""
+	} else if en.lastID == "" {
+		en.lastID = e.topID(db, key)
+	}
+	if kind != "hash" {
+		en.field = 0
+	} else if en.field != 0 {
+		en.field = e.fieldDeadline(db, key)
+	}
+	en.kind, en.version = kind, e.writes
+	en.deadline = d.TTL(key).Milliseconds()
+	e.schedule(en)
+}
+
+// schedule puts the entry at its place in the heap, or takes it out.
+func (e *Engine) schedule(en *entry) {
+	switch due := en.next() != 0; {
+	case due && en.place < 0:
+		heap.Push(&e.due, en)
+	case due:
+		heap.Fix(&e.due, en.place)
+	case en.place >= 0:
+		heap.Remove(&e.due, en.place)
+	}
+}
+
+// forget removes a key that miniredis no longer has from the index.
+func (e *Engine) forget(ix *dbIndex, en *entry) {
+	e.writes++
+	delete(ix.keys, en.key)
+	ix.byHash.Delete(en)
+	if en.place >= 0 {
+		heap.Remove(&e.due, en.place)
+	}
+}
+
+// drop deletes a key from miniredis and the index.
+func (e *Engine) drop(db int, key string) {
+	if en := e.find(db, key); en != nil {
+		e.mini.DB(db).Del(key)
+		e.forget(e.dbs[db], en)
+	}
+}
+
+func (e *Engine) flushDB(db int, ix *dbIndex) {
+	e.mini.DB(db).FlushDB()
+	for _, en := range ix.keys {
+		if en.place >= 0 {
+			heap.Remove(&e.due, en.place)
+		}
+	}
+	e.writes++
+	delete(e.dbs, db)
+}
+
+// expireDue deletes the keys and hash fields whose deadline has passed. Like
+// Redis, a key still lives in the very millisecond of its deadline.
+func (e *Engine) expireDue() {
+	for len(e.due) > 0 && e.due[0].next() < e.nowMS {
+		en := e.due[0]
+		if en.deadline != 0 && en.deadline < e.nowMS {
+			e.drop(en.db, en.key)
+			continue
+		}
+		e.expireFields(en)
+	}
+}
+
+// deadlineHeap orders entries by what is due first; for container/heap.
+type deadlineHeap []*entry
+
+func (h deadlineHeap) Len() int           { return len(h) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].next() < h[j].next() }
+func (h deadlineHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+// Push is part of heap.Interface.
+func (h *deadlineHeap) Push(x any) {
+	en := x.(*entry)
+	en.place = len(*h)
+	*h = append(*h, en)
+}
+
+// Pop is part of heap.Interface.
+func (h *deadlineHeap) Pop() any {
+	old := *h
+	en := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	en.place = -1
+	return en
+}

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"strconv"
+	"strings"
+)
+
+// lpop is LPOP and RPOP.
+func (c *call) lpop() {
+	if len(c.args) > 3 {
+		c.fail(wrongArity(c.args[0]))
+		return
+	}
+	if len(c.args) == 3 {
+		n, ok := parseInt(c.args[2])
+		if !ok || n < 0 {
+			c.fail("ERR value is out of range, must be positive")
+			return
+		}
+	}
+	c.pass(c.args...)
+}
+
+// linsert knows that -1 (pivot not found) changes nothing either.
+func (c *call) linsert() {
+	c.pass(c.args...)
+	if string(c.reply) == ":-1\r\n" {
+		c.noEffect()
+	}
+}
+
+// lmove is LMOVE and RPOPLPUSH. They are done by a pop and a push, since
+// miniredis gives the destination the deadline of the source.
+func (c *call) lmove() {
+	from, to := "RIGHT", "LEFT"
+	if len(c.args) == 5 {
+		from, to = strings.ToUpper(c.args[3]), strings.ToUpper(c.args[4])
+	}
+	for _, side := range []string{from, to} {
+		if side != "LEFT" && side != "RIGHT" {
+			c.fail(errSyntax)
+			return
+		}
+	}
+	src, dst := c.args[1], c.args[2]
+	if c.e.find(c.db, src) == nil {
+		c.null()
+		return
+	}
+	if c.wrongType(src, "list") || c.wrongType(dst, "list") {
+		return
+	}
+	if src == dst && c.ask("LLEN", src).num == 1 {
+		c.pass("LINDEX", src, "0") // popping it would lose the key's deadline
+		return
+	}
+	c.pass(from[:1]+"POP", src)
+	v, _ := parseReply(c.reply)
+	c.e.raw(c.db, 2, to[:1]+"PUSH", dst, v.str)
+}
+
+// Blocking commands run at once in their non-blocking form; when there is
+// nothing, their answer is that of a timeout. What is journaled is the
+// non-blocking form, since a replay must not wait.
+
+func (c *call) timeout(arg string) bool {
+	f, err := strconv.ParseFloat(arg, 64)
+	switch {
+	case err != nil || f != f:
+		c.fail("ERR timeout is not a float or out of range")
+	case f < 0:
+		c.fail("ERR timeout is negative")
+	default:
+		return true
+	}
+	return false
+}
+
+// blockingPop is BLPOP, BRPOP, BZPOPMIN and BZPOPMAX.
+func (c *call) blockingPop() {
+	name := strings.ToUpper(c.args[0])[1:]
+	if !c.timeout(c.args[len(c.args)-1]) {
+		return
+	}
+	kind := "list"
+	if name[0] == 'Z' {
+		kind = "zset"
+	}
+	r := c.buf()
+	c.noEffect()
+	for _, key := range c.args[1 : len(c.args)-1] {
+		if c.e.find(c.db, key) == nil {
+			continue
+		}
+		if c.wrongType(key, kind) {
+			return
+		}
+		v := c.ask(name, key)
+		c.effect(name, key)
+		if kind == "list" {
+			r.strings([]string{key, v.str})
+		} else {
+			r.array(3)
+			r.bulk(key)
+			r.bulk(v.list[0].str)
+			f, _ := strconv.ParseFloat(v.list[1].str, 64)
+			r.double(f)
+		}
+		c.reply = r.b
+		return
+	}
+	r.nullArray()
+	c.reply = r.b
+}
+
+// blockingMove is BLMOVE and BRPOPLPUSH.
+func (c *call) blockingMove() {
+	if !c.timeout(c.args[len(c.args)-1]) {
+		return
+	}
+	c.become(append([]string{strings.ToUpper(c.args[0])[1:]}, c.args[1:len(c.args)-1]...))
+}
+
+// blockingMpop is BLMPOP and BZMPOP.
+func (c *call) blockingMpop() {
+	if !c.timeout(c.args[1]) {
+		return
+	}
+	c.become(append([]string{strings.ToUpper(c.args[0])[1:]}, c.args[2:]...))
+}
+
+// become runs another command in place of this one.
+func (c *call) become(args []string) {
+	c.args, c.argv = args, toBytes(args)
+	c.spec = lookup(args[0])
+	if c.spec.run != nil {
+		c.spec.run(c)
+		return
+	}
+	c.pass(args...)
+}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"bufio"
+	"strconv"
+
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// peer is a client of miniredis without a connection: its replies end up in
+// buf.
+type peer struct {
+	p   *server.Peer
+	w   *bufio.Writer
+	buf []byte
+}
+
+// Write is io.Writer for the peer's replies.
+func (p *peer) Write(b []byte) (int, error) {
+	p.buf = append(p.buf, b...)
+	return len(b), nil
+}
+
+func (e *Engine) peer(db int) *peer {
+	p := e.peers[db]
+	if p == nil {
+		p = &peer{}
+		p.w = bufio.NewWriterSize(p, 4096)
+		p.p = server.NewPeer(p.w)
+		e.mini.Server().Dispatch(p.p, []string{"SELECT", strconv.Itoa(db)})
+		_ = p.w.Flush() // its OK is nobody's reply
+		e.peers[db] = p
+	}
+	return p
+}
+
+// maxKeptReply is the size of a reply buffer that is kept for the next command.
+const maxKeptReply = 1 << 20
+
+// raw hands a command to miniredis as it is and returns its reply, which is
+// good until the next raw on the same database. A panic there becomes an error.
+func (e *Engine) raw(db, proto int, args ...string) (reply []byte) {
+	p := e.peer(db)
+	if cap(p.buf) > maxKeptReply {
+		p.buf = nil
+	}
+	p.buf = p.buf[:0]
+	p.p.Resp3 = proto == 3
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		// miniredis does not release its lock when it panics.
+		e.mini.TryLock()
+		e.mini.Unlock()
+		delete(e.peers, db)
+		reply = []byte("-ERR command '" + args[0] + "' with these arguments is not supported offline\r\n")
+	}()
+	e.mini.Server().Dispatch(p.p, args)
+	_ = p.w.Flush()
+	return p.buf
+}
+
+// ask is raw in RESP2 with the reply parsed.
+func (e *Engine) ask(db int, args ...string) value {
+	v, _ := parseReply(e.raw(db, 2, args...))
+	return v
+}

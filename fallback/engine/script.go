@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+func scriptCommands() map[string]*spec {
+	m := map[string]*spec{"SCRIPT": write(-2, 0, 0, 0, 0).with((*call).script)}
+	for _, name := range []string{"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"} {
+		m[name] = write(-3, 0, 0, 0, 0).keyed(counted(2)).with((*call).eval)
+	}
+	return m
+}
+
+// undoDB is the database in which the old values of what a script writes wait.
+const undoDB = databases + 1
+
+// scriptRun is a script being executed.
+type scriptRun struct {
+	e        *Engine
+	db       int // what the script has selected
+	proto    int // what redis.setresp has chosen
+	readOnly bool
+	unsure   bool // it asked for time, chance or order: a replay could differ
+	moved    bool // it selected another database
+	dirty    bool // it called a command that may write
+	effects  [][][]byte
+	saved    map[savedKey]*savedValue
+}
+
+type savedKey struct {
+	db  int
+	key string
+}
+
+// savedValue is a key before the script wrote it: absent, a copy in undoDB, or
+// commands.
+type savedValue struct {
+	old  *entry
+	name string
+	cmds [][]string
+}
+
+// noteTime records that the running script's effect depends on the clock.
+func (e *Engine) noteTime() {
+	if e.run != nil {
+		e.run.unsure = true
+	}
+}
+
+// allows checks a command that a script calls, and saves what it will write.
+func (r *scriptRun) allows(c *call) bool {
+	switch strings.ToUpper(c.args[0]) {
+	case "EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT":
+		c.fail("ERR This Redis command is not allowed from script")
+		return false
+	}
+	if c.spec.flags&fWrite != 0 {
+		if r.readOnly {
+			c.fail("ERR Write commands are not allowed from read-only scripts.")
+			return false
+		}
+		r.dirty = true
+		for _, key := range c.keys() {
+			r.e.save(c.db, key)
+		}
+	}
+	r.unsure = r.unsure || c.spec.flags&fUnsure != 0
+	return true
+}
+
+// save keeps the value of a key for the case that the running script fails; it
+// does nothing outside scripts.
+func (e *Engine) save(db int, key string) {
+	if e.run == nil {
+		return
+	}
+	id := savedKey{db, key}
+	if e.run.saved[id] != nil {
+		return
+	}
+	v := &savedValue{}
+	e.run.saved[id] = v
+	en := e.find(db, key)
+	if en == nil {
+		return
+	}
+	old := *en
+	v.old = &old
+	if en.kind == "stream" || en.field != 0 {
+		v.cmds = e.dumpAs(db, key, key)
+		return
+	}
+	v.name = strconv.Itoa(len(e.run.saved))
+	_ = e.mini.Copy(db, key, undoDB, v.name)
+}
+
+// saveAll saves every key of a database, or of all for -1.
+func (e *Engine) saveAll(db int) {
+	if e.run == nil {
+		return
+	}
+	e.ForEachKey(func(id int, key string) bool {
+		if db == -1 || db == id {
+			e.save(id, key)
+		}
+		return true
+	})
+}
+
+// undo puts back everything that the script wrote.
+func (r *scriptRun) undo() {
+	e := r.e
+	for id, v := range r.saved {
+		e.drop(id.db, id.key)
+		if v.old == nil {
+			continue
+		}
+		if v.name != "" {
+			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)
+		}
+		for _, argv := range v.cmds {
+			c := &call{e: e, db: id.db, proto: 2, args: argv, argv: toBytes(argv)}
+			e.exec(c)
+		}
+		e.touch(id.db, id.key)
+		if en := e.find(id.db, id.key); en != nil {
+			en.lastID, en.version = v.old.lastID, v.old.version
+		}
+	}
+}
+
+// eval is EVAL, EVALSHA and their read-only forms.
+func (c *call) eval() {
+	name := strings.ToUpper(c.args[0])
+	readOnly := strings.HasSuffix(name, "_RO")
+	c.noEffect()
+	n, ok := parseInt(c.args[2])
+	switch {
+	case !ok:
+		c.fail(errNotInt)
+		return
+	case n > int64(len(c.args)-3):
+		c.fail("ERR Number of keys can't be greater than number of args")
+		return
+	case n < 0:
+		c.fail("ERR Number of keys can't be negative")
+		return
+	}
+	body, sha := c.args[1], ""
+	if strings.HasPrefix(name, "EVALSHA") {
+		sha = strings.ToLower(body)
+		if body, ok = c.e.scripts[sha]; !ok {
+			c.fail("NOSCRIPT No matching script. Please use EVAL.")
+			return
+		}
+	} else {
+		sha = sha1Hex(body)
+	}
+	run := &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{}}
+	c.runScript(run, sha, body, int(n))
+	if run.moved && (run.unsure || readOnly) && len(run.effects) > 0 && !c.failed() {
+		c.fail("ERR a script that selects a database and depends on time or chance is not supported offline")
+	}
+	if c.failed() {
+		run.undo()
+		c.e.mini.DB(undoDB).FlushDB()
+		return
+	}
+	if len(run.saved) > 0 {
+		c.e.mini.DB(undoDB).FlushDB()
+	}
+	c.e.keepScript(sha, body)
+	switch {
+	case len(run.effects) == 0:
+	case run.unsure:
+		c.effects = run.effects
+	default:
+		c.effect(append([]string{"EVAL", body}, c.args[2:]...)...)
+	}
+}
+
+// script is SCRIPT LOAD, EXISTS, FLUSH.
+func (c *call) script() {
+	sub := strings.ToUpper(c.args[1])
+	c.noEffect()
+	switch {
+	case sub == "LOAD" && len(c.args) == 3:
+		if msg := compileError(c.args[2]); msg != "" {
+			c.fail(msg)
+			return
+		}
+		r := c.buf()
+		r.bulk(c.e.LoadScript([]byte(c.args[2])))
+		c.reply = r.b
+		c.effect(c.args...)
+	case sub == "EXISTS" && len(c.args) > 2:
+		r := c.buf()
+		r.array(len(c.args) - 2)
+		for _, sha := range c.args[2:] {
+			n := int64(0)
+			if _, ok := c.e.Script(sha); ok {
+				n = 1
+			}
+			r.integer(n)
+		}
+		c.reply = r.b
+	case sub == "FLUSH" && (len(c.args) == 2 || len(c.args) == 3 && (strings.EqualFold(c.args[2], "ASYNC") || strings.EqualFold(c.args[2], "SYNC"))):
+		c.e.scripts, c.e.seen = map[string]string{}, map[string]bool{}
+		c.ok()
+		c.effect(c.args...)
+	case sub == "FLUSH" && len(c.args) == 3:
+		c.fail("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+	case sub == "LOAD" || sub == "EXISTS" || sub == "FLUSH":
+		c.fail(wrongArity("script|" + sub))
+	default:
+		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try SCRIPT HELP.")
+	}
+}
+
+// maxSeenScripts bounds the scripts that are kept only because EVAL ran them:
+// clients that paste values into bodies make endless new ones.
+const maxSeenScripts = 1000
+
+// keepScript remembers a script that EVAL ran.
+func (e *Engine) keepScript(sha, body string) {
+	if _, ok := e.scripts[sha]; ok {
+		return
+	}
+	if len(e.seen) >= maxSeenScripts {
+		for old := range e.seen {
+			delete(e.scripts, old)
+		}
+		e.seen = map[string]bool{}
+	}
+	e.scripts[sha], e.seen[sha] = body, true
+}
+
+// loadedScripts are the bodies that SCRIPT LOAD or LoadScript gave, in a fixed
+// order.
+func (e *Engine) loadedScripts() []string {
+	var out []string
+	for sha, body := range e.scripts {
+		if !e.seen[sha] {
+			out = append(out, body)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func sha1Hex(s string) string {
+	sum := sha1.Sum([]byte(s))
+	return hex.EncodeToString(sum[:])
+}

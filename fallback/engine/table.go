@@ -1,0 +1,105 @@
+package engine
+
+import "strconv"
+
+type flags uint8
+
+const (
+	fWrite  flags = 1 << iota // may change keys
+	fZero                     // the reply 0 means that nothing changed
+	fNil                      // so does a nil or an empty array
+	fUnsure                   // answers by time, chance or an order that servers differ in
+)
+
+// spec is what the engine knows of a command.
+type spec struct {
+	arity int // as in COMMAND: negative means at least
+	flags flags
+	// first, last and step say which arguments are keys, as in COMMAND.
+	first, last, step int
+	keys              func(args []string) []string // instead of first, last, step
+	run               func(c *call)                // nil: miniredis answers as it is
+}
+
+func (s *spec) arityOK(n int) bool { return n == s.arity || s.arity < 0 && n >= -s.arity }
+
+// unchanged reports whether the reply says that the command changed nothing.
+func (s *spec) unchanged(c *call) bool {
+	return s.flags&fZero != 0 && c.zero() || s.flags&fNil != 0 && c.nothing()
+}
+
+// keys are the keys that the command names.
+func (c *call) keys() []string {
+	s := c.spec
+	if s.keys != nil {
+		return s.keys(c.args)
+	}
+	if s.first == 0 || s.first >= len(c.args) {
+		return nil
+	}
+	last := s.last
+	if last < 0 {
+		last += len(c.args)
+	}
+	if s.step == 1 && last >= s.first && last < len(c.args) {
+		return c.args[s.first : last+1]
+	}
+	var out []string
+	for i := s.first; i <= last && i < len(c.args); i += s.step {
+		out = append(out, c.args[i])
+	}
+	return out
+}
+
+// counted are the keys after their number at args[at], and extra ones before.
+func counted(at int, extra ...int) func([]string) []string {
+	return func(args []string) []string {
+		var out []string
+		for _, i := range extra {
+			out = append(out, args[i])
+		}
+		if at >= len(args) {
+			return out
+		}
+		n, err := strconv.Atoi(args[at])
+		if err != nil || n < 0 || n > len(args)-at-1 {
+			return out
+		}
+		return append(out, args[at+1:at+1+n]...)
+	}
+}
+
+// table holds every command by its name in capitals. It is filled in init
+// because handlers look commands up in it.
+var table map[string]*spec
+
+func init() {
+	table = merge(stringCommands, genericCommands, expiryCommands, hashCommands, listCommands,
+		setCommands, zsetCommands, streamCommands, geoCommands, scriptCommands, serverCommands, hllCommands)
+}
+
+func merge(families ...func() map[string]*spec) map[string]*spec {
+	out := map[string]*spec{}
+	for _, f := range families {
+		for name, s := range f() {
+			out[name] = s
+		}
+	}
+	return out
+}
+
+// lookup finds a command by its name in any case, without allocating.
+func lookup(name string) *spec {
+	var up [32]byte
+	if len(name) > len(up) {
+		return nil
+	}
+	for i := 0; i < len(name); i++ {
+		ch := name[i]
+		if 'a' <= ch && ch <= 'z' {
+			ch -= 'a' - 'A'
+		}
+		up[i] = ch
+	}
+	return table[string(up[:len(name)])]
+}
