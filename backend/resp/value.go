@@ -160,3 +160,16 @@ func parseElems(b []byte, i, depth int, v Value, n int64) (Value, int, error) {
 	v.Elems = elems
 	return v, i, nil
 }
+
+// Clone is a copy of v that does not alias the parsed buffer.
+func (v Value) Clone() Value {
+	v.Str = append([]byte(nil), v.Str...)
+	if v.Elems != nil {
+		elems := make([]Value, len(v.Elems))
+		for i, e := range v.Elems {
+			elems[i] = e.Clone()
+		}
+		v.Elems = elems
+	}
+	return v
+}

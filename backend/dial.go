@@ -1,0 +1,218 @@
+package backend
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/backend/resp"
+)
+
+// clientName is how our connections show in CLIENT LIST.
+const clientName = "holdfast"
+
+var (
+	// ErrAuth: the server wants other credentials. The text has no secret.
+	ErrAuth = errors.New("upstream refused the credentials")
+	// ErrProto: the server does not speak the protocol version asked for.
+	ErrProto = errors.New("upstream does not speak this RESP version")
+)
+
+// conn is a connection that is set up: authenticated, in its database.
+type conn struct {
+	net.Conn
+	raw   net.Conn // below TLS
+	id    int64    // CLIENT ID; 0 when the server does not tell
+	proto int
+	hello resp.Value // the reply of HELLO; zero without it
+	rd    *resp.Reader
+}
+
+// abort ends the connection at once: by a reset, so that neither kernel goes on
+// delivering what was not executed yet. Closing TLS properly could block on a
+// server that reads nothing.
+func (c *conn) abort() {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.raw.Close()
+}
+
+// dial connects and sets up within ctx. proto 0 means 3, or 2 where the server
+// has no RESP3.
+func (t target) dial(ctx context.Context, proto, db int) (*conn, error) {
+	addr := t.addr
+	if t.master != "" {
+		var err error
+		if addr, err = t.resolve(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, t.network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("connect to upstream: %w", err)
+	}
+	c := &conn{Conn: raw, raw: raw}
+	// A deadline in the past ends whatever blocks when ctx ends.
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if t.tls != nil {
+		tc := tls.Client(raw, t.tls)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			c.abort()
+			return nil, fmt.Errorf("set up TLS with upstream: %w", err)
+		}
+		c.Conn = tc
+	}
+	c.rd = resp.NewReader(c.Conn)
+	if err := t.setup(c, proto, db); err != nil {
+		c.abort()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", err, ErrTimeout)
+		}
+		return nil, fmt.Errorf("set up upstream connection: %w", err)
+	}
+	if !stop() {
+		c.abort()
+		return nil, fmt.Errorf("set up upstream connection: %w", ErrTimeout)
+	}
+	return c, nil
+}
+
+// resolve asks the sentinels, in order, for the master's address.
+func (t target) resolve(ctx context.Context) (string, error) {
+	var errs []error
+	for _, s := range t.sentinels {
+		sc := redis.NewSentinelClient(&redis.Options{Addr: s, MaxRetries: -1, DialerRetries: 1, DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second})
+		hp, err := sc.GetMasterAddrByName(ctx, t.master).Result()
+		_ = sc.Close()
+		if err == nil && len(hp) == 2 {
+			return net.JoinHostPort(hp[0], hp[1]), nil
+		}
+		errs = append(errs, fmt.Errorf("sentinel %s: %w", s, err))
+	}
+	return "", fmt.Errorf("find master %q: %w", t.master, errors.Join(errs...))
+}
+
+// setup authenticates, names the connection and selects db: one round trip on
+// a server with HELLO, a second one on an older server.
+func (t target) setup(c *conn, proto, db int) error {
+	want := max(proto, 2)
+	if proto == 0 {
+		want = 3
+	}
+	hello := []string{"HELLO", strconv.Itoa(want)}
+	if t.password != "" {
+		user := t.user
+		if user == "" {
+			user = "default"
+		}
+		hello = append(hello, "AUTH", user, t.password)
+	}
+	hello = append(hello, "SETNAME", clientName)
+	rs, err := c.exchange(hello, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	if err != nil {
+		return err
+	}
+	if e := rs[0].Err(); e != nil {
+		if !isOldServer(e) {
+			return authError(e)
+		}
+		if proto == 3 {
+			return fmt.Errorf("%w: %w", ErrProto, e)
+		}
+		return t.setupOld(c, db)
+	}
+	c.proto, c.hello = want, rs[0]
+	return c.afterSelect(rs[1], rs[2], db)
+}
+
+// setupOld sets up without HELLO (Redis before 6, or HELLO renamed away).
+func (t target) setupOld(c *conn, db int) error {
+	var cmds [][]string
+	if t.password != "" {
+		auth := []string{"AUTH", t.password}
+		if t.user != "" {
+			auth = []string{"AUTH", t.user, t.password}
+		}
+		cmds = append(cmds, auth)
+	}
+	cmds = append(cmds, []string{"CLIENT", "SETNAME", clientName}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	rs, err := c.exchange(cmds...)
+	if err != nil {
+		return err
+	}
+	if t.password != "" {
+		if e := rs[0].Err(); e != nil {
+			return authError(e)
+		}
+	}
+	c.proto = 2
+	n := len(rs)
+	return c.afterSelect(rs[n-2], rs[n-1], db)
+}
+
+func (c *conn) afterSelect(sel, id resp.Value, db int) error {
+	// A user without the right to SELECT is fine as long as db 0 is meant.
+	if e := sel.Err(); e != nil && (db != 0 || !strings.HasPrefix(e.Error(), "NOPERM")) {
+		return fmt.Errorf("select database %d: %w", db, authError(e))
+	}
+	c.id = id.Int
+	return nil
+}
+
+// isOldServer recognises a server without HELLO, or without the version.
+func isOldServer(e error) bool {
+	s := e.Error()
+	return strings.HasPrefix(s, "NOPROTO") || strings.HasPrefix(s, "ERR unknown command") || strings.HasPrefix(s, "ERR unknown subcommand")
+}
+
+// authError turns a refusal of credentials into ErrAuth; the server's texts
+// name neither user nor password for these codes.
+func authError(e error) error {
+	s := e.Error()
+	switch {
+	case strings.HasPrefix(s, "NOAUTH"):
+		return fmt.Errorf("%w: it wants a password: give one in the URL or REDIS_PASSWORD", ErrAuth)
+	case strings.HasPrefix(s, "WRONGPASS"), strings.HasPrefix(s, "ERR invalid password"):
+		return fmt.Errorf("%w: wrong user name or password, or the user is disabled", ErrAuth)
+	case strings.HasPrefix(s, "ERR Client sent AUTH"), strings.HasPrefix(s, "ERR AUTH"):
+		return fmt.Errorf("%w: it has no password set, but one was given", ErrAuth)
+	}
+	return e
+}
+
+// exchange sends commands in one write and reads their replies, before the
+// connection has another user. The Values are copies.
+func (c *conn) exchange(cmds ...[]string) ([]resp.Value, error) {
+	var b []byte
+	for _, cmd := range cmds {
+		b = resp.AppendCommandStrings(b, cmd...)
+	}
+	if _, err := c.Write(b); err != nil {
+		return nil, err
+	}
+	out := make([]resp.Value, 0, len(cmds))
+	for range cmds {
+		v, err := c.rd.ReadReply(nil)
+		if err != nil {
+			// A server that hangs up has said why before (max clients).
+			for _, o := range out {
+				if e := o.Err(); e != nil {
+					return nil, e
+				}
+			}
+			return nil, err
+		}
+		out = append(out, v.Clone())
+	}
+	return out, nil
+}

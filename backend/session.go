@@ -1,0 +1,41 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net"
+)
+
+// Session is a dedicated connection for one client's connection state. It is
+// closed by Close, and when the link is lost: then reads from Conn fail.
+type Session struct{ owned ownedConn }
+
+// OpenSession opens a connection that speaks proto (2 or 3) and has db selected.
+// It fails with ErrDown while the upstream is not up.
+func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, error) {
+	g := u.live.Load()
+	if g == nil {
+		return nil, fmt.Errorf("open session: %w", ErrDown)
+	}
+	if err := checkKey(proto, db); err != nil {
+		return nil, err
+	}
+	c, err := g.open(ctx, proto, db)
+	if err != nil {
+		g.doubt()
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	return &Session{ownedConn{c, g}}, nil
+}
+
+// Conn is the connection, for raw bytes. Nothing has been read ahead.
+func (s *Session) Conn() net.Conn { return s.owned }
+
+// ID is the server's CLIENT ID of this connection, 0 when it does not tell.
+func (s *Session) ID() int64 { return s.owned.id }
+
+// Lost is closed when the link is lost.
+func (s *Session) Lost() <-chan struct{} { return s.owned.g.ctx.Done() }
+
+// Close ends the connection; idempotent.
+func (s *Session) Close() error { return s.owned.Close() }
