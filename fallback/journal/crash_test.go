@@ -2,7 +2,7 @@ package journal_test
 
 import (
 	"bytes"
-	"errors"
+	"math/rand/v2"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -30,33 +30,36 @@ func (r *rig) refused() {
 	require.NoError(r.t, r.j.Truncate(r.j.Stats().TruncatedTo), "a failed journal can be drained")
 }
 
-// unwaited appends without waiting and lets the write happen but not the sync.
-func (r *rig) unsynced(payloads ...string) {
+// unsyncedBatch cuts the power in the fsync of a batch of many records.
+func (r *rig) unsyncedBatch(rnd *rand.Rand) {
 	r.t.Helper()
-	written := make(chan struct{})
-	release := make(chan struct{})
+	queued, syncs := make(chan struct{}), 0
 	r.fs.OnOp(func(k faultfs.Kind, _ string) error {
 		if k != faultfs.Sync {
 			return nil
 		}
-		select {
-		case <-written:
-		default:
-			close(written)
+		if syncs++; syncs == 1 {
+			<-queued // Append does no I/O: it goes on while the disk hangs
+			return nil
 		}
-		return errors.Join(faultfs.ErrInjected)
+		return &faultfs.CrashNow{Mode: faultfs.Holes, Rnd: rnd}
 	})
-	close(release)
-	var last journal.Ticket
-	for _, p := range payloads {
-		var err error
-		if last, err = r.j.Append([]byte(p)); err != nil {
-			break
+	tickets := map[uint64]journal.Ticket{}
+	payloads := map[uint64]string{}
+	for range 30 {
+		payload := bytes.Repeat([]byte{'x'}, rnd.IntN(700))
+		ticket, err := r.j.Append(payload)
+		require.NoError(r.t, err)
+		tickets[ticket.Seq()], payloads[ticket.Seq()] = ticket, string(payload)
+	}
+	close(queued)
+	for seq, ticket := range tickets {
+		if ticket.Wait() == nil {
+			r.acked[seq], r.last = payloads[seq], max(r.last, seq)
 		}
 	}
-	<-written
-	require.Error(r.t, last.Wait())
-	r.fs.OnOp(nil)
+	r.fs.Crash(faultfs.DropAll, rnd) // in case all went in one batch
+	r.j.Close()
 }
 
 // Every story ends with a journal that opens, holds exactly what was
@@ -64,15 +67,19 @@ func (r *rig) unsynced(payloads ...string) {
 func TestCrashStories(t *testing.T) {
 	short := &faultfs.ShortWrite{N: 20, Err: faultfs.ErrInjected}
 	for name, story := range map[string]func(r *rig){
-		"power lost while idle":                       func(r *rig) { r.append(30); r.crash(faultfs.DropAll) },
-		"power lost right after the first open":       func(r *rig) { r.crash(faultfs.DropAll) },
-		"process killed while idle":                   func(r *rig) { r.append(30); r.fs.Kill(); r.j.Close() },
-		"clean close":                                 func(r *rig) { r.append(30); require.NoError(r.t, r.j.Close()) },
-		"last frame cut in its header":                func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
-		"file extended with zeros, data never came":   func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(make([]byte, 5000)...)) },
-		"length field of a torn frame is absurd":      func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(bytes.Repeat([]byte{0xff}, 100)...)) },
-		"torn tail after everything was truncated":    func(r *rig) { r.append(25); r.truncateAll(); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
-		"everything truncated, then power lost":       func(r *rig) { r.append(25); r.truncateAll(); r.crash(faultfs.DropAll) },
+		"power lost while idle":                     func(r *rig) { r.append(30); r.crash(faultfs.DropAll) },
+		"power lost right after the first open":     func(r *rig) { r.crash(faultfs.DropAll) },
+		"process killed while idle":                 func(r *rig) { r.append(30); r.fs.Kill(); r.j.Close() },
+		"clean close":                               func(r *rig) { r.append(30); require.NoError(r.t, r.j.Close()) },
+		"last frame cut in its header":              func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
+		"file extended with zeros, data never came": func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(make([]byte, 5000)...)) },
+		"length field of a torn frame is absurd": func(r *rig) {
+			r.append(3)
+			r.j.Close()
+			r.edit(r.newest(), appendBytes(bytes.Repeat([]byte{0xff}, 100)...))
+		},
+		"torn tail after everything was truncated": func(r *rig) { r.append(25); r.truncateAll(); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
+		"everything truncated, then power lost":    func(r *rig) { r.append(25); r.truncateAll(); r.crash(faultfs.DropAll) },
 		"deletion of segments half done in the directory": func(r *rig) {
 			r.append(60)
 			old := r.segments()
@@ -97,10 +104,32 @@ func TestCrashStories(t *testing.T) {
 			r.j.Close()
 			r.fs.Damage(filepath.Join(dir, "mark.tmp"), []byte("half"))
 		},
-		"short write":                     func(r *rig) { r.append(3); r.fs.FailNth(faultfs.Write, "*.seg", 1, short); r.refused(); r.crash(faultfs.KeepAll) },
-		"short write, then killed":        func(r *rig) { r.append(3); r.fs.FailNth(faultfs.Write, "*.seg", 1, short); r.refused(); r.fs.Kill(); r.j.Close() },
-		"fsync failed":                    func(r *rig) { r.append(3); r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO); r.refused(); r.crash(faultfs.KeepAll) },
-		"fsync failed, then killed":       func(r *rig) { r.append(3); r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO); r.refused(); r.fs.Kill(); r.j.Close() },
+		"short write": func(r *rig) {
+			r.append(3)
+			r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
+			r.refused()
+			r.crash(faultfs.KeepAll)
+		},
+		"short write, then killed": func(r *rig) {
+			r.append(3)
+			r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
+			r.refused()
+			r.fs.Kill()
+			r.j.Close()
+		},
+		"fsync failed": func(r *rig) {
+			r.append(3)
+			r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
+			r.refused()
+			r.crash(faultfs.KeepAll)
+		},
+		"fsync failed, then killed": func(r *rig) {
+			r.append(3)
+			r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
+			r.refused()
+			r.fs.Kill()
+			r.j.Close()
+		},
 		"disk full":                       func(r *rig) { r.append(3); r.fs.SetCapacity(700); r.refusedFull(); r.fs.SetCapacity(0); r.j.Close() },
 		"new segment: create failed":      func(r *rig) { r.rotationFails(faultfs.Create, "*.seg") },
 		"new segment: header write short": func(r *rig) { r.rotationFailsAt(faultfs.Write, "*.seg", 2, short) },
@@ -109,7 +138,13 @@ func TestCrashStories(t *testing.T) {
 		"mark: write failed":              func(r *rig) { r.markFails(faultfs.Write, "mark.tmp") },
 		"mark: fsync failed":              func(r *rig) { r.markFails(faultfs.Sync, "mark.tmp") },
 		"mark: rename failed":             func(r *rig) { r.markFails(faultfs.Rename, "mark") },
-		"mark: disk full":                 func(r *rig) { r.append(20); r.fs.SetCapacity(1); require.ErrorIs(r.t, r.j.Truncate(10), syscall.ENOSPC); r.fs.SetCapacity(0); r.crash(faultfs.DropAll) },
+		"mark: disk full": func(r *rig) {
+			r.append(20)
+			r.fs.SetCapacity(1)
+			require.ErrorIs(r.t, r.j.Truncate(10), syscall.ENOSPC)
+			r.fs.SetCapacity(0)
+			r.crash(faultfs.DropAll)
+		},
 		"delete of a segment failed": func(r *rig) {
 			r.append(60)
 			r.fs.FailNth(faultfs.Remove, "*.seg", 2, syscall.EIO)
@@ -161,7 +196,9 @@ func (r *rig) refusedFull() {
 	r.t.Fatal("the disk never became full")
 }
 
-func (r *rig) rotationFails(kind faultfs.Kind, pattern string) { r.rotationFailsAt(kind, pattern, 1, syscall.EIO) }
+func (r *rig) rotationFails(kind faultfs.Kind, pattern string) {
+	r.rotationFailsAt(kind, pattern, 1, syscall.EIO)
+}
 
 // rotationFailsAt fails the n-th operation of the batch that fills a segment.
 func (r *rig) rotationFailsAt(kind faultfs.Kind, pattern string, n int, err error) {
@@ -226,7 +263,7 @@ func TestSectorsOfLastBatchOutOfOrder(t *testing.T) {
 		r.cfg.SegmentBytes = 1 << 20
 		r.open()
 		r.append(5)
-		r.unsyncedBatch(seed)
+		r.unsyncedBatch(rand.New(rand.NewPCG(seed, 0)))
 		r.open()
 		require.GreaterOrEqual(t, r.j.Stats().LastSeq, r.last)
 		got := readAll(t, r.j)

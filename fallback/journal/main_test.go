@@ -115,7 +115,9 @@ func (r *rig) segments() []string {
 func (r *rig) newest() string { s := r.segments(); return s[len(s)-1] }
 
 // edit changes a file on the disk.
-func (r *rig) edit(path string, change func([]byte) []byte) { r.fs.Damage(path, change(r.fs.Bytes(path))) }
+func (r *rig) edit(path string, change func([]byte) []byte) {
+	r.fs.Damage(path, change(r.fs.Bytes(path)))
+}
 
 func (r *rig) flip(path string, offset int) {
 	r.edit(path, func(b []byte) []byte {

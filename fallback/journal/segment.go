@@ -99,6 +99,7 @@ type scanner struct {
 	offset int64 // of the next frame
 	end    int64
 	seed   uint32
+	raw    [frameHeaderSize]byte // here and not on the stack, where it would be allocated for every frame
 	buf    []byte
 }
 
@@ -120,11 +121,11 @@ func (s *scanner) next(keep bool) (frameHeader, []byte, error) {
 	if room < frameHeaderSize {
 		return frameHeader{}, nil, errBadFrame
 	}
-	var raw [frameHeaderSize]byte
-	if _, err := io.ReadFull(s.r, raw[:]); err != nil {
+	raw := s.raw[:]
+	if _, err := io.ReadFull(s.r, raw); err != nil {
 		return frameHeader{}, nil, readError(err)
 	}
-	h := decodeFrameHeader(raw[:])
+	h := decodeFrameHeader(raw)
 	if !h.plausible(room) {
 		return h, nil, errBadFrame
 	}

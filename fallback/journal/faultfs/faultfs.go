@@ -24,6 +24,14 @@ var ErrInjected = errors.New("injected fault")
 // ErrCrashed is what file handles from before a crash return.
 var ErrCrashed = errors.New("file system crashed")
 
+// CrashNow, as a hook's error, cuts the power in the middle of the operation.
+type CrashNow struct {
+	Mode CrashMode
+	Rnd  *rand.Rand
+}
+
+func (e *CrashNow) Error() string { return "power lost" }
+
 // Kind is the operation that a fault hook is asked about.
 type Kind string
 
@@ -147,6 +155,10 @@ const (
 func (m *FS) Crash(mode CrashMode, rnd *rand.Rand) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.crash(mode, rnd)
+}
+
+func (m *FS) crash(mode CrashMode, rnd *rand.Rand) {
 	m.epoch++
 	m.hook, m.capacity = nil, 0
 	names := len(m.pending)
@@ -250,7 +262,12 @@ func (m *FS) ask(kind Kind, path string) error {
 	if m.hook == nil {
 		return nil
 	}
-	return m.hook(kind, path)
+	err := m.hook(kind, path)
+	if power := new(CrashNow); errors.As(err, &power) {
+		m.crash(power.Mode, power.Rnd)
+		return ErrCrashed
+	}
+	return err
 }
 
 func (m *FS) change(op nameOp) {

@@ -1,0 +1,204 @@
+package journal_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/journal"
+	"holdfast/fallback/journal/faultfs"
+)
+
+// Every story damages acknowledged bytes: Open must refuse with a text that
+// helps, Verify must see it, Dump must show the rest, and Repair must keep every
+// other record and never use a number again.
+func TestDamageStories(t *testing.T) {
+	for name, story := range map[string]struct {
+		damage func(r *rig)
+		lost   []uint64 // records that cannot be read any more
+	}{
+		"bit flip in a payload of the first segment": {func(r *rig) { r.flip(r.segment(1), journal.SegmentHeaderSize+journal.FrameHeaderSize+3) }, []uint64{1}},
+		"bit flip in a sequence number":              {func(r *rig) { r.flip(r.segment(1), journal.SegmentHeaderSize+8) }, []uint64{1}},
+		"bit flip in a time":                         {func(r *rig) { r.flip(r.segment(1), journal.SegmentHeaderSize+24) }, []uint64{1}},
+		"bit flip makes a length absurd":             {func(r *rig) { r.flip(r.segment(1), journal.SegmentHeaderSize+7) }, []uint64{1}},
+		"bit flip in the middle of the last segment": {func(r *rig) { r.flip(r.newest(), journal.SegmentHeaderSize+9) }, []uint64{57}},
+		"bit flip in a segment header":               {func(r *rig) { r.flip(r.segment(1), 33) }, nil},
+		"bit flip in a segment's magic":              {func(r *rig) { r.flip(r.newest(), 2) }, nil},
+		"bit flip in a segment's version":            {func(r *rig) { r.flip(r.newest(), 9) }, nil},
+		"last header lost, records behind it":        {func(r *rig) { r.edit(r.newest(), func(b []byte) []byte { clear(b[:64]); return b }) }, nil},
+		"sealed segment cut short":                   {func(r *rig) { r.edit(r.segment(1), cutBytes(1)) }, []uint64{19}},
+		"sealed segment with bytes behind":           {func(r *rig) { r.edit(r.segment(1), appendBytes(9)) }, nil},
+		"sealed segment missing":                     {func(r *rig) { r.fs.Damage(r.segments()[1], nil) }, seqs(20, 33)},
+		"first segment missing":                      {func(r *rig) { r.fs.Damage(r.segment(1), nil) }, seqs(1, 19)},
+		"meta missing":                               {func(r *rig) { r.fs.Damage(filepath.Join(dir, "meta"), nil) }, nil},
+		"meta damaged":                               {func(r *rig) { r.flip(filepath.Join(dir, "meta"), 20) }, nil},
+		"mark damaged":                               {func(r *rig) { r.flip(filepath.Join(dir, "mark"), 35) }, nil},
+		"mark missing":                               {func(r *rig) { r.fs.Damage(filepath.Join(dir, "mark"), nil) }, nil},
+		"mark too long":                              {func(r *rig) { r.edit(filepath.Join(dir, "mark"), appendBytes(0)) }, nil},
+		"segment renamed by hand":                    {func(r *rig) { r.fs.Damage(r.segment(2), r.fs.Bytes(r.segment(1))); r.fs.Damage(r.segment(1), nil) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) { damageStory(t, story.damage, story.lost, false) })
+		t.Run(name+", repair interrupted", func(t *testing.T) { damageStory(t, story.damage, story.lost, true) })
+	}
+}
+
+func damageStory(t *testing.T, damage func(*rig), lost []uint64, interrupted bool) {
+	r := newRig(t)
+	r.open()
+	for r.last < 58 {
+		r.append(1)
+	}
+	r.j.Close()
+	require.Equal(t, []string{r.segment(1), r.segment(20), r.segment(34), r.segment(46), r.segment(57)}, r.segments())
+	stream := r.j.StreamID()
+	damage(r)
+	_, err := journal.Open(r.cfg)
+	require.ErrorIs(t, err, journal.ErrCorrupt)
+	require.ErrorContains(t, err, "holdfast journal repair")
+	require.ErrorContains(t, err, "offset")
+	report, err := journal.VerifyFS(r.fs, dir)
+	require.ErrorIs(t, err, journal.ErrCorrupt)
+	require.NotEmpty(t, report.Problems)
+	require.ErrorIs(t, journal.DumpFS(r.fs, dir, func(e journal.Entry) error {
+		require.Equal(t, r.acked[e.Seq], string(e.Payload))
+		return nil
+	}), journal.ErrCorrupt)
+
+	if interrupted {
+		r.repairInterrupted()
+	}
+	report, err = journal.RepairFS(r.fs, dir)
+	require.NoError(t, err)
+	require.Equal(t, interrupted, len(report.Problems) == 0)
+	for _, seq := range lost {
+		delete(r.acked, seq)
+	}
+	r.open()
+	require.Equal(t, stream, r.j.StreamID())
+	require.Equal(t, r.acked, readAll(t, r.j))
+	require.Equal(t, uint64(len(r.acked)), r.j.Stats().Records)
+	ticket, err := r.j.Append([]byte("after repair"))
+	require.NoError(t, err)
+	require.NoError(t, ticket.Wait())
+	require.Greater(t, ticket.Seq(), r.last, "a number must never be used twice")
+	r.acked[ticket.Seq()] = "after repair"
+	r.crash(faultfs.DropAll)
+	r.open()
+	require.Equal(t, r.acked, readAll(t, r.j))
+}
+
+// repairInterrupted runs repairs that die at every one of their operations.
+func (r *rig) repairInterrupted() {
+	r.t.Helper()
+	for n := 1; n < 40; n++ {
+		ops := 0
+		r.fs.OnOp(func(k faultfs.Kind, _ string) error {
+			if ops++; ops == n && k != faultfs.Open {
+				return &faultfs.CrashNow{Mode: faultfs.DropAll}
+			}
+			return nil
+		})
+		_, err := journal.RepairFS(r.fs, dir)
+		r.fs.OnOp(nil)
+		r.fs.Kill()
+		if err == nil && ops < n {
+			return
+		}
+	}
+}
+
+func seqs(from, to uint64) (out []uint64) {
+	for ; from <= to; from++ {
+		out = append(out, from)
+	}
+	return out
+}
+
+// The last segment is gone without a trace but for the mark.
+func TestRepairSkipsNumbersThatMayHaveBeenUsed(t *testing.T) {
+	r := newRig(t)
+	r.open()
+	r.append(58)
+	require.NoError(t, r.j.Truncate(57))
+	r.j.Close()
+	r.fs.Damage(r.newest(), nil)
+	_, err := journal.Open(r.cfg)
+	require.ErrorIs(t, err, journal.ErrCorrupt)
+	_, err = journal.RepairFS(r.fs, dir)
+	require.NoError(t, err)
+	r.open()
+	stats := r.j.Stats()
+	require.Zero(t, stats.Records)
+	require.Equal(t, uint64(57), stats.TruncatedTo)
+	ticket, err := r.j.Append([]byte("x"))
+	require.NoError(t, err)
+	require.Greater(t, ticket.Seq(), uint64(journal.SequenceJump))
+	require.NoError(t, ticket.Wait())
+	require.False(t, r.j.Stats().OldestAt.IsZero())
+	require.NoError(t, r.j.Truncate(ticket.Seq()))
+	require.Zero(t, r.j.Stats().Records)
+}
+
+func TestNewerVersionIsNotDamage(t *testing.T) {
+	for _, name := range []string{"meta", "mark", journal.SegmentName(1)} {
+		r := newRig(t)
+		r.open()
+		r.append(3)
+		r.j.Close()
+		path := filepath.Join(dir, name)
+		r.edit(path, func(b []byte) []byte {
+			journal.PutPreamble(b, string(b[:8]), 2)
+			return append(b, "and a layout of its own"...)
+		})
+		before := r.fs.Bytes(path)
+		_, err := journal.Open(r.cfg)
+		require.ErrorIs(t, err, journal.ErrNewerVersion)
+		require.NotErrorIs(t, err, journal.ErrCorrupt)
+		require.ErrorContains(t, err, path)
+		_, err = journal.RepairFS(r.fs, dir)
+		require.ErrorIs(t, err, journal.ErrNewerVersion)
+		require.Equal(t, before, r.fs.Bytes(path), "repair must leave newer files alone")
+	}
+}
+
+func TestVerifyAndDumpOfAWholeJournal(t *testing.T) {
+	r := newRig(t)
+	r.open()
+	r.append(58)
+	require.NoError(t, r.j.Truncate(20))
+	report, err := journal.VerifyFS(r.fs, dir)
+	require.NoError(t, err)
+	require.Equal(t, r.j.StreamID(), report.StreamID)
+	require.Equal(t, uint64(38), report.Records)
+	require.Equal(t, uint64(21), report.FirstSeq)
+	require.Equal(t, uint64(58), report.LastSeq)
+	stop := errors.New("stop")
+	require.ErrorIs(t, journal.DumpFS(r.fs, dir, func(e journal.Entry) error {
+		require.Equal(t, e.Seq <= 20, e.Truncated)
+		if e.Seq == 30 {
+			return stop
+		}
+		return nil
+	}), stop)
+	_, err = journal.RepairFS(r.fs, dir)
+	require.ErrorIs(t, err, journal.ErrLocked)
+}
+
+// A client may store anything, a journal's own bytes too.
+func TestTornTailInsideARecordThatHoldsAJournal(t *testing.T) {
+	r := newRig(t)
+	r.cfg.SegmentBytes = 1 << 20
+	r.open()
+	r.append(5)
+	r.j.Close()
+	other := newRig(t)
+	other.cfg.SegmentBytes = 1 << 20
+	other.open()
+	other.append(20)
+	other.j.Close()
+	r.edit(r.newest(), appendBytes(other.fs.Bytes(other.newest())...))
+	r.open()
+	r.requireAll()
+}
