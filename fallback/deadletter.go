@@ -1,0 +1,98 @@
+package fallback
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// DeadLetter is an acknowledged write that Redis would not take. It is kept
+// until somebody looks at it: nothing acknowledged is dropped silently.
+type DeadLetter struct {
+	Seq      uint64     `json:"seq"`
+	DB       int        `json:"db"`
+	TimeMs   int64      `json:"timeMs"` // when it was acknowledged, server time
+	FiledAt  time.Time  `json:"filedAt"`
+	Reason   string     `json:"reason"`
+	Commands [][][]byte `json:"commands"` // base64 in the file
+}
+
+// deadLetters is an append-only file of JSON lines, synced with each entry.
+type deadLetters struct {
+	path  string
+	mu    sync.Mutex
+	file  *os.File
+	count int
+}
+
+func openDeadLetters(dir string) (*deadLetters, error) {
+	d := &deadLetters{path: filepath.Join(dir, "deadletters.jsonl")}
+	letters, err := ReadDeadLetters(dir)
+	if err != nil {
+		return nil, err
+	}
+	d.count = len(letters)
+	d.file, err = os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open dead letters: %w", err)
+	}
+	return d, nil
+}
+
+// add files one record; it returns when the entry is on disk.
+func (d *deadLetters) add(rec Record, reason string, now time.Time) error {
+	line, err := json.Marshal(DeadLetter{Seq: rec.Seq, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: rec.Commands})
+	if err != nil {
+		return fmt.Errorf("encode dead letter: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, err := d.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write dead letter: %w", err)
+	}
+	if err := d.file.Sync(); err != nil {
+		return fmt.Errorf("sync dead letters: %w", err)
+	}
+	d.count++
+	return nil
+}
+
+func (d *deadLetters) Count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
+}
+
+func (d *deadLetters) Close() error { return d.file.Close() }
+
+// ReadDeadLetters lists the dead letters of a data directory, oldest first. A
+// torn last line (a crash while filing) is left out: its record is still in the
+// journal then.
+func ReadDeadLetters(dir string) ([]DeadLetter, error) {
+	f, err := os.Open(filepath.Join(dir, "deadletters.jsonl"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open dead letters: %w", err)
+	}
+	defer f.Close()
+	var out []DeadLetter
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return out, nil
+		}
+		var l DeadLetter
+		if err := json.Unmarshal(line, &l); err != nil {
+			return out, fmt.Errorf("read dead letter %d: %w", len(out)+1, err)
+		}
+		out = append(out, l)
+	}
+}

@@ -1,0 +1,32 @@
+package fallback
+
+import "errors"
+
+// Sentinels of the package; match them with errors.Is.
+var (
+	// ErrOnline says that the command belongs to the real Redis again: the local
+	// state stopped serving between the caller's look and its call.
+	ErrOnline = errors.New("local state is not serving: redis is online")
+	// ErrClosed says that the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.
+	ErrSnapshotDamaged = errors.New("snapshot is damaged")
+	// ErrNewerFormat says that a file was written by a newer release.
+	ErrNewerFormat = errors.New("file was written by a newer version of holdfast")
+)
+
+// Error replies that clients see. They must never contain ECONNREFUSED or
+// ENOTCONN: some clients queue writes themselves when they read those words.
+const (
+	replyUnknownKey     = "UPSTREAMDOWN Redis is unavailable and this key is not held locally"
+	replyUnknownRange   = "UPSTREAMDOWN Redis is unavailable and this command would need keys that are not held locally"
+	replyNotOffline     = "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it"
+	replyReadOnly       = "UPSTREAMDOWN Redis is unavailable and the offline policy is readonly: write refused, not queued"
+	replyRefuse         = "UPSTREAMDOWN Redis is unavailable and the offline policy is refuse"
+	replyStrict         = "UPSTREAMDOWN Redis is unavailable and the offline policy is strict: the answer to this write depends on state that only Redis has"
+	replyStale          = "STALE Redis is unavailable for longer than max-stale: local data is too old to be served"
+	replyJournalFull    = "JOURNALFULL the journal of queued writes is full: write refused, not queued; raise --journal-bytes or bring Redis back"
+	replyJournalFailed  = "JOURNALFAILED the journal cannot be written: write refused; see the log and 'holdfast status', free or replace the disk, then restart"
+	replyUnitTooLarge   = "ERR this write is larger than the journal accepts"
+	replyUnknownOutcome = "UPSTREAMDOWN Redis went away while this write was under way: it may or may not have been applied"
+)

@@ -1,0 +1,188 @@
+package fallback
+
+import (
+	"context"
+	"sort"
+)
+
+// scanCount is the COUNT hint of the initial load's SCAN.
+const scanCount = 1000
+
+// busyTries is how often a key that keeps changing under its fetch is asked for
+// again before the followed value is left to stand until the next invalidation.
+const busyTries = 8
+
+// fetchDue fetches what is due: dirty keys first, then a few of the wanted.
+func (m *mirror) fetchDue(ctx context.Context, src *source) {
+	m.mu.Lock()
+	if m.flush {
+		m.flush = false
+		m.dirty = map[keyID]int{}
+		m.mu.Unlock()
+		m.reload(ctx, src)
+		return
+	}
+	batch := map[int][]string{}
+	n := 0
+	for id := range m.dirty {
+		if n++; n > fetchBatch {
+			break
+		}
+		batch[id.db] = append(batch[id.db], id.key)
+		m.last[id] = 0
+	}
+	n = 0
+	for id := range m.want {
+		if n++; n > wantPerTick {
+			break
+		}
+		delete(m.want, id)
+		batch[id.db] = append(batch[id.db], id.key)
+		m.last[id] = 0
+	}
+	m.mu.Unlock()
+	for db, keys := range batch {
+		if m.fetchKeys(ctx, src, db, keys) != nil {
+			return // the link failed: an outage begins, or the next tick tries again
+		}
+	}
+}
+
+// fetchKeys fetches keys and takes over the values that no write of ours has
+// overtaken.
+func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []string) error {
+	sort.Strings(keys)
+	values, err := src.fetch(ctx, db, keys, m.s.serverNow)
+	s := m.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.drainLocked() // so that every write acknowledged before now is noted in last
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, k := range keys {
+		id := keyID{db, k}
+		overtaken := m.last[id] != 0
+		delete(m.last, id)
+		if err != nil || s.Mode() == Offline {
+			continue
+		}
+		if overtaken || values[i].busy {
+			m.retry(id)
+			continue
+		}
+		delete(m.dirty, id)
+		m.store(id, values[i])
+	}
+	if err == nil {
+		m.stats.fetches += uint64(len(keys))
+		m.stats.refreshedAt = s.cfg.Now()
+		s.res.trim()
+	}
+	return err
+}
+
+// retry keeps the key dirty, a bounded number of times.
+func (m *mirror) retry(id keyID) {
+	if m.dirty[id]++; m.dirty[id] > busyTries {
+		delete(m.dirty, id)
+	}
+}
+
+// store replaces the local value by the fetched one. Both locks are held.
+func (m *mirror) store(id keyID, v value) {
+	s := m.s
+	s.eng.Delete(id.db, []byte(id.key))
+	for _, argv := range v.commands {
+		if err := s.eng.Apply(id.db, argv); err != nil {
+			s.eng.Delete(id.db, []byte(id.key))
+			s.res.forget(id)
+			s.log.Debug("value does not fit the local engine", "error", err)
+			return
+		}
+	}
+	s.res.learn(id, v.size)
+	s.dirtyGen++
+}
+
+// reload loads the mirrored prefixes whole and fetches everything else that is
+// resident again. Until it is done, what was held before stays (it may be
+// stale, which an outage allows).
+func (m *mirror) reload(ctx context.Context, src *source) {
+	s := m.s
+	seen := map[string]struct{}{}
+	for _, prefix := range s.cfg.MirrorPrefixes {
+		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
+			if ctx.Err() == nil {
+				s.log.Warn("mirror load interrupted", "error", err)
+			}
+			m.mu.Lock()
+			m.flush = true
+			m.mu.Unlock()
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Mode() == Offline || ctx.Err() != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var gone []keyID
+	s.eng.ForEachKey(func(db int, key string) bool {
+		id := keyID{db, key}
+		if _, ok := seen[key]; !ok || db != s.cfg.BaseDB || !s.cfg.mirrored(key) {
+			gone = append(gone, id)
+		}
+		return true
+	})
+	for _, id := range gone {
+		m.markDirty(id) // deleted at the server, or outside the prefixes: ask
+	}
+	s.res.complete[s.cfg.BaseDB] = true
+	m.stats.loaded = true
+	m.stats.refreshedAt = s.cfg.Now()
+	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
+}
+
+func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {
+	c := src.client(m.s.cfg.BaseDB)
+	pattern := escapeGlob(prefix) + "*"
+	var cursor uint64
+	for {
+		keys, next, err := c.Scan(ctx, cursor, pattern, scanCount).Result()
+		if err != nil {
+			return err
+		}
+		for len(keys) > 0 {
+			n := min(len(keys), fetchBatch)
+			part := append([]string(nil), keys[:n]...)
+			m.mu.Lock()
+			for _, k := range part {
+				m.last[keyID{m.s.cfg.BaseDB, k}] = 0
+				seen[k] = struct{}{}
+			}
+			m.mu.Unlock()
+			if err := m.fetchKeys(ctx, src, m.s.cfg.BaseDB, part); err != nil {
+				return err
+			}
+			keys = keys[n:]
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// escapeGlob makes a prefix literal in a MATCH pattern.
+func escapeGlob(prefix string) string {
+	out := make([]byte, 0, len(prefix))
+	for i := 0; i < len(prefix); i++ {
+		switch prefix[i] {
+		case '*', '?', '[', ']', '\\', '^':
+			out = append(out, '\\')
+		}
+		out = append(out, prefix[i])
+	}
+	return string(out)
+}

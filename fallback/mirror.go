@@ -1,0 +1,285 @@
+package fallback
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"holdfast/backend/command"
+)
+
+// Bounds of the mirror's queues. What does not fit is not lost, only unknown:
+// the key is forgotten and an outage answers UPSTREAMDOWN for it.
+const (
+	followBytes   = 8 << 20               // acknowledged writes waiting to be executed locally
+	followBehind  = followBytes / 4       // beyond it, writes to keys outside the mirror are shed
+	dirtyMax      = 1 << 16               // keys waiting for a refetch
+	wantMax       = 1 << 12               // keys outside the mirror waiting for their first fetch
+	fetchBatch    = 128                   // keys in one round trip
+	fetchInterval = 20 * time.Millisecond // coalesces invalidations of hot keys
+	wantPerTick   = 64                    // bounds what the working set costs Redis: 3,200 keys a second
+)
+
+// mirror follows the real Redis while it is there: acknowledged writes are
+// executed locally in order, and invalidated keys are fetched again.
+//
+// A fetched value replaces the local one only if no write of this proxy to the
+// key was acknowledged between the fetch's start and its end; otherwise it is
+// fetched again. Every followed write makes its key dirty, so that the last
+// fetch always starts after the last write and the mirror converges.
+type mirror struct {
+	s    *Store
+	wake chan struct{}
+
+	mu     sync.Mutex // guards the rest; taken after the store's lock, never before
+	follow []ackedWrite
+	bytes  int
+	seq    uint64            // acknowledged writes so far
+	last   map[keyID]uint64  // key being fetched → seq of the last write to it
+	dirty  map[keyID]int     // keys to fetch again → failed tries
+	want   map[keyID]struct{}
+	flush  bool // everything is dirty
+	stats  mirrorStats
+}
+
+type ackedWrite struct {
+	db       int
+	commands [][][]byte
+	size     int
+}
+
+type mirrorStats struct {
+	loaded      bool
+	refreshedAt time.Time
+	fetches     uint64
+	shed        uint64
+}
+
+func newMirror(s *Store) *mirror {
+	return &mirror{
+		s: s, wake: make(chan struct{}, 1),
+		last: map[keyID]uint64{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
+	}
+}
+
+func (m *mirror) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Acked tells the mirror of a write (or a MULTI unit) that Redis acknowledged
+// through this proxy, so that it is visible locally even if Redis dies now.
+// Call it before the client gets its answer, in the order of the answers.
+// The arguments are copied. Cheap: one lock and one copy.
+func (s *Store) Acked(db int, argvs [][][]byte) {
+	m := s.mirror
+	w := ackedWrite{db: db, commands: copyCommands(argvs)}
+	for _, argv := range argvs {
+		w.size += int(argvBytes(argv)) + 64
+	}
+	m.mu.Lock()
+	m.seq++
+	m.follow = append(m.follow, w)
+	m.bytes += w.size
+	full := m.bytes > followBytes
+	m.mu.Unlock()
+	if full {
+		// The follower is too slow: this client pays, instead of the mirror losing writes.
+		s.mu.Lock()
+		m.drainLocked()
+		s.mu.Unlock()
+		return
+	}
+	m.signal()
+}
+
+// copyCommands copies argvs into one allocation of bytes.
+func copyCommands(argvs [][][]byte) [][][]byte {
+	var n int64
+	for _, argv := range argvs {
+		n += argvBytes(argv)
+	}
+	buf := make([]byte, 0, n)
+	out := make([][][]byte, len(argvs))
+	for i, argv := range argvs {
+		out[i] = make([][]byte, len(argv))
+		for j, a := range argv {
+			start := len(buf)
+			buf = append(buf, a...)
+			out[i][j] = buf[start:len(buf):len(buf)]
+		}
+	}
+	return out
+}
+
+// Read tells the mirror that a key outside the mirrored prefixes was read: it
+// joins the working set when there is room in the budget.
+func (s *Store) Read(db int, key []byte) {
+	m := s.mirror
+	m.mu.Lock()
+	if len(m.want) < wantMax {
+		m.want[keyID{db, string(key)}] = struct{}{}
+	}
+	m.mu.Unlock()
+}
+
+// Invalidate tells the mirror which keys changed at the server, by whomever;
+// nil means all. Tracking names no database, so every mirrored one is meant.
+func (s *Store) Invalidate(keys [][]byte) {
+	m := s.mirror
+	if keys == nil {
+		m.mu.Lock()
+		m.flush = true
+		m.mu.Unlock()
+		m.signal()
+		return
+	}
+	m.mu.Lock()
+	for _, k := range keys {
+		if s.cfg.mirrored(string(k)) {
+			m.markDirty(keyID{s.cfg.BaseDB, string(k)})
+		}
+	}
+	m.mu.Unlock()
+	s.forgetResident(keys)
+}
+
+// forgetResident makes changed keys outside the mirror unknown and asks for
+// their new values.
+func (s *Store) forgetResident(keys [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Mode() != Online {
+		return
+	}
+	for _, k := range keys {
+		for db := range s.res.dbs() {
+			id := keyID{db, string(k)}
+			if (db == s.cfg.BaseDB && s.cfg.mirrored(id.key)) || !s.res.resident(id) {
+				continue
+			}
+			s.mirror.mu.Lock()
+			s.mirror.markDirty(id)
+			s.mirror.mu.Unlock()
+		}
+	}
+}
+
+// markDirty queues the key for a fetch. Beyond the bound everything is dirty.
+func (m *mirror) markDirty(id keyID) {
+	if len(m.dirty) >= dirtyMax {
+		m.flush = true
+		return
+	}
+	if _, ok := m.dirty[id]; !ok {
+		m.dirty[id] = 0
+	}
+	m.signal()
+}
+
+// drainLocked executes all acknowledged writes that wait. The store's lock is held.
+func (m *mirror) drainLocked() {
+	m.mu.Lock()
+	writes, behind := m.follow, m.bytes > followBehind
+	m.follow, m.bytes = nil, 0
+	m.mu.Unlock()
+	if m.s.Mode() == Offline || m.s.Mode() == Embedded {
+		behind = false
+	}
+	for _, w := range writes {
+		m.followWrite(w, behind)
+	}
+}
+
+// followWrite executes one acknowledged write on the local state, where that
+// can tell its result: all its keys are known, or it sets them whole. Otherwise
+// its keys become unknown.
+func (m *mirror) followWrite(w ackedWrite, behind bool) {
+	s := m.s
+	var buf [8][]byte
+	for _, argv := range w.commands {
+		c, ok := command.Lookup(argv)
+		if !ok || c.Flags&(command.Write|command.Script) == 0 {
+			continue
+		}
+		keys := c.Keys(buf[:0], argv)
+		if !s.eng.Supports(c.Name) || !m.canFollow(w.db, c, argv, keys, behind) {
+			m.unlearn(w.db, keys)
+			continue
+		}
+		if err := s.eng.Apply(w.db, argv); err != nil {
+			m.unlearn(w.db, keys)
+			continue
+		}
+		s.dirtyGen++
+		for _, k := range keys {
+			id := keyID{w.db, string(k)}
+			s.res.learn(id, argvBytes(argv))
+			m.touched(id)
+		}
+	}
+	s.res.trim()
+}
+
+func (m *mirror) canFollow(db int, c *command.Command, argv, keys [][]byte, behind bool) bool {
+	sets := setsWhole(c.Name, argv)
+	for _, k := range keys {
+		id := keyID{db, string(k)}
+		if behind && !m.s.cfg.mirrored(id.key) {
+			m.stats.shed++
+			return false
+		}
+		if !sets && !m.s.res.known(id) {
+			return false
+		}
+	}
+	return c.Flags&command.NonDeterministic == 0
+}
+
+// touched notes a followed write: a fetch under way for the key is void, and
+// the key is fetched once more to be sure.
+func (m *mirror) touched(id keyID) {
+	m.mu.Lock()
+	if _, ok := m.last[id]; ok {
+		m.last[id] = m.seq
+	}
+	if m.s.cfg.mirrored(id.key) {
+		m.markDirty(id)
+	}
+	m.mu.Unlock()
+}
+
+// unlearn makes keys unknown whose new value the local state cannot compute.
+// Mirrored keys are fetched again.
+func (m *mirror) unlearn(db int, keys [][]byte) {
+	for _, k := range keys {
+		id := keyID{db, string(k)}
+		m.s.res.forget(id)
+		if m.s.cfg.mirrored(id.key) {
+			m.touched(id)
+			continue
+		}
+		m.touched(id)
+		m.s.eng.Delete(db, k)
+	}
+}
+
+// run follows and fetches until ctx ends. One goroutine.
+func (m *mirror) run(ctx context.Context, src *source) {
+	tick := time.NewTicker(fetchInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.wake:
+		case <-tick.C:
+			m.fetchDue(ctx, src)
+		}
+		m.s.mu.Lock()
+		m.drainLocked()
+		m.s.mu.Unlock()
+	}
+}

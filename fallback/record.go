@@ -1,0 +1,119 @@
+package fallback
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// A journal record is one acknowledged write: one command or one MULTI unit,
+// rewritten so that executing it later gives what the client was told.
+//
+//	version  1 byte   recordVersion
+//	db       uvarint  database index
+//	time     uvarint  server time of execution, Unix milliseconds
+//	count    uvarint  number of commands, each:
+//	  argc   uvarint  number of arguments, each:
+//	    len  uvarint
+//	    data len bytes
+//
+// The journal frames it with a length, a sequence number and a checksum.
+const recordVersion = 1
+
+// Record is one decoded journal record.
+type Record struct {
+	Seq      uint64
+	DB       int
+	TimeMs   int64
+	Commands [][][]byte
+}
+
+// appendRecord encodes r without its sequence number, which the journal gives.
+func appendRecord(dst []byte, r Record) []byte {
+	dst = append(dst, recordVersion)
+	dst = binary.AppendUvarint(dst, uint64(r.DB))
+	dst = binary.AppendUvarint(dst, uint64(r.TimeMs))
+	dst = binary.AppendUvarint(dst, uint64(len(r.Commands)))
+	for _, argv := range r.Commands {
+		dst = binary.AppendUvarint(dst, uint64(len(argv)))
+		for _, arg := range argv {
+			dst = binary.AppendUvarint(dst, uint64(len(arg)))
+			dst = append(dst, arg...)
+		}
+	}
+	return dst
+}
+
+// DecodeRecord parses what appendRecord wrote. The arguments alias payload.
+// Every length is checked against what is left before anything is allocated.
+func DecodeRecord(seq uint64, payload []byte) (Record, error) {
+	r := Record{Seq: seq}
+	if len(payload) == 0 {
+		return r, fmt.Errorf("decode record %d: empty", seq)
+	}
+	if payload[0] > recordVersion {
+		return r, fmt.Errorf("decode record %d: version %d: %w", seq, payload[0], ErrNewerFormat)
+	}
+	d := decoder{buf: payload[1:]}
+	r.DB = int(d.length(1 << 20))
+	r.TimeMs = int64(d.uvarint())
+	r.Commands = make([][][]byte, 0, min(d.count(), 16))
+	for n := d.last; n > 0 && !d.bad; n-- {
+		argv := make([][]byte, 0, min(d.count(), 64))
+		for m := d.last; m > 0 && !d.bad; m-- {
+			argv = append(argv, d.bytes())
+		}
+		if len(argv) == 0 {
+			d.bad = true
+		}
+		r.Commands = append(r.Commands, argv)
+	}
+	if d.bad || len(d.buf) != 0 {
+		return r, fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))
+	}
+	return r, nil
+}
+
+// decoder reads uvarint-framed fields; bad sticks after the first violation.
+type decoder struct {
+	buf  []byte
+	last uint64 // the last count read
+	bad  bool
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.buf)
+	if n <= 0 {
+		d.bad = true
+		return 0
+	}
+	d.buf = d.buf[n:]
+	return v
+}
+
+// length reads a number that may not exceed limit.
+func (d *decoder) length(limit uint64) uint64 {
+	v := d.uvarint()
+	if v > limit {
+		d.bad = true
+		return 0
+	}
+	return v
+}
+
+// count reads a number of elements: each takes a byte at least, so it may not
+// exceed what is left.
+func (d *decoder) count() uint64 {
+	d.last = d.length(uint64(len(d.buf)))
+	return d.last
+}
+
+func (d *decoder) bytes() []byte {
+	n := d.length(uint64(len(d.buf)))
+	if d.bad || n > uint64(len(d.buf)) {
+		d.bad = true
+		return nil
+	}
+	b := d.buf[:n:n]
+	d.buf = d.buf[n:]
+	return b
+}

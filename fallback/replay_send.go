@@ -1,0 +1,180 @@
+package fallback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// errAborted says that EXEC ran nothing because a command was refused while it
+// was queued.
+var errAborted = errors.New("unit aborted")
+
+// retryable are the error codes of a Redis that cannot apply a write now and
+// may later: replay stops before the record and comes back. NOPERM and NOAUTH
+// are here because discarding writes over a wrong ACL would lose them.
+var retryable = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS",
+	"MISCONF", "OOM", "BUSY", "MOVED", "ASK", "NOAUTH", "NOPERM", "WRONGPASS",
+}
+
+func isRetryable(err error) bool {
+	for _, code := range retryable {
+		if strings.HasPrefix(err.Error(), code) || strings.Contains(err.Error(), ": "+code) {
+			return true
+		}
+	}
+	return false
+}
+
+// unit is one MULTI/EXEC under way: the replies to queueing, and which record
+// each queued command belongs to.
+type unit struct {
+	queued []*redis.Cmd
+	owner  []int // index into the batch; -1 for SELECT and the fence
+	exec   *redis.Cmd
+}
+
+func (u *unit) add(c *redis.Cmd, owner int) {
+	u.queued, u.owner = append(u.queued, c), append(u.owner, owner)
+}
+
+// send executes the records and the fence as one MULTI/EXEC. Redis runs all of
+// it or nothing, so the fence always tells the truth about the records.
+func (r *replayer) send(ctx context.Context, batch []Record) error {
+	var u unit
+	base := r.s.cfg.BaseDB
+	_, err := r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
+		db := base
+		p.Do(ctx, "MULTI")
+		for i, rec := range batch {
+			if rec.DB != db {
+				db = rec.DB
+				u.add(p.Do(ctx, "SELECT", db), -1)
+			}
+			for _, argv := range rec.Commands {
+				u.add(p.Do(ctx, anyArgs(argv)...), i)
+			}
+		}
+		if db != base {
+			u.add(p.Do(ctx, "SELECT", base), -1)
+		}
+		u.add(p.Do(ctx, "SET", r.fenceKey(), batch[len(batch)-1].Seq), -1)
+		u.exec = p.Do(ctx, "EXEC")
+		return nil
+	})
+	if err != nil && !isReply(err) {
+		return fmt.Errorf("send batch: %w", err) // unknown: the fence will tell
+	}
+	if err := u.exec.Err(); err != nil {
+		return u.aborted(err)
+	}
+	return r.judge(batch, &u)
+}
+
+// aborted decides what a refused EXEC means: a cause that will pass stops the
+// replay here, anything else is looked for one record at a time.
+func (u *unit) aborted(execErr error) error {
+	for _, c := range u.queued {
+		if err := c.Err(); err != nil && isRetryable(err) {
+			return fmt.Errorf("redis refused the batch: %w", err)
+		}
+	}
+	if !isReply(execErr) {
+		return fmt.Errorf("send batch: %w", execErr)
+	}
+	if isRetryable(execErr) || !strings.HasPrefix(execErr.Error(), "EXECABORT") {
+		return fmt.Errorf("redis refused the batch: %w", execErr)
+	}
+	return errAborted
+}
+
+// judge files the records whose replies are errors: they were executed and
+// failed, which is final, since the fence has moved past them.
+func (r *replayer) judge(batch []Record, u *unit) error {
+	results, err := u.exec.Slice()
+	if err != nil || len(results) != len(u.queued) {
+		return fmt.Errorf("read replies of the batch: %d for %d commands: %w", len(results), len(u.queued), err)
+	}
+	bad := map[int]error{}
+	for i, res := range results {
+		err, failed := res.(error)
+		if !failed || errors.Is(err, redis.Nil) || u.owner[i] < 0 {
+			continue
+		}
+		if _, ok := bad[u.owner[i]]; !ok {
+			bad[u.owner[i]] = err
+		}
+	}
+	for i, err := range bad {
+		if ferr := r.s.dead.add(batch[i], err.Error(), r.s.cfg.Now()); ferr != nil {
+			return ferr
+		}
+		r.s.log.Error("journaled write failed at redis: kept as a dead letter", "seq", batch[i].Seq, "error", err)
+	}
+	r.count(len(batch), len(bad))
+	return nil
+}
+
+// oneByOne isolates the record that made Redis refuse the unit: it goes to the
+// dead letters, and the fence moves past it in a unit of its own.
+func (r *replayer) oneByOne(ctx context.Context, batch []Record) error {
+	for _, rec := range batch {
+		err := r.send(ctx, []Record{rec})
+		if errors.Is(err, errAborted) {
+			if ferr := r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now()); ferr != nil {
+				return ferr
+			}
+			r.s.log.Error("journaled write is refused by redis: kept as a dead letter", "seq", rec.Seq)
+			r.count(1, 1)
+			err = r.conn.Set(ctx, r.fenceKey(), rec.Seq, 0).Err()
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.settle(rec.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missingFence handles a Redis that has no fence of ours. It never means "start
+// at 0": either nothing was ever replayed there, or its data was wiped, evicted
+// or replaced. Records that were never sent are replayed; a batch that was sent
+// and not answered cannot be judged any more and becomes dead letters.
+func (r *replayer) missingFence(ctx context.Context) error {
+	mark := r.s.replay.mark
+	r.done = r.s.jr.Stats().TruncatedTo
+	if !mark.FenceSeen || mark.To <= r.done {
+		return nil
+	}
+	r.s.log.Error("fence is missing at redis: it was wiped or replaced; the batch that was under way becomes dead letters",
+		"from", mark.From, "to", mark.To, "same_server", mark.RunID == r.server.RunID)
+	err := r.s.jr.Read(ctx, r.done, func(seq uint64, payload []byte) error {
+		if seq > mark.To {
+			return nil
+		}
+		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
+		if err != nil {
+			return err
+		}
+		r.count(1, 1)
+		return r.s.dead.add(rec, "ambiguous: sent before the outage and the fence is gone", r.s.cfg.Now())
+	})
+	if err != nil {
+		return err
+	}
+	return r.settle(mark.To)
+}
+
+func anyArgs(argv [][]byte) []any {
+	out := make([]any, len(argv))
+	for i, a := range argv {
+		out[i] = a
+	}
+	return out
+}

@@ -1,0 +1,132 @@
+package fallback
+
+import (
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// keyID names a key of one database.
+type keyID struct {
+	db  int
+	key string
+}
+
+// entryOverhead is what one resident key costs beside its own bytes: the LRU
+// node, two map slots and the engine's bookkeeping, rounded up.
+const entryOverhead = 256
+
+// residency knows which keys the local state can answer for: a key is resident
+// when its value, or its absence, is known. Everything else is unknown, and an
+// unknown key is never answered as nil. Guarded by the store's lock.
+type residency struct {
+	cfg      *Config
+	complete map[int]bool // databases whose mirrored prefixes were loaded whole
+	lru      *simplelru.LRU[keyID, int64]
+	bytes    int64
+	doubt    map[keyID]struct{} // mirrored keys whose new value is not here yet
+	seen     map[int]struct{} // databases that ever had a resident key
+	evict    func(keyID) // drops the key from the engine
+}
+
+func newResidency(cfg *Config, evict func(keyID)) *residency {
+	r := &residency{cfg: cfg, complete: map[int]bool{}, seen: map[int]struct{}{}, doubt: map[keyID]struct{}{}, evict: evict}
+	// The bound is in bytes and kept by trim; the count only has to be out of its way.
+	r.lru, _ = simplelru.NewLRU[keyID, int64](1<<31-1, nil)
+	return r
+}
+
+// known reports whether the local state can answer for the key.
+func (r *residency) known(id keyID) bool {
+	if r.cfg.Embedded {
+		return true
+	}
+	if r.cfg.mirrored(id.key) && r.complete[id.db] {
+		_, doubtful := r.doubt[id]
+		return !doubtful
+	}
+	_, ok := r.lru.Get(id)
+	return ok
+}
+
+// rangeKnown reports whether every key that starts with prefix is known.
+func (r *residency) rangeKnown(db int, prefix string) bool {
+	return r.cfg.Embedded || (r.complete[db] && prefix != "" && r.cfg.mirrored(prefix)) ||
+		(r.complete[db] && r.cfg.mirrored(""))
+}
+
+// learn notes that the key's value (of about size bytes) or absence is known.
+func (r *residency) learn(id keyID, size int64) {
+	if r.cfg.Embedded {
+		return
+	}
+	delete(r.doubt, id)
+	if r.cfg.mirrored(id.key) {
+		if r.complete[id.db] {
+			return // known by its prefix
+		}
+		size = 0 // mirrored keys are not part of the bounded working set
+	} else {
+		size += entryOverhead + int64(2*len(id.key))
+	}
+	if old, ok := r.lru.Peek(id); ok {
+		r.bytes -= old
+	}
+	r.lru.Add(id, size)
+	r.seen[id.db] = struct{}{}
+	r.bytes += size
+}
+
+// forget makes the key unknown.
+func (r *residency) forget(id keyID) {
+	if r.cfg.mirrored(id.key) {
+		r.doubt[id] = struct{}{}
+	}
+	if old, ok := r.lru.Peek(id); ok {
+		r.bytes -= old
+		r.lru.Remove(id)
+	}
+}
+
+// trim evicts the least recently used keys beyond the bound. Mirrored keys do
+// not count as working set, so they are put back in front and kept. It is
+// called only while online: offline a journaled write must stay visible.
+func (r *residency) trim() {
+	for tries := r.lru.Len(); r.bytes > r.cfg.MirrorBytes && tries > 0; tries-- {
+		id, size, ok := r.lru.GetOldest()
+		if !ok {
+			return
+		}
+		if r.cfg.mirrored(id.key) {
+			r.lru.Get(id)
+			continue
+		}
+		r.bytes -= size
+		r.lru.Remove(id)
+		r.evict(id)
+	}
+}
+
+// clear forgets everything, after the server was flushed or replaced.
+func (r *residency) clear() {
+	r.lru.Purge()
+	r.bytes = 0
+	r.complete = map[int]bool{}
+	r.doubt = map[keyID]struct{}{}
+}
+
+// resident reports whether the key itself was learned, whatever its prefix.
+func (r *residency) resident(id keyID) bool {
+	_, ok := r.lru.Peek(id)
+	return ok
+}
+
+// dbs are the databases with something resident or loaded.
+func (r *residency) dbs() map[int]struct{} {
+	out := make(map[int]struct{}, 2)
+	for db := range r.complete {
+		out[db] = struct{}{}
+	}
+	for db := range r.seen {
+		out[db] = struct{}{}
+	}
+	return out
+}

@@ -1,0 +1,159 @@
+package fallback
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"holdfast/fallback/engine"
+)
+
+// Run follows Redis and saves the state from time to time until ctx ends. It
+// must run for the mirror to be kept up to date. Call it once.
+func (s *Store) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	if !s.cfg.Embedded {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			src := newSource(s.cfg.NewClient)
+			s.mirror.run(ctx, src)
+			if err := src.Close(); err != nil {
+				s.log.Debug("close mirror clients", "error", err)
+			}
+		}()
+	}
+	s.saveLoop(ctx)
+	wg.Wait()
+	return nil
+}
+
+// saveLoop saves the state regularly, when asked to, and, embedded, when the
+// journal has grown so much that compaction pays.
+func (s *Store) saveLoop(ctx context.Context) {
+	regular := time.NewTicker(s.cfg.SnapshotEvery)
+	defer regular.Stop()
+	compact := time.NewTicker(time.Second)
+	defer compact.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.snap.asked:
+		case <-regular.C:
+			if s.cfg.Embedded {
+				continue // the journal holds everything; snapshots only compact it
+			}
+		case <-compact.C:
+			if !s.cfg.Embedded || s.jr.Stats().Bytes < min(s.cfg.CompactBytes, s.cfg.JournalBytes/2) {
+				continue
+			}
+		}
+		err := s.saveSnapshot()
+		if err != nil && !failing && !errors.Is(err, ErrClosed) {
+			s.log.Error("snapshot failed; journal and memory are not affected", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// startLoad makes the mirror fetch everything again: Redis may have changed in
+// any way while it was away. The store's lock is held.
+func (m *mirror) startLoad() {
+	m.mu.Lock()
+	m.flush = true
+	m.mu.Unlock()
+	m.signal()
+	m.s.snap.request()
+}
+
+// Warm executes a command that fills the local state before there was any
+// Redis: the configuration files of a first start. It is not journaled.
+func (s *Store) Warm(db int, argvs [][][]byte, complete bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, argv := range argvs {
+		if err := s.eng.Apply(db, argv); err != nil {
+			return err
+		}
+		s.learnArgv(db, argv)
+	}
+	if complete {
+		s.res.complete[db] = true
+	}
+	s.dirtyGen++
+	return nil
+}
+
+// Empty reports whether the local state holds no key and never held a mirror.
+func (s *Store) Empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eng.Keys() == 0 && len(s.res.complete) == 0
+}
+
+// Script returns the body of a script that was loaded or run through this
+// proxy, so that EVALSHA works whoever serves it.
+func (s *Store) Script(sha string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eng.Script(sha)
+}
+
+// RememberScript keeps a script's body for later EVALSHA calls while Redis is away.
+func (s *Store) RememberScript(body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eng.LoadScript(body)
+}
+
+// Status is what an operator wants to know of the local state.
+type Status struct {
+	Mode  string    `json:"mode"`
+	Since time.Time `json:"since"`
+
+	Keys        int       `json:"keys"`
+	Bytes       int64     `json:"bytes"`
+	Complete    bool      `json:"complete"`
+	RefreshedAt time.Time `json:"refreshedAt"`
+
+	QueuedWrites  uint64    `json:"queuedWrites"`
+	JournalBytes  int64     `json:"journalBytes"`
+	OldestAt      time.Time `json:"oldestAt"`
+	LastSeq       uint64    `json:"lastSeq"`
+	Fence         uint64    `json:"fence"`
+	JournalFull   bool      `json:"full"`
+	JournalFailed bool      `json:"failed"`
+
+	Replayed       uint64 `json:"replayed"`
+	Conflicts      uint64 `json:"conflicts"`
+	DeadLetters    int    `json:"deadLetters"`
+	LastDurationMs int64  `json:"lastDurationMs"`
+}
+
+// Status returns a snapshot of the store's figures.
+func (s *Store) Status() Status {
+	j := s.jr.Stats()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{
+		Mode: s.Mode().String(), Since: s.since,
+		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || s.res.complete[s.cfg.BaseDB],
+		QueuedWrites: j.Records, JournalBytes: j.Bytes, OldestAt: j.OldestAt, LastSeq: j.LastSeq, Fence: j.TruncatedTo,
+		JournalFull: j.Full, JournalFailed: j.Failed,
+		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
+		LastDurationMs: s.replay.lastTook.Milliseconds(),
+	}
+	if s.cfg.Embedded {
+		st.QueuedWrites, st.OldestAt = 0, time.Time{} // nothing waits for a Redis
+	}
+	s.mirror.mu.Lock()
+	st.RefreshedAt = s.mirror.stats.refreshedAt
+	s.mirror.mu.Unlock()
+	return st
+}
+
+// Watch is the type that Watch returns and Request takes.
+type Watch = engine.Watch

@@ -1,0 +1,270 @@
+package fallback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// source reads values from the real Redis with plain commands, one client for
+// each database. Used by one goroutine.
+type source struct {
+	newClient func(db int) *redis.Client
+	clients   map[int]*redis.Client
+}
+
+func newSource(newClient func(db int) *redis.Client) *source {
+	return &source{newClient: newClient, clients: map[int]*redis.Client{}}
+}
+
+func (f *source) client(db int) *redis.Client {
+	c, ok := f.clients[db]
+	if !ok {
+		c = f.newClient(db)
+		f.clients[db] = c
+	}
+	return c
+}
+
+func (f *source) Close() error {
+	var errs []error
+	for _, c := range f.clients {
+		errs = append(errs, c.Close())
+	}
+	f.clients = map[int]*redis.Client{}
+	return errors.Join(errs...)
+}
+
+// value is one key as read from Redis: the commands that recreate it, none when
+// it does not exist. Busy says that it changed type under the fetch.
+type value struct {
+	commands [][][]byte
+	size     int64
+	busy     bool
+}
+
+// fetch reads keys of one database: their types in one round trip, then each
+// value with its remaining life in a MULTI, so that both belong together.
+func (f *source) fetch(ctx context.Context, db int, keys []string, now func() time.Time) ([]value, error) {
+	c := f.client(db)
+	types := make([]*redis.StatusCmd, len(keys))
+	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range keys {
+			types[i] = p.Type(ctx, k)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("fetch types: %w", err)
+	}
+	reads := make([]*redis.Cmd, len(keys))
+	ttls := make([]*redis.Cmd, len(keys))
+	asked := now()
+	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range keys {
+			args := readCommand(types[i].Val(), k)
+			if args == nil {
+				continue
+			}
+			p.Do(ctx, "MULTI")
+			p.Do(ctx, "PTTL", k)
+			p.Do(ctx, args...)
+			reads[i] = p.Do(ctx, "EXEC")
+			ttls[i] = reads[i]
+		}
+		return nil
+	})
+	if err != nil && !isReply(err) {
+		return nil, fmt.Errorf("fetch values: %w", err)
+	}
+	out := make([]value, len(keys))
+	for i, k := range keys {
+		if reads[i] == nil {
+			out[i].busy = types[i].Val() != "none" && readCommand(types[i].Val(), k) == nil && types[i].Val() != ""
+			continue
+		}
+		out[i] = toValue(k, types[i].Val(), reads[i], asked)
+	}
+	return out, nil
+}
+
+// isReply reports whether the error is Redis's own reply rather than a failed link.
+func isReply(err error) bool {
+	var re redis.Error
+	return errors.As(err, &re)
+}
+
+func readCommand(typ, key string) []any {
+	switch typ {
+	case "string":
+		return []any{"GET", key}
+	case "hash":
+		return []any{"HGETALL", key}
+	case "list":
+		return []any{"LRANGE", key, 0, -1}
+	case "set":
+		return []any{"SMEMBERS", key}
+	case "zset":
+		return []any{"ZRANGE", key, 0, -1, "WITHSCORES"}
+	case "stream":
+		return []any{"XRANGE", key, "-", "+"}
+	}
+	return nil
+}
+
+// toValue turns the EXEC reply [PTTL, value] into the commands that recreate the key.
+func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
+	parts, err := cmd.Slice()
+	if err != nil || len(parts) != 2 {
+		return value{busy: true}
+	}
+	ttl, ok := parts[0].(int64)
+	if !ok {
+		return value{busy: true}
+	}
+	if _, failed := parts[1].(error); failed {
+		return value{busy: true} // its type changed between the two round trips
+	}
+	if ttl == -2 || parts[1] == nil {
+		return value{} // gone
+	}
+	b := builder{key: key}
+	if !b.add(typ, parts[1]) {
+		return value{busy: true}
+	}
+	if len(b.out) == 0 {
+		return value{}
+	}
+	if ttl >= 0 {
+		at := strconv.FormatInt(asked.UnixMilli()+ttl, 10)
+		b.out = append(b.out, argv("PEXPIREAT", key, at))
+	}
+	return value{commands: b.out, size: b.size}
+}
+
+// builder makes commands that recreate a value, in chunks that stay small.
+type builder struct {
+	key  string
+	out  [][][]byte
+	size int64
+}
+
+const buildChunk = 512 // arguments in one command
+
+func argv(args ...string) [][]byte {
+	out := make([][]byte, len(args))
+	for i, a := range args {
+		out[i] = []byte(a)
+	}
+	return out
+}
+
+func (b *builder) add(typ string, v any) bool {
+	switch typ {
+	case "string":
+		s, ok := v.(string)
+		if ok {
+			b.size = int64(len(s))
+			b.out = append(b.out, argv("SET", b.key, s))
+		}
+		return ok
+	case "hash":
+		return b.pairs("HSET", v, false)
+	case "zset":
+		return b.pairs("ZADD", v, true)
+	case "list":
+		return b.chunks("RPUSH", flatten(v))
+	case "set":
+		return b.chunks("SADD", flatten(v))
+	case "stream":
+		return b.stream(v)
+	}
+	return false
+}
+
+// pairs handles RESP3 maps and nested pairs as well as RESP2's flat arrays.
+func (b *builder) pairs(name string, v any, swap bool) bool {
+	flat := flatten(v)
+	if flat == nil || len(flat)%2 != 0 {
+		return false
+	}
+	if swap {
+		for i := 0; i < len(flat); i += 2 {
+			flat[i], flat[i+1] = flat[i+1], flat[i]
+		}
+	}
+	return b.chunks(name, flat)
+}
+
+func (b *builder) chunks(name string, items []string) bool {
+	if items == nil {
+		return false
+	}
+	for len(items) > 0 {
+		n := min(len(items), buildChunk)
+		args := append([]string{name, b.key}, items[:n]...)
+		for _, it := range items[:n] {
+			b.size += int64(len(it)) + 16
+		}
+		b.out = append(b.out, argv(args...))
+		items = items[n:]
+	}
+	return true
+}
+
+func (b *builder) stream(v any) bool {
+	entries, ok := v.([]any)
+	if !ok {
+		return false
+	}
+	for _, e := range entries {
+		pair, ok := e.([]any)
+		if !ok || len(pair) != 2 {
+			return false
+		}
+		id, ok := pair[0].(string)
+		if !ok {
+			return false
+		}
+		args := append([]string{"XADD", b.key, id}, flatten(pair[1])...)
+		b.size += int64(len(args)) * 32
+		b.out = append(b.out, argv(args...))
+	}
+	return true
+}
+
+// flatten turns a reply (array, map, nested pairs; strings, integers, doubles)
+// into a flat list of strings; nil when it holds anything else.
+func flatten(v any) []string {
+	out := []string{}
+	switch t := v.(type) {
+	case string:
+		out = append(out, t)
+	case int64:
+		out = append(out, strconv.FormatInt(t, 10))
+	case float64:
+		out = append(out, strconv.FormatFloat(t, 'g', 17, 64))
+	case []any:
+		for _, e := range t {
+			sub := flatten(e)
+			if sub == nil {
+				return nil
+			}
+			out = append(out, sub...)
+		}
+	case map[any]any:
+		for k, e := range t {
+			ks, vs := flatten(k), flatten(e)
+			if ks == nil || vs == nil {
+				return nil
+			}
+			out = append(append(out, ks...), vs...)
+		}
+	default:
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,239 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/backend"
+	"holdfast/backend/resp"
+	"holdfast/fallback"
+)
+
+// Status is what /status and HOLDFAST STATUS show. It holds no secrets.
+type Status struct {
+	Mode            string        `json:"mode"`
+	Connected       bool          `json:"connected"`
+	Upstream        string        `json:"upstream"`
+	LastConnectedAt *time.Time    `json:"lastConnectedAt"`
+	LastErrorAt     *time.Time    `json:"lastErrorAt"`
+	LastError       string        `json:"lastError"`
+	Since           time.Time     `json:"since"`
+	Cache           cacheStatus   `json:"cache"`
+	Mirror          mirrorStatus  `json:"mirror"`
+	Journal         journalStatus `json:"journal"`
+	Replay          replayStatus  `json:"replay"`
+	Clients         int           `json:"clients"`
+	Version         string        `json:"version"`
+}
+
+type cacheStatus struct {
+	Entries       int64  `json:"entries"`
+	Bytes         int64  `json:"bytes"`
+	Hits          uint64 `json:"hits"`
+	Misses        uint64 `json:"misses"`
+	Invalidations uint64 `json:"invalidations"`
+	Coherent      bool   `json:"coherent"`
+}
+
+type mirrorStatus struct {
+	Keys        int        `json:"keys"`
+	Bytes       int64      `json:"bytes"`
+	Complete    bool       `json:"complete"`
+	RefreshedAt *time.Time `json:"refreshedAt"`
+}
+
+type journalStatus struct {
+	QueuedWrites uint64     `json:"queuedWrites"`
+	Bytes        int64      `json:"bytes"`
+	OldestAt     *time.Time `json:"oldestAt"`
+	LastSeq      uint64     `json:"lastSeq"`
+	Fence        uint64     `json:"fence"`
+	Full         bool       `json:"full"`
+	Failed       bool       `json:"failed"`
+}
+
+type replayStatus struct {
+	Replayed       uint64 `json:"replayed"`
+	Conflicts      uint64 `json:"conflicts"`
+	DeadLetters    int    `json:"deadLetters"`
+	LastDurationMs int64  `json:"lastDurationMs"`
+}
+
+// Status gathers the state of all parts.
+func (s *Server) Status() Status {
+	l, cs := s.cfg.Local.Status(), s.cache.Stats()
+	st := Status{
+		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), Version: s.cfg.Version,
+		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
+		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
+		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed},
+		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
+	}
+	if s.cfg.Upstream == nil {
+		return st
+	}
+	u := s.cfg.Upstream.Status()
+	st.Connected = l.Mode == fallback.Online.String() && s.cfg.Upstream.Up()
+	st.Upstream = s.cfg.Upstream.SafeURL()
+	st.LastConnectedAt, st.LastErrorAt = when(u.LastConnectedAt), when(u.LastErrorAt)
+	st.LastError = u.LastError
+	st.Cache.Coherent = st.Connected && u.Info.Coherent
+	return st
+}
+
+// when gives null instead of the year 1 for what never happened.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+var holdfastHelp = []string{
+	"HOLDFAST <subcommand>. Subcommands are:",
+	"STATUS", "    State of the proxy as JSON, as GET /status of the admin address gives it.",
+	"CACHE STATS", "    Figures of the reply cache.",
+	"CACHE PURGE [prefix]", "    Drop cached replies, of all keys or of those with the prefix.",
+	"JOURNAL STATS", "    Figures of the journal of queued writes.",
+	"DEADLETTERS [n]", "    The number of writes that Redis refused at replay; list them with 'holdfast journal deadletters'.",
+	"HELP", "    This text.",
+}
+
+// holdfast answers the proxy's own command.
+func (s *Server) holdfast(proto int, argv [][]byte) []byte {
+	words := make([]string, 0, 3)
+	for _, a := range argv[1:min(len(argv), 4)] {
+		words = append(words, strings.ToLower(string(a)))
+	}
+	switch {
+	case len(words) == 1 && words[0] == "status":
+		raw, err := json.Marshal(s.Status())
+		if err != nil {
+			return resp.AppendError(nil, "ERR "+err.Error())
+		}
+		return resp.AppendBulk(nil, raw)
+	case len(words) == 2 && words[0] == "cache" && words[1] == "stats":
+		return s.fields(proto, s.Status().Cache)
+	case len(words) >= 2 && words[0] == "cache" && words[1] == "purge":
+		prefix := []byte(nil)
+		if len(argv) > 3 {
+			prefix = argv[3]
+		}
+		return resp.AppendInt(nil, int64(s.cache.Purge(prefix)))
+	case len(words) == 2 && words[0] == "journal" && words[1] == "stats":
+		return s.fields(proto, s.Status().Journal)
+	case len(words) >= 1 && words[0] == "deadletters":
+		return resp.AppendInt(nil, int64(s.Status().Replay.DeadLetters))
+	case len(words) == 1 && words[0] == "help":
+		out := resp.AppendArrayLen(nil, len(holdfastHelp))
+		for _, line := range holdfastHelp {
+			out = resp.AppendSimple(out, line)
+		}
+		return out
+	}
+	return resp.AppendError(nil, fmt.Sprintf("ERR unknown HOLDFAST subcommand or wrong number of arguments: '%s'. Try HOLDFAST HELP.", strings.Join(words, " ")))
+}
+
+// fields answers a flat struct as a map of names and texts.
+func (s *Server) fields(proto int, v any) []byte {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return resp.AppendError(nil, "ERR "+err.Error())
+	}
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.UseNumber()
+	var pairs []string
+	_, _ = dec.Token()
+	for dec.More() {
+		name, _ := dec.Token()
+		value, _ := dec.Token()
+		text := fmt.Sprint(value)
+		if value == nil {
+			text = ""
+		}
+		pairs = append(pairs, fmt.Sprint(name), text)
+	}
+	out := resp.AppendMapLen(nil, proto, len(pairs)/2)
+	for _, p := range pairs {
+		out = resp.AppendBulkString(out, p)
+	}
+	return out
+}
+
+// cmdInfo is Redis's own INFO with a section of the proxy's at the end; while
+// Redis is away, what clients look for at connect.
+func (c *client) cmdInfo(argv [][]byte) {
+	c.flush()
+	sections := map[string]bool{}
+	for _, a := range argv[1:] {
+		sections[strings.ToLower(string(a))] = true
+	}
+	own := len(sections) == 0 || sections["holdfast"] || sections["all"] || sections["everything"] || sections["default"]
+	only := len(sections) == 1 && sections["holdfast"]
+	text := ""
+	if !only {
+		upstream, refusal := c.upstreamInfo(argv)
+		if refusal != nil {
+			c.answer(refusal)
+			return
+		}
+		text = upstream
+	}
+	if own {
+		if text != "" {
+			text += "\r\n"
+		}
+		text += c.s.infoSection()
+	}
+	c.answer(resp.AppendVerbatim(nil, c.proto, text))
+}
+
+// upstreamInfo asks Redis; an error of its own is returned as the reply.
+func (c *client) upstreamInfo(argv [][]byte) (text string, refusal []byte) {
+	if c.online() {
+		call := &backend.Call{}
+		call.Payload, call.N = resp.AppendCommand(call.Payload, argv...), 1
+		if err := c.s.cfg.Upstream.Do(c.proto, c.db, call); err == nil {
+			if body, ok := textOf(call.Replies); ok {
+				return body, nil
+			}
+			return "", call.Replies
+		}
+	}
+	return c.s.standInInfo(), nil
+}
+
+// textOf is the content of a bulk or verbatim string.
+func textOf(reply []byte) (string, bool) {
+	v, _, err := resp.Parse(reply)
+	if err != nil || reply[0] == '-' || (reply[0] != '$' && reply[0] != '=') {
+		return "", false
+	}
+	return string(v.Str), true
+}
+
+// standInInfo has the fields that clients wait for: loading and role.
+func (s *Server) standInInfo() string {
+	keys := s.cfg.Local.Status().Keys
+	return "# Server\r\nredis_version:" + s.redisVersion() + "\r\nredis_mode:standalone\r\nprocess_id:0\r\nuptime_in_seconds:" +
+		strconv.Itoa(int(time.Since(s.started).Seconds())) + "\r\n\r\n# Clients\r\nconnected_clients:" + strconv.Itoa(s.Clients()) +
+		"\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
+		strconv.Itoa(keys) + ",expires=0,avg_ttl=0\r\n"
+}
+
+func (s *Server) infoSection() string {
+	st := s.Status()
+	yes := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return fmt.Sprintf("# Holdfast\r\nholdfast_version:%s\r\nholdfast_mode:%s\r\nholdfast_connected:%d\r\nholdfast_queued_writes:%d\r\nholdfast_journal_bytes:%d\r\nholdfast_journal_failed:%d\r\nholdfast_dead_letters:%d\r\nholdfast_cache_entries:%d\r\nholdfast_cache_hits:%d\r\nholdfast_cache_misses:%d\r\nholdfast_cache_coherent:%d\r\nholdfast_mirror_keys:%d\r\nholdfast_mirror_complete:%d\r\n",
+		st.Version, st.Mode, yes(st.Connected), st.Journal.QueuedWrites, st.Journal.Bytes, yes(st.Journal.Failed), st.Replay.DeadLetters,
+		st.Cache.Entries, st.Cache.Hits, st.Cache.Misses, yes(st.Cache.Coherent), st.Mirror.Keys, yes(st.Mirror.Complete))
+}

@@ -1,0 +1,244 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"holdfast/backend"
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/fallback"
+)
+
+// client is one connection's state. Its fields are used by the connection's own
+// goroutine, except those that CLIENT LIST and KILL of others read.
+type client struct {
+	s       *Server
+	id      int64
+	conn    net.Conn
+	addr    string
+	created time.Time
+
+	proto   int // 2 or 3
+	db      int
+	user    string
+	authed  bool
+	closing bool
+	detached bool     // out of redcon's loop; see session.go
+	writeMu sync.Mutex // detached: replies and pushes share the socket
+	mute    muteState
+	multi   *transaction
+	watch   *fallback.Watch // WATCH while Redis is away
+	relay   *relay          // dedicated upstream connection; nil until one is needed
+	batch   batch
+	keys    [][]byte // reused for key extraction
+	cmds    []redcon.Command
+
+	name     atomic.Pointer[string]
+	lib      atomic.Pointer[[2]string]
+	lastCmd  atomic.Pointer[command.Command]
+	lastSeen atomic.Int64
+	// Copies of the fields above for CLIENT LIST of other connections.
+	shownDB    atomic.Int64
+	shownProto atomic.Int64
+	userName   atomic.Pointer[string]
+}
+
+// publish shows this connection's state to CLIENT LIST of others.
+func (c *client) publish() {
+	c.shownDB.Store(int64(c.db))
+	c.shownProto.Store(int64(c.proto))
+	if p := c.userName.Load(); p == nil || *p != c.user {
+		user := c.user
+		c.userName.Store(&user)
+	}
+	c.lastSeen.Store(time.Now().Unix())
+}
+
+func (s *Server) newClient(conn redcon.Conn) *client {
+	c := &client{
+		s: s, id: s.nextID.Add(1), conn: conn.NetConn(), addr: conn.RemoteAddr(),
+		created: time.Now(), proto: 2, db: s.baseDB(), user: "default", authed: !s.needsAuth(),
+	}
+	c.batch.call = &backend.Call{}
+	return c
+}
+
+// handle takes one command. It returns false, with nothing done, when the
+// command needs a dedicated connection first.
+func (c *client) handle(rc redcon.Command) bool {
+	argv := rc.Args
+	if len(argv) == 0 {
+		return true
+	}
+	cmd, known := command.Lookup(argv)
+	c.lastCmd.Store(cmd)
+	if c.relay != nil && c.relay.busy() {
+		return false // the dedicated connection has this client's state
+	}
+	if !c.authed && !(known && cmd.Flags&command.NoAuth != 0) {
+		c.reject("NOAUTH Authentication required.")
+		return true
+	}
+	switch {
+	case !known:
+		return c.unknown(cmd, argv)
+	case !cmd.ArityOK(len(argv)):
+		c.reject(cmd.ArityError())
+	case c.multi != nil && !endsUnit(cmd):
+		return c.queue(cmd, argv)
+	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
+		c.data(cmd, rc)
+	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd) || cmd.Flags&command.PubSub != 0:
+		if c.online() {
+			return false
+		}
+		c.data(cmd, rc)
+	case localCommands[cmd.Name] != nil || cmd.Flags&command.ConnState != 0:
+		return c.local(cmd, argv)
+	default:
+		c.data(cmd, rc)
+	}
+	return true
+}
+
+// isData are the flags of commands that read or write data.
+const isData = command.Read | command.Write | command.Script
+
+// reject answers an error. Inside MULTI it spoils the unit, as in Redis.
+func (c *client) reject(text string) {
+	if c.multi != nil {
+		c.multi.spoiled = true
+	}
+	c.answer(resp.AppendError(nil, text))
+}
+
+// unknown forwards a command that is not in the table (a module's, a newer
+// server's) on a dedicated connection, since nobody knows what it does to the
+// connection; while Redis is away it does not exist.
+func (c *client) unknown(container *command.Command, argv [][]byte) bool {
+	if isHoldfast(argv) {
+		c.flush()
+		c.answer(c.s.holdfast(c.proto, argv))
+		return true
+	}
+	if c.online() && c.multi == nil {
+		return false
+	}
+	c.reject(command.UnknownError(argv))
+	return true
+}
+
+// online reports whether commands go to Redis.
+func (c *client) online() bool { return c.s.cfg.Upstream != nil && !c.s.cfg.Local.Serving() }
+
+// data routes a command that reads or writes data.
+func (c *client) data(cmd *command.Command, rc redcon.Command) {
+	it := item{kind: kindForward, cmd: cmd, argv: rc.Args, raw: rc.Raw, replies: 1}
+	if !c.online() {
+		c.flush()
+		c.elsewhere(&it)
+		return
+	}
+	write := cmd.Flags&(command.Write|command.Script) != 0
+	switch {
+	case write:
+		if c.batch.followers > 0 {
+			c.flush() // a read before this write must not see it
+		}
+		c.beginWrite(&it)
+		c.forward(it)
+	case cmd.Flags&command.Cacheable != 0:
+		c.cached(it)
+	default:
+		c.forward(it)
+	}
+}
+
+// forward adds the command to the call under construction.
+func (c *client) forward(it item) {
+	b := &c.batch
+	if it.unit == nil {
+		b.call.Payload = append(b.call.Payload, it.raw...)
+	} else {
+		it.encode(&b.call.Payload)
+	}
+	b.call.N += it.replies
+	b.items = append(b.items, it)
+}
+
+// cached answers a read from the cache, joins the same read under way, or
+// forwards it with PTTL in front, so that the entry dies with the key.
+func (c *client) cached(it item) {
+	b := &c.batch
+	c.keys = it.cmd.Keys(c.keys[:0], it.argv)
+	if len(c.keys) != 1 {
+		c.forward(it) // an entry is dropped with its one key
+		return
+	}
+	key := c.keys[0]
+	if len(b.items) == 0 {
+		if out, hit := c.s.cache.Get(b.out, c.db, key, c.proto, it.raw); hit {
+			b.out = out
+			return
+		}
+	} else if aux, hit := c.s.cache.Get(b.aux, c.db, key, c.proto, it.raw); hit {
+		b.items = append(b.items, item{kind: kindDone, local: [2]int{len(b.aux), len(aux)}})
+		b.aux = aux
+		return
+	}
+	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw)
+	if !leader {
+		it.kind, it.fill = kindFollow, fill
+		b.followers++
+		b.items = append(b.items, it)
+		return
+	}
+	c.s.cfg.Local.Read(c.db, key)
+	it.fill, it.skip, it.replies = fill, 1, 2
+	b.call.Payload = append(b.call.Payload, "*2\r\n$4\r\nPTTL\r\n"...)
+	b.call.Payload = resp.AppendBulk(b.call.Payload, key)
+	c.forward(it)
+}
+
+// beginWrite keeps the item's keys out of the cache until endWrite.
+func (c *client) beginWrite(it *item) {
+	it.wrote = true
+	c.eachWriteKey(it, func(key []byte) { c.s.cache.WriteBegin(c.db, key) })
+	if it.unit == nil {
+		c.s.beforeWrite(it.cmd, c.db, it.argv)
+		return
+	}
+	for _, argv := range it.unit {
+		if cmd, ok := command.Lookup(argv); ok {
+			c.s.beforeWrite(cmd, c.db, argv)
+		}
+	}
+}
+
+func (c *client) endWrite(it *item) {
+	it.wrote = false
+	c.eachWriteKey(it, func(key []byte) { c.s.cache.WriteEnd(c.db, key) })
+}
+
+func (c *client) eachWriteKey(it *item, fn func(key []byte)) {
+	one := [1][][]byte{it.argv}
+	argvs := one[:]
+	if it.unit != nil {
+		argvs = it.unit
+	}
+	for _, argv := range argvs {
+		cmd, ok := command.Lookup(argv)
+		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
+			continue
+		}
+		c.keys = cmd.WriteKeys(c.keys[:0], argv)
+		for _, k := range c.keys {
+			fn(k)
+		}
+	}
+}

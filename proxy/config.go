@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"holdfast/backend"
+	"holdfast/fallback"
+	"holdfast/proxy/cache"
+	"holdfast/proxy/front"
+)
+
+// Upstream is the real Redis, as *backend.Upstream gives it.
+type Upstream interface {
+	// Up reports whether Redis serves; cheap.
+	Up() bool
+	// Do forwards one call; see backend.Upstream.Do for the outcomes.
+	Do(proto, db int, c *backend.Call) error
+	// OpenSession opens a dedicated connection for state that cannot be shared.
+	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
+	// Status tells how the link is.
+	Status() backend.Status
+	// SafeURL is the configured URL without secrets.
+	SafeURL() string
+}
+
+// Local is the local state, as *fallback.Store gives it.
+type Local interface {
+	Mode() fallback.Mode
+	Serving() bool
+	AwaitServing(d time.Duration) error
+	Do(req fallback.Request) ([]byte, fallback.Pending, error)
+	Watch(db int, keys [][]byte) (*fallback.Watch, error)
+	Acked(db int, argvs [][][]byte)
+	Read(db int, key []byte)
+	RememberScript(body []byte)
+	Status() fallback.Status
+}
+
+// Config sets up a Server. Local is required; Upstream is nil when embedded.
+type Config struct {
+	Listen         []string // "127.0.0.1:6380", "unix:/path"
+	TLS            *tls.Config
+	Password       string            // of the default user; empty = none needed
+	Users          map[string]string // further users: name → password
+	MaxClients     int               // 10000
+	IdleTimeout    time.Duration     // 0 = never
+	CommandTimeout time.Duration     // 1 s: the bound for one answer
+
+	CacheBytes int64
+	MaxAge     time.Duration
+	NoCache    []string // key prefixes that are never cached
+
+	BaseDB   int // database that new connections start in
+	Upstream Upstream
+	Local    Local
+	Version  string
+	Logger   *slog.Logger
+}
+
+func (c *Config) withDefaults() error {
+	if c.Local == nil {
+		return fmt.Errorf("open proxy: no local state given")
+	}
+	if len(c.Listen) == 0 {
+		c.Listen = []string{"127.0.0.1:6380"}
+	}
+	if c.MaxClients == 0 {
+		c.MaxClients = 10000
+	}
+	if c.CommandTimeout == 0 {
+		c.CommandTimeout = time.Second
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 64 << 20
+	}
+	if c.MaxAge == 0 {
+		c.MaxAge = 5 * time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Password == "" && len(c.Users) == 0 {
+		for _, addr := range c.Listen {
+			if !front.IsLoopback(addr) {
+				return fmt.Errorf("listen address %q is not loopback and no password is set: set --requirepass, or listen on 127.0.0.1", addr)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Config) newCache() *cache.Cache {
+	noCache := make([][]byte, len(c.NoCache))
+	for i, p := range c.NoCache {
+		noCache[i] = []byte(p)
+	}
+	return cache.New(cache.Config{MaxBytes: c.CacheBytes, MaxAge: c.MaxAge, NoCache: noCache})
+}

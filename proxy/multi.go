@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
+
+// transaction collects a MULTI unit. It is sent, or executed locally, as a
+// whole at EXEC, so it occupies no upstream connection while the client thinks.
+type transaction struct {
+	unit    [][][]byte
+	bytes   int
+	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
+}
+
+// maxUnitBytes bounds what one client may queue in MULTI.
+const maxUnitBytes = 512 << 20
+
+var replyQueued = []byte("+QUEUED\r\n")
+
+// endsUnit reports whether the command is handled at once inside MULTI.
+func endsUnit(cmd *command.Command) bool {
+	switch cmd.Name {
+	case "exec", "discard", "multi", "watch", "quit", "reset":
+		return true
+	}
+	return false
+}
+
+// queue adds a command to the unit. False: the command changes the connection
+// itself, so the unit has to be built on a connection of its own.
+func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
+	if cmd.Flags&command.NoMulti != 0 {
+		c.reject("ERR Command not allowed inside a transaction")
+		return true
+	}
+	if cmd.Flags&(command.ConnState|command.PubSub) != 0 && cmd.Flags&command.Blocking == 0 {
+		if c.online() {
+			return false
+		}
+		c.reject("UPSTREAMDOWN Redis is unavailable and this command cannot be queued without it")
+		return true
+	}
+	tx := c.multi
+	copied := make([][]byte, len(argv))
+	for i, a := range argv {
+		copied[i] = append([]byte(nil), a...)
+		tx.bytes += len(a)
+	}
+	if tx.bytes > maxUnitBytes {
+		c.reject("ERR transaction is larger than 512 MB")
+		return true
+	}
+	tx.unit = append(tx.unit, copied)
+	c.answer(replyQueued)
+	return true
+}
+
+func (c *client) cmdMulti(argv [][]byte) {
+	if c.multi != nil {
+		c.answer(resp.AppendError(nil, "ERR MULTI calls can not be nested"))
+		return
+	}
+	c.multi = &transaction{}
+	c.answer(replyOK)
+}
+
+func (c *client) cmdDiscard(argv [][]byte) {
+	if c.multi == nil {
+		c.answer(resp.AppendError(nil, "ERR DISCARD without MULTI"))
+		return
+	}
+	c.multi, c.watch = nil, nil
+	c.answer(replyOK)
+}
+
+func (c *client) cmdExec(argv [][]byte) {
+	tx := c.multi
+	watch := c.watch
+	c.multi, c.watch = nil, nil
+	switch {
+	case tx == nil:
+		c.answer(resp.AppendError(nil, "ERR EXEC without MULTI"))
+		return
+	case tx.spoiled:
+		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
+		return
+	}
+	it := item{kind: kindForward, cmd: execCommand(), unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
+	if it.unit == nil {
+		it.unit = [][][]byte{}
+	}
+	if watch != nil {
+		c.execWatched(&it, watch)
+		return
+	}
+	if !c.online() {
+		c.flush()
+		c.elsewhere(&it)
+		return
+	}
+	if c.batch.followers > 0 {
+		c.flush()
+	}
+	c.beginWrite(&it)
+	c.forward(it)
+}
+
+// execCommand is the table's row for EXEC, with the flags of a write.
+func execCommand() *command.Command { return execRow }
+
+var execRow = func() *command.Command {
+	row, _ := command.Lookup([][]byte{[]byte("exec")})
+	exec := *row
+	exec.Flags |= command.Write
+	return &exec
+}()
+
+func (c *client) cmdWatch(argv [][]byte) {
+	if c.multi != nil {
+		c.answer(resp.AppendError(nil, "ERR WATCH inside MULTI is not allowed"))
+		return
+	}
+	c.flush()
+	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
+	if err != nil {
+		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
+		return
+	}
+	c.watch = w
+	c.answer(replyOK)
+}
+
+// execWatched executes a unit whose keys were watched on the local state. If
+// Redis took over meanwhile, nobody can say whether they changed: the unit is
+// not executed, and the error (not nil, which would make clients loop) says so.
+func (c *client) execWatched(it *item, watch watchHandle) {
+	c.flush()
+	req := c.request(it)
+	req.Watch = watch
+	reply, pending, err := c.s.cfg.Local.Do(req)
+	if err != nil {
+		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because the watched keys cannot be judged after Redis came back"))
+		return
+	}
+	c.appendDurable(reply, pending)
+}
