@@ -71,7 +71,7 @@ var streams = map[string]string{
 	"straddling":                  strings.Repeat(command("ECHO", strings.Repeat("s", 333)), 60),
 	"size of the buffer":          command("ECHO", strings.Repeat("b", 4096-24)) + command("PING") + command("ECHO", strings.Repeat("b", 4096-25)) + command("PING"),
 	"larger and larger":           grow(),
-	"many arguments":              command("DEL", "list") + command(append([]string{"RPUSH", "list"}, strings.Split(strings.Repeat("v ", 3000), " ")...)...) + command("LRANGE", "list", "-2", "-1"),
+	"many arguments":              command("FLUSHALL") + command(append([]string{"RPUSH", "list"}, strings.Split(strings.Repeat("v ", 3000), " ")...)...) + command("LRANGE", "list", "-2", "-1"),
 	"long inline":                 "ECHO " + strings.Repeat("y", 9000) + "\r\nPING\r\n",
 	"many inline":                 strings.Repeat("SET k v\r\nGET k\r\n", 700),
 }

@@ -1,0 +1,235 @@
+// Package cache is the proxy's coherent reply cache: raw reply bytes of reads,
+// by database, key, protocol and exact command, bounded by bytes. Its promise:
+// a hit is never older than the newest invalidation the cache was told of, nor
+// than the newest local write to the key that has ended. DESIGN.md says why.
+package cache
+
+import (
+	"bytes"
+	"hash/maphash"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultShards      = 16
+	minShardBytes      = 1 << 20
+	defaultNeverKeys   = 65536
+	defaultFillTimeout = 5 * time.Second
+
+	tickShift = 26 // a tick is 2^26 ns, about 67 ms; ticks last nine years
+	noExpiry  = math.MaxUint32
+)
+
+// Config bounds the cache. Only MaxBytes has to be set.
+type Config struct {
+	MaxBytes int64         // memory of all entries, overhead included; 0: nothing is stored
+	MaxAge   time.Duration // entries die at this age at the latest; 0: no limit
+	// Shards is the number of independently locked parts; each holds replies of
+	// up to a quarter of its share of MaxBytes. 0: one for each MiB, up to 16.
+	Shards  int
+	NoCache [][]byte // key prefixes that are never stored
+	// NeverKeys is how many keys NeverCache remembers; 0: 65536.
+	NeverKeys int
+	// FillTimeout is the age at which nobody joins a read any more, as its
+	// leader must have been lost; 0: 5 s.
+	FillTimeout time.Duration
+	Now         func() int64 // monotonic nanoseconds; nil: the process clock
+}
+
+// Stats is a snapshot; counters never go back.
+type Stats struct {
+	Entries       int64  // replies held
+	Bytes         int64  // memory they take, overhead included
+	Hits          uint64 // Gets answered
+	Misses        uint64 // Gets not answered
+	Fills         uint64 // replies stored
+	Rejected      uint64 // cacheable replies not stored: overtaken by an invalidation or write, or too large
+	Invalidations uint64 // key names invalidated from outside, and drops of everything
+	Evictions     uint64 // replies dropped for room
+}
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	cfg    Config
+	seed   maphash.Seed
+	start  int64
+	shards []*shard
+	gen    atomic.Uint64
+}
+
+// New makes an empty cache.
+func New(cfg Config) *Cache {
+	if cfg.Shards <= 0 {
+		cfg.Shards = int(min(max(cfg.MaxBytes/minShardBytes, 1), defaultShards))
+	}
+	if cfg.NeverKeys <= 0 {
+		cfg.NeverKeys = defaultNeverKeys
+	}
+	if cfg.FillTimeout <= 0 {
+		cfg.FillTimeout = defaultFillTimeout
+	}
+	if cfg.Now == nil {
+		base := time.Now()
+		cfg.Now = func() int64 { return int64(time.Since(base)) }
+	}
+	c := &Cache{cfg: cfg, seed: maphash.MakeSeed(), start: cfg.Now()}
+	for range cfg.Shards {
+		c.shards = append(c.shards, newShard(c, cfg.MaxBytes/int64(cfg.Shards), cfg.NeverKeys/cfg.Shards))
+	}
+	return c
+}
+
+// tick is the time in the unit of record expiry.
+func (c *Cache) tick() uint32 { return c.tickAt(c.cfg.Now()) }
+
+func (c *Cache) tickAt(ns int64) uint32 {
+	return uint32(min(max(ns-c.start, 0)>>tickShift, noExpiry-1))
+}
+
+func (c *Cache) hash(key []byte) uint64 { return maphash.Bytes(c.seed, key) }
+
+// shardOf uses the half of the hash that the shard's own index does not.
+func (c *Cache) shardOf(hash uint64) *shard { return c.shards[(hash>>32)%uint64(len(c.shards))] }
+
+// Get appends the cached reply to dst. cmd identifies the exact command, in any
+// unambiguous form: its RESP bytes with the name in one case, for instance. It
+// does not allocate when dst has room and cmd is short.
+func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) ([]byte, bool) {
+	var buf [192]byte
+	id := appendIdentity(buf[:0], db, key, proto, cmd)
+	hash := c.hash(key)
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	dst, ok := s.get(dst, uint32(hash), id)
+	s.mu.Unlock()
+	return dst, ok
+}
+
+// Invalidate drops the replies of the keys in all databases, as tracking pushes
+// carry no database; nil drops everything.
+func (c *Cache) Invalidate(keys [][]byte) {
+	if keys == nil {
+		c.dropAll(func(s *shard) { s.invalidations++ })
+		return
+	}
+	for _, key := range keys {
+		c.locked(key, func(s *shard, hash uint64) {
+			s.invalidations++
+			s.dropKey(uint32(hash), key)
+		})
+	}
+}
+
+// NextGeneration drops everything, as nothing is known to be coherent any more;
+// replies to reads begun before it are not stored.
+func (c *Cache) NextGeneration() {
+	c.gen.Add(1)
+	c.dropAll(func(*shard) {})
+}
+
+func (c *Cache) dropAll(also func(*shard)) {
+	for _, s := range c.shards {
+		s.mu.Lock()
+		s.dropAll()
+		also(s)
+		s.mu.Unlock()
+	}
+}
+
+// WriteBegin is called before a local write to key is sent. Until the matching
+// WriteEnd the key has no hits, and no read begun then is stored. By key name:
+// db does not narrow it. Several writes may be on the way at a time.
+func (c *Cache) WriteBegin(_ int, key []byte) {
+	c.locked(key, func(s *shard, hash uint64) {
+		s.dropKey(uint32(hash), key)
+		s.state(key).writers++
+	})
+}
+
+// WriteEnd is called once the write has its outcome, before the client gets it.
+func (c *Cache) WriteEnd(_ int, key []byte) {
+	c.locked(key, func(s *shard, hash uint64) {
+		if st := s.inflight[string(key)]; st != nil && st.writers > 0 {
+			st.writers--
+		}
+		s.dropKey(uint32(hash), key)
+	})
+}
+
+// FlushBegin is WriteBegin for a write to all keys (FLUSHALL, SWAPDB, or one
+// whose keys are not known).
+func (c *Cache) FlushBegin() { c.dropAll(func(s *shard) { s.flushing++ }) }
+
+// FlushEnd ends FlushBegin.
+func (c *Cache) FlushEnd() { c.dropAll(func(s *shard) { s.flushing = max(s.flushing-1, 0) }) }
+
+// NeverCache keeps a key (a lock) out of the cache, until NeverKeys others were
+// named or read since. By key name: db does not narrow it.
+func (c *Cache) NeverCache(_ int, key []byte) {
+	c.locked(key, func(s *shard, hash uint64) {
+		s.never.Add(hash, struct{}{})
+		s.dropKey(uint32(hash), key)
+	})
+}
+
+func (c *Cache) locked(key []byte, fn func(s *shard, hash uint64)) {
+	hash := c.hash(key)
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(s, hash)
+}
+
+// Purge drops the replies of all keys with the prefix (empty: of all) and
+// returns how many there were. It looks at every entry.
+func (c *Cache) Purge(prefix []byte) int {
+	n := 0
+	for _, s := range c.shards {
+		s.mu.Lock()
+		for _, hash := range s.lru.Keys() {
+			if slot, _ := s.lru.Peek(hash); s.chainHas(slot, prefix) {
+				n += s.drop(hash)
+			}
+		}
+		for key, st := range s.inflight {
+			if bytes.HasPrefix([]byte(key), prefix) {
+				st.kill()
+				s.forget([]byte(key), st)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// chainHas reports whether a record in the slot's chain is of a key with prefix.
+func (s *shard) chainHas(slot uint32, prefix []byte) bool {
+	for r := s.heads[slot]; r != 0; {
+		rec := s.arena.rec(r)
+		if bytes.HasPrefix(keyOf(identityOf(rec)), prefix) {
+			return true
+		}
+		r = next(rec)
+	}
+	return false
+}
+
+// Stats adds up the shards, one after the other.
+func (c *Cache) Stats() Stats {
+	var t Stats
+	for _, s := range c.shards {
+		s.mu.Lock()
+		t.Entries += s.entries
+		t.Bytes += s.bytes()
+		t.Hits += s.hits
+		t.Misses += s.misses
+		t.Fills += s.fills
+		t.Rejected += s.rejected
+		t.Invalidations += s.invalidations
+		t.Evictions += s.evictions
+		s.mu.Unlock()
+	}
+	return t
+}
