@@ -258,7 +258,7 @@ func TestFailedFsyncThenReadableThenPowerLost(t *testing.T) {
 
 // Power lost while one batch was on its way: its sectors came in any order.
 func TestSectorsOfLastBatchOutOfOrder(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		r := newRig(t)
 		r.cfg.SegmentBytes = 1 << 20
 		r.open()
