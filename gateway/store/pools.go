@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -54,6 +56,26 @@ func (s *Store) Pools(ctx context.Context) ([]Pool, error) {
 		pools = append(pools, p)
 	}
 	return pools, nil
+}
+
+// FindTypes lists the provider types by a SCAN of their keys as well as by the
+// index, sorted: data that another program wrote may lack the index.
+func (s *Store) FindTypes(ctx context.Context) ([]string, error) {
+	types, err := s.Types(ctx)
+	if err != nil {
+		return nil, err
+	}
+	prefix := s.Prefix + "pools:"
+	err = s.Scan(ctx, prefix, func(keys []string) error {
+		for _, k := range keys {
+			if k != s.PoolIndex() {
+				types = append(types, unescapeType(strings.TrimPrefix(k, prefix)))
+			}
+		}
+		return nil
+	})
+	slices.Sort(types)
+	return slices.Compact(types), err
 }
 
 // Pool reads one provider type; an unknown one is empty.

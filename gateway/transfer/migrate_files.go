@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/tidwall/gjson"
 
 	"holdfast/gateway/store"
@@ -59,6 +60,9 @@ func (p *pass) readKnown(c *Counts, what, file string) (raw []byte, ok bool) {
 // value compares and writes one string key.
 func (p *pass) value(ctx context.Context, c *Counts, what, file, key string, raw []byte, same func(have, raw []byte) bool) error {
 	have, ok, err := p.st.Get(ctx, key)
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		have, ok, err = nil, true, nil // something else is there: it differs
+	}
 	if err != nil {
 		return err
 	}
@@ -108,9 +112,8 @@ func (p *pass) password(ctx context.Context) error {
 		if hashed, err = store.HashPassword(clear); err != nil {
 			return err
 		}
-	} else {
-		p.rep.item(Note, "password", passwordFile, "it is plain; a hash of it is stored, and export gives the hash")
 	}
+	p.rep.item(Note, "password", passwordFile, "it is plain; a hash of it is stored, and export gives the hash")
 	return p.value(ctx, c, "password", passwordFile, p.st.Keys.Password(), hashed, matches)
 }
 
@@ -332,4 +335,3 @@ func (p *pass) sweepKeys(ctx context.Context, c *Counts, prefix string, keep fun
 		return err
 	})
 }
-

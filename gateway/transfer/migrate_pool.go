@@ -34,10 +34,11 @@ type account struct {
 // fills a unit.
 type poolWriter struct {
 	*pass
-	typ    string
-	res    *typeResult
-	exists bool  // the pool's key exists
-	unit   *unit // nil while planning, and where nothing is to be done
+	typ     string
+	res     *typeResult
+	exists  bool  // the pool's key exists
+	foreign bool  // its key holds something that is no pool
+	unit    *unit // nil while planning, and where nothing is to be done
 
 	uuids   map[string]bool
 	unnamed assigner
@@ -51,11 +52,11 @@ type poolWriter struct {
 func (p *pass) poolWriter(ctx context.Context, typ string) (*poolWriter, error) {
 	w := &poolWriter{pass: p, typ: typ, res: &typeResult{}, uuids: map[string]bool{}, unnamed: assigner{typ: typ}}
 	p.types[typ] = w.res
-	n, err := p.st.Client().Exists(ctx, p.st.Keys.Pool(typ)).Result()
+	kind, err := p.st.Client().Type(ctx, p.st.Keys.Pool(typ)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
 	}
-	w.exists = n > 0
+	w.exists, w.foreign = kind == "hash", kind != "hash" && kind != "none"
 	if w.res.listed, err = p.st.Client().SIsMember(ctx, p.st.PoolIndex(), typ).Result(); err != nil {
 		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
 	}
@@ -160,7 +161,7 @@ func (w *poolWriter) loadToken(a *account) {
 	default:
 		a.token, a.file = raw, tf.place
 		w.seen[short(tf.place)] = true
-		if tf.file != "" && !w.writing() {
+		if tf.file != "" {
 			w.rep.item(Note, what, text, "token file outside the directory; export puts it at %s", tf.place)
 		}
 	}
@@ -193,6 +194,12 @@ func (w *poolWriter) flush(ctx context.Context) error {
 	stored, tokens, err := w.stored(ctx)
 	if err != nil {
 		return err
+	}
+	if w.foreign && w.cfg.Force {
+		w.foreign = false
+		if err := w.queue(ctx, []int{0}, []any{"DEL", w.st.Keys.Pool(w.typ)}); err != nil {
+			return err
+		}
 	}
 	hset := []any{"HSET", w.st.Keys.Pool(w.typ)}
 	mset := []any{"MSET"}
@@ -279,6 +286,10 @@ func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens 
 func (w *poolWriter) compareAccount(a account, have store.Entry) bool {
 	c := &w.rep.Accounts
 	switch {
+	case w.foreign:
+		w.res.refused++
+		w.rep.refuse(c, w.st.Keys.Pool(w.typ)+" "+a.uuid, poolsFile, "Redis holds something that is no pool under this key; --force replaces it")
+		return false
 	case have.JSON == nil:
 		c.New++
 		w.res.changes++
@@ -358,7 +369,8 @@ func (w *poolWriter) finish(ctx context.Context, tail []byte) error {
 }
 
 // removeStale removes the accounts that the file does not have, with their
-// tokens and counters.
+// counters. Their tokens are left to sweep, which finds them because no account
+// names them.
 func (w *poolWriter) removeStale(ctx context.Context) error {
 	gone := map[string]bool{} // a scan may show one twice
 	err := w.st.EachEntry(ctx, w.typ, func(uuid string, _ []byte) error {
@@ -368,7 +380,7 @@ func (w *poolWriter) removeStale(ctx context.Context) error {
 		gone[uuid] = true
 		w.rep.Accounts.Removed++
 		w.res.changes++
-		del := w.appendCounters([]any{"DEL", w.st.Keys.Token(w.typ, uuid)}, uuid)
+		del := w.appendCounters([]any{"DEL"}, uuid)
 		return w.queue(ctx, []int{0, 0}, []any{"HDEL", w.st.Keys.Pool(w.typ), uuid}, del)
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func (p *pass) removeTypes(ctx context.Context, keep map[string]bool) error {
 	if !p.cfg.Force {
 		return nil
 	}
-	types, err := p.st.Types(ctx)
+	types, err := p.st.FindTypes(ctx)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,8 @@ func (r *Report) Changes() (n int) {
 	return n
 }
 
-func (r *Report) total() (n int) {
+// Total is how many items there are to deal with.
+func (r *Report) Total() (n int) {
 	for _, row := range r.rows() {
 		if row.Counts != &r.Pools {
 			n += row.Counts.total()

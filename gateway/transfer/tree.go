@@ -65,8 +65,8 @@ func openTree(dir string) (*tree, error) {
 	t := &tree{dir: abs, real: real, paths: map[string]string{}}
 	if raw, err := t.read(pathsFile); err == nil {
 		store.Members(raw, func(text string, v gjson.Result) {
-			if place := v.String(); filepath.IsLocal(place) {
-				t.paths[text] = filepath.Clean(place)
+			if place := filepath.Clean(v.String()); filepath.IsLocal(place) && !isCore(place) {
+				t.paths[text] = place
 			}
 		})
 	}
