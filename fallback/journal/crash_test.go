@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,98 +63,101 @@ func (r *rig) unsyncedBatch(rnd *rand.Rand) {
 	r.j.Close()
 }
 
+var short = &faultfs.ShortWrite{N: 20, Err: faultfs.ErrInjected}
+
+var crashStories = map[string]func(r *rig){
+	"power lost while idle":                     func(r *rig) { r.append(30); r.crash(faultfs.DropAll) },
+	"power lost right after the first open":     func(r *rig) { r.crash(faultfs.DropAll) },
+	"process killed while idle":                 func(r *rig) { r.append(30); r.fs.Kill(); r.j.Close() },
+	"clean close":                               func(r *rig) { r.append(30); require.NoError(r.t, r.j.Close()) },
+	"last frame cut in its header":              func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
+	"file extended with zeros, data never came": func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(make([]byte, 5000)...)) },
+	"length field of a torn frame is absurd": func(r *rig) {
+		r.append(3)
+		r.j.Close()
+		r.edit(r.newest(), appendBytes(bytes.Repeat([]byte{0xff}, 100)...))
+	},
+	"torn tail after everything was truncated": func(r *rig) { r.append(25); r.truncateAll(); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
+	"everything truncated, then power lost":    func(r *rig) { r.append(25); r.truncateAll(); r.crash(faultfs.DropAll) },
+	"deletion of segments half done in the directory": func(r *rig) {
+		r.append(60)
+		old := r.segments()
+		require.Greater(r.t, len(old), 3)
+		kept := r.fs.Bytes(old[0])
+		r.truncateAll()
+		r.j.Close()
+		r.fs.Damage(old[0], kept) // the first is back, the second is not
+	},
+	"segment created, header not written": func(r *rig) {
+		r.append(3)
+		r.j.Close()
+		r.fs.Damage(r.segment(r.last+1), []byte{})
+	},
+	"segment created, header torn": func(r *rig) {
+		r.append(3)
+		r.j.Close()
+		r.fs.Damage(r.segment(r.last+1), r.fs.Bytes(r.newest())[:40])
+	},
+	"temporary file of the mark left behind": func(r *rig) {
+		r.append(3)
+		r.j.Close()
+		r.fs.Damage(filepath.Join(dir, "mark.tmp"), []byte("half"))
+	},
+	"short write": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
+		r.refused()
+		r.crash(faultfs.KeepAll)
+	},
+	"short write, then killed": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
+		r.refused()
+		r.fs.Kill()
+		r.j.Close()
+	},
+	"fsync failed": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
+		r.refused()
+		r.crash(faultfs.KeepAll)
+	},
+	"fsync failed, then killed": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
+		r.refused()
+		r.fs.Kill()
+		r.j.Close()
+	},
+	"disk full":                       func(r *rig) { r.append(3); r.fs.SetCapacity(700); r.refusedFull(); r.fs.SetCapacity(0); r.j.Close() },
+	"new segment: create failed":      func(r *rig) { r.rotationFails(faultfs.Create, "*.seg") },
+	"new segment: header write short": func(r *rig) { r.rotationFailsAt(faultfs.Write, "*.seg", 2, short) },
+	"new segment: fsync failed":       func(r *rig) { r.rotationFailsAt(faultfs.Sync, "*.seg", 2, syscall.EIO) },
+	"new segment: dir fsync failed":   func(r *rig) { r.rotationFails(faultfs.SyncDir, "*") },
+	"mark: write failed":              func(r *rig) { r.markFails(faultfs.Write, "mark.tmp") },
+	"mark: fsync failed":              func(r *rig) { r.markFails(faultfs.Sync, "mark.tmp") },
+	"mark: rename failed":             func(r *rig) { r.markFails(faultfs.Rename, "mark") },
+	"mark: disk full": func(r *rig) {
+		r.append(20)
+		r.fs.SetCapacity(1)
+		require.ErrorIs(r.t, r.j.Truncate(10), syscall.ENOSPC)
+		r.fs.SetCapacity(0)
+		r.crash(faultfs.DropAll)
+	},
+	"delete of a segment failed": func(r *rig) {
+		r.append(60)
+		r.fs.FailNth(faultfs.Remove, "*.seg", 2, syscall.EIO)
+		require.ErrorIs(r.t, r.j.Truncate(50), syscall.EIO)
+		require.Equal(r.t, uint64(50), r.j.Stats().TruncatedTo, "the mark was durable before")
+		require.NoError(r.t, r.j.Truncate(50))
+		r.crash(faultfs.DropAll)
+	},
+}
+
 // Every story ends with a journal that opens, holds exactly what was
 // acknowledged, takes more and holds that after another crash.
 func TestCrashStories(t *testing.T) {
-	short := &faultfs.ShortWrite{N: 20, Err: faultfs.ErrInjected}
-	for name, story := range map[string]func(r *rig){
-		"power lost while idle":                     func(r *rig) { r.append(30); r.crash(faultfs.DropAll) },
-		"power lost right after the first open":     func(r *rig) { r.crash(faultfs.DropAll) },
-		"process killed while idle":                 func(r *rig) { r.append(30); r.fs.Kill(); r.j.Close() },
-		"clean close":                               func(r *rig) { r.append(30); require.NoError(r.t, r.j.Close()) },
-		"last frame cut in its header":              func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
-		"file extended with zeros, data never came": func(r *rig) { r.append(3); r.j.Close(); r.edit(r.newest(), appendBytes(make([]byte, 5000)...)) },
-		"length field of a torn frame is absurd": func(r *rig) {
-			r.append(3)
-			r.j.Close()
-			r.edit(r.newest(), appendBytes(bytes.Repeat([]byte{0xff}, 100)...))
-		},
-		"torn tail after everything was truncated": func(r *rig) { r.append(25); r.truncateAll(); r.j.Close(); r.edit(r.newest(), appendBytes(1, 2, 3)) },
-		"everything truncated, then power lost":    func(r *rig) { r.append(25); r.truncateAll(); r.crash(faultfs.DropAll) },
-		"deletion of segments half done in the directory": func(r *rig) {
-			r.append(60)
-			old := r.segments()
-			require.Greater(r.t, len(old), 3)
-			kept := r.fs.Bytes(old[0])
-			r.truncateAll()
-			r.j.Close()
-			r.fs.Damage(old[0], kept) // the first is back, the second is not
-		},
-		"segment created, header not written": func(r *rig) {
-			r.append(3)
-			r.j.Close()
-			r.fs.Damage(r.segment(r.last+1), []byte{})
-		},
-		"segment created, header torn": func(r *rig) {
-			r.append(3)
-			r.j.Close()
-			r.fs.Damage(r.segment(r.last+1), r.fs.Bytes(r.newest())[:40])
-		},
-		"temporary file of the mark left behind": func(r *rig) {
-			r.append(3)
-			r.j.Close()
-			r.fs.Damage(filepath.Join(dir, "mark.tmp"), []byte("half"))
-		},
-		"short write": func(r *rig) {
-			r.append(3)
-			r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
-			r.refused()
-			r.crash(faultfs.KeepAll)
-		},
-		"short write, then killed": func(r *rig) {
-			r.append(3)
-			r.fs.FailNth(faultfs.Write, "*.seg", 1, short)
-			r.refused()
-			r.fs.Kill()
-			r.j.Close()
-		},
-		"fsync failed": func(r *rig) {
-			r.append(3)
-			r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
-			r.refused()
-			r.crash(faultfs.KeepAll)
-		},
-		"fsync failed, then killed": func(r *rig) {
-			r.append(3)
-			r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EIO)
-			r.refused()
-			r.fs.Kill()
-			r.j.Close()
-		},
-		"disk full":                       func(r *rig) { r.append(3); r.fs.SetCapacity(700); r.refusedFull(); r.fs.SetCapacity(0); r.j.Close() },
-		"new segment: create failed":      func(r *rig) { r.rotationFails(faultfs.Create, "*.seg") },
-		"new segment: header write short": func(r *rig) { r.rotationFailsAt(faultfs.Write, "*.seg", 2, short) },
-		"new segment: fsync failed":       func(r *rig) { r.rotationFailsAt(faultfs.Sync, "*.seg", 2, syscall.EIO) },
-		"new segment: dir fsync failed":   func(r *rig) { r.rotationFails(faultfs.SyncDir, "*") },
-		"mark: write failed":              func(r *rig) { r.markFails(faultfs.Write, "mark.tmp") },
-		"mark: fsync failed":              func(r *rig) { r.markFails(faultfs.Sync, "mark.tmp") },
-		"mark: rename failed":             func(r *rig) { r.markFails(faultfs.Rename, "mark") },
-		"mark: disk full": func(r *rig) {
-			r.append(20)
-			r.fs.SetCapacity(1)
-			require.ErrorIs(r.t, r.j.Truncate(10), syscall.ENOSPC)
-			r.fs.SetCapacity(0)
-			r.crash(faultfs.DropAll)
-		},
-		"delete of a segment failed": func(r *rig) {
-			r.append(60)
-			r.fs.FailNth(faultfs.Remove, "*.seg", 2, syscall.EIO)
-			require.ErrorIs(r.t, r.j.Truncate(50), syscall.EIO)
-			require.Equal(r.t, uint64(50), r.j.Stats().TruncatedTo, "the mark was durable before")
-			require.NoError(r.t, r.j.Truncate(50))
-			r.crash(faultfs.DropAll)
-		},
-	} {
+	for name, story := range crashStories {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.open()
@@ -211,8 +215,8 @@ func (r *rig) rotationFailsAt(kind faultfs.Kind, pattern string, n int, err erro
 	require.NoError(r.t, ticket.Wait(), "the record itself was synced")
 	r.last = ticket.Seq()
 	r.acked[r.last] = big
-	for r.j.Sync() == nil { // until the rotation, which comes after the acknowledgement
-	}
+	// The rotation comes after the acknowledgement.
+	require.Eventually(r.t, func() bool { return r.j.Stats().Failed }, 10*time.Second, time.Millisecond)
 	r.refused()
 	r.crash(faultfs.DropAll)
 }
