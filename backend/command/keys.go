@@ -6,6 +6,7 @@ type keySpec struct {
 	flags   string // as the server writes them: "RW access update"
 	keyword string // begins after this word, searched from argument from; empty: begins at from
 	from    int
+	moves   bool // changes the key although its flags say RO
 	counted bool // a number in the call says how many keys follow
 
 	last, limit, step int // not counted: last key from the first; negative: from the end of the first 1/limit of the arguments
@@ -14,7 +15,7 @@ type keySpec struct {
 
 func (s *keySpec) writes() bool {
 	// RO, RW, OW and RM begin the flags, in this order of harm.
-	return len(s.flags) < 2 || s.flags[:2] != "RO"
+	return s.moves || len(s.flags) < 2 || s.flags[:2] != "RO"
 }
 
 // access selects keys by what the command does with them.
@@ -151,7 +152,7 @@ func isWord(b []byte, word string) bool {
 	return true
 }
 
-// sortKeys finds the keys of SORT and SORT_RO: the one that is sorted and the
+// sortKeys finds the keys of SORT: the one that is sorted and the
 // last STORE destination. Keys that BY and GET make up from the data are unknown.
 func sortKeys(dst, argv [][]byte, want access) [][]byte {
 	if len(argv) < 2 {
@@ -193,7 +194,7 @@ func migrateKeys(dst, argv [][]byte, want access) [][]byte {
 			if len(argv[3]) == 0 {
 				return append(dst, argv[i+1:]...)
 			}
-			return dst
+			return append(dst, argv[3])
 		}
 	}
 	return append(dst, argv[3])

@@ -55,22 +55,33 @@ func run(addr, dir string) error {
 		return err
 	}
 	r := bufio.NewReader(conn)
-	replies := make([]value, 3)
-	for i, cmd := range []string{"HELLO 3", "COMMAND", "COMMAND DOCS"} {
+	ask := func(cmd string) (value, error) {
 		if _, err := fmt.Fprintf(conn, "%s\r\n", cmd); err != nil {
-			return err
+			return value{}, err
 		}
-		if replies[i], err = readValue(r); err != nil {
-			return fmt.Errorf("%s: %w", cmd, err)
+		v, err := readValue(r)
+		if err != nil {
+			return v, fmt.Errorf("%s: %w", cmd, err)
 		}
+		return v, nil
 	}
-	version := replies[0].field("version").text
-	commands, docs := replies[1].items, replies[2]
-	sortByName(commands)
-	if err := writeTable(filepath.Join(dir, "table_gen.go"), version, commands); err != nil {
+	hello, err := ask("HELLO 3")
+	if err != nil {
 		return err
 	}
-	return writeDocs(filepath.Join(dir, "docs.json.gz"), commands, docs)
+	commands, err := ask("COMMAND")
+	if err != nil {
+		return err
+	}
+	sortByName(commands.items)
+	if err := writeTable(filepath.Join(dir, "table_gen.go"), hello.field("version").text, commands.items); err != nil {
+		return err
+	}
+	entries, err := collectEntries(commands.items, ask)
+	if err != nil {
+		return err
+	}
+	return writeDocs(filepath.Join(dir, "docs.json.gz"), entries)
 }
 
 func writeTable(path, version string, commands []value) error {
@@ -134,8 +145,8 @@ func flagsOf(c value) string {
 // keys; those the server itself cannot express get a hand-written search here.
 func writeSpecs(b *bytes.Buffer, c value) {
 	switch name := c.items[infoName].text; name {
-	case "sort", "sort_ro", "migrate":
-		fmt.Fprintf(b, ", search: %sKeys", strings.TrimSuffix(name, "_ro"))
+	case "sort", "migrate":
+		fmt.Fprintf(b, ", search: %sKeys", name)
 		return
 	}
 	var specs []string
@@ -152,15 +163,15 @@ func writeSpecs(b *bytes.Buffer, c value) {
 func specOf(s, c value) string {
 	flags := s.field("flags").texts()
 	text := strings.Join(flags, " ")
-	if strings.Contains(text, "not_key") {
+	if strings.Contains(text, "not_key") || s.field("begin_search").field("type").text == "unknown" {
 		return ""
-	}
-	if c.items[infoName].text == "xreadgroup" {
-		text = "RW access update" // the server says RO, yet the read moves the group's state
 	}
 	begin, find := s.field("begin_search"), s.field("find_keys")
 	at, how := begin.field("spec"), find.field("spec")
 	out := fmt.Sprintf("{flags: %q, ", text)
+	if c.items[infoName].text == "xreadgroup" {
+		out += "moves: true, " // the server says RO, yet the read moves the group's state
+	}
 	if begin.field("type").text == "keyword" {
 		out += fmt.Sprintf("keyword: %q, from: %d, ", at.field("keyword").text, at.field("startfrom").int())
 	} else {
@@ -174,28 +185,48 @@ func specOf(s, c value) string {
 		how.field("lastkey").int(), how.field("limit").int(), how.field("keystep").int())
 }
 
-// entry is one command's documentation in docs.json.gz; reply.go reads it.
+// entry is one command's documentation in docs.json.gz; docs.go reads it. The
+// replies are in RESP3.
 type entry struct {
 	Name       string
-	Info, Docs string   // RESP3
+	Info, Docs string
+	Help       string   // of containers
 	Categories []string // "@read" …
 }
 
-func writeDocs(path string, commands []value, docs value) error {
+// collectEntries gathers what the server says about every command and subcommand.
+func collectEntries(commands []value, ask func(string) (value, error)) ([]entry, error) {
+	docs, err := ask("COMMAND DOCS")
+	if err != nil {
+		return nil, err
+	}
 	var entries []entry
 	var add func(c, doc value)
 	add = func(c, doc value) {
-		name := c.items[infoName].text
 		sortDocs(doc)
-		e := entry{Name: name, Info: string(c.encode(nil)), Docs: string(doc.encode(nil)), Categories: c.items[infoCategories].texts()}
-		entries = append(entries, e)
+		entries = append(entries, entry{
+			Name: c.items[infoName].text, Categories: c.items[infoCategories].texts(),
+			Info: string(c.encode(nil)), Docs: string(doc.encode(nil)),
+		})
 		for _, s := range c.items[infoSubs].items {
 			add(s, doc.field("subcommands").field(s.items[infoName].text))
 		}
 	}
 	for _, c := range commands {
-		add(c, docs.field(c.items[infoName].text))
+		name := c.items[infoName].text
+		at := len(entries)
+		add(c, docs.field(name))
+		if len(c.items[infoSubs].items) == 0 {
+			continue
+		}
+		if help, err := ask(name + " HELP"); err == nil { // CLUSTER refuses it outside a cluster
+			entries[at].Help = string(help.encode(nil))
+		}
 	}
+	return entries, nil
+}
+
+func writeDocs(path string, entries []entry) error {
 	text, err := json.Marshal(entries)
 	if err != nil {
 		return err
