@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 )
@@ -45,6 +46,9 @@ func (e *Engine) exec(c *call) {
 		return
 	}
 	c.guarded()
+	if c.proto == 3 && len(c.reply) > 0 {
+		c.fixRESP3()
+	}
 	if c.spec.flags&fWrite == 0 {
 		c.effects = nil
 		return
@@ -79,7 +83,14 @@ func (c *call) guarded() {
 }
 
 // pass lets miniredis answer, with the given arguments.
-func (c *call) pass(args ...string) { c.reply = c.own(c.e.raw(c.db, c.proto, args...)) }
+func (c *call) pass(args ...string) {
+	c.reply = c.own(c.e.raw(c.db, c.proto, args...))
+	if c.failed() { // some commands of miniredis go on after their error
+		if end := bytes.IndexByte(c.reply, '\n'); end >= 0 {
+			c.reply = c.reply[:end+1]
+		}
+	}
+}
 
 // own copies a reply that raw will overwrite.
 func (c *call) own(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }

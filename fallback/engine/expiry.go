@@ -3,6 +3,7 @@ package engine
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 func expiryCommands() map[string]*spec {
@@ -119,19 +120,26 @@ func (c *call) hexpire() {
 		c.fail(msg)
 		return
 	}
-	rest := c.args[3:]
-	c.pass(append([]string{"HPEXPIRE", c.args[1], strconv.FormatInt(max(at, 1), 10)}, rest...)...)
 	c.effectSet = true
-	if c.failed() {
+	// miniredis knows whole seconds only, so it decides on the conditions and
+	// the milliseconds are set after.
+	rest := c.args[3:]
+	c.pass(append([]string{"HEXPIRE", c.args[1], strconv.FormatInt(at/1000+1, 10)}, rest...)...)
+	en := c.e.find(c.db, c.args[1])
+	if c.failed() || en == nil {
 		return
 	}
-	c.effect(append([]string{"HPEXPIREAT", c.args[1], strconv.FormatInt(at, 10)}, rest...)...)
-	c.e.touch(c.db, c.args[1])
-	if en := c.e.find(c.db, c.args[1]); en != nil {
-		en.field = c.e.fieldDeadline(c.db, en.key)
-		c.e.schedule(en)
-		c.e.expireDue()
+	v, _ := parseReply(c.reply)
+	fields := c.args[len(c.args)-len(v.list):]
+	for i, done := range v.list {
+		if done.num == 1 {
+			c.e.mini.DB(c.db).HExpire(en.key, fields[i], time.Duration(max(at, 1))*time.Millisecond)
+			c.effect("HPEXPIREAT", en.key, strconv.FormatInt(at, 10), "FIELDS", "1", fields[i])
+		}
 	}
+	en.field = c.e.fieldDeadline(c.db, en.key)
+	c.e.schedule(en)
+	c.e.expireDue()
 }
 
 // httl is HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME (Redis 7.4).

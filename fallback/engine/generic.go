@@ -3,6 +3,7 @@ package engine
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 func genericCommands() map[string]*spec {
@@ -202,7 +203,7 @@ func (e *Engine) duplicate(db int, key string, toDB int, to string) {
 	_ = e.mini.Copy(db, key, toDB, to)
 	if en := e.find(db, key); en != nil && en.field != 0 {
 		for field, at := range e.fieldDeadlines(db, key) {
-			e.raw(toDB, 2, "HPEXPIRE", to, strconv.FormatInt(at, 10), "FIELDS", "1", field)
+			e.mini.DB(toDB).HExpire(to, field, time.Duration(at)*time.Millisecond)
 		}
 	}
 }

@@ -119,6 +119,11 @@ func (c *call) blockingMove() {
 		return
 	}
 	c.become(append([]string{strings.ToUpper(c.args[0])[1:]}, c.args[1:len(c.args)-1]...))
+	if c.nothing() {
+		r := c.buf()
+		r.nullArray()
+		c.reply = r.b
+	}
 }
 
 // blockingMpop is BLMPOP and BZMPOP.

@@ -178,6 +178,7 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 		e.lua = newLuaState()
 	}
 	s := e.lua
+	s.rand ^= e.random
 	proto := s.cache[sha]
 	if proto == nil {
 		var err error
@@ -194,7 +195,7 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
 	defer cancel()
 	s.l.SetContext(ctx)
-	s.call, s.sha, s.rand, e.run = c, sha, 0x330E, run
+	s.call, s.sha, e.run = c, sha, run
 	defer func() {
 		s.call, e.run = nil, nil
 		if r := recover(); r != nil || ctx.Err() != nil {

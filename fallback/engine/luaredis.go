@@ -257,8 +257,8 @@ func luaTableReply(l *lua.LState, r *replyBuf, t *lua.LTable, proto, depth int) 
 	}
 }
 
-// Redis replaces Lua's generator by one that gives every script the same
-// numbers, the drand48 of POSIX; so do we.
+// math.random is the drand48 of POSIX, as in Redis. A script that calls it is
+// journaled by its effects.
 
 func (s *luaState) next() uint64 {
 	s.rand = (s.rand*0x5DEECE66D + 0xB) & (1<<48 - 1)
@@ -272,6 +272,7 @@ func (s *luaState) mathSeed(l *lua.LState) int {
 
 func (s *luaState) mathRandom(l *lua.LState) int {
 	const limit = math.MaxInt32
+	s.call.e.noteTime()
 	x := float64(s.next()%limit) / limit
 	lo, hi := 1, 0
 	switch l.GetTop() {

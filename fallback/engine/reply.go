@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/alicebob/miniredis/v2/fpconv"
 )
 
 // replyBuf builds a RESP reply.
@@ -85,8 +87,8 @@ func (r *replyBuf) strings(list []string) {
 	}
 }
 
-// formatDouble prints a float as Redis prints scores: 17 significant digits,
-// integers without exponent.
+// formatDouble prints a float as Redis 7.2 and newer print scores: with as many
+// digits as tell it from its neighbours.
 func formatDouble(f float64) string {
 	switch {
 	case math.IsInf(f, 1):
@@ -98,7 +100,7 @@ func formatDouble(f float64) string {
 	case f == math.Trunc(f) && math.Abs(f) < 1<<52:
 		return strconv.FormatInt(int64(f), 10)
 	}
-	return strconv.FormatFloat(f, 'g', 17, 64)
+	return fpconv.Dtoa(f)
 }
 
 // value is a parsed reply. kind is its RESP type byte, '_' for every nil.

@@ -62,14 +62,21 @@ func (c *call) store() {
 // whether dst exists now. An absent result that replaces an absent key is no
 // change.
 func (c *call) replaceWithScratch(dst string) {
-	if c.ask("TYPE", scratch).str != "none" {
+	if c.e.mini.DB(c.db).Exists(scratch) && !c.e.empty(c.db, scratch) {
 		c.e.raw(c.db, 2, "RENAME", scratch, dst)
 		return
 	}
 	if c.e.find(c.db, dst) == nil {
 		c.noEffect()
 	}
-	c.e.raw(c.db, 2, "DEL", dst)
+	c.e.raw(c.db, 2, "DEL", scratch, dst)
+}
+
+// empty reports whether a collection has no elements: miniredis keeps such ones,
+// which do not exist in Redis.
+func (e *Engine) empty(db int, key string) bool {
+	size := map[string]string{"set": "SCARD", "zset": "ZCARD", "list": "LLEN", "hash": "HLEN"}[e.mini.DB(db).Type(key)]
+	return size != "" && e.ask(db, size, key).num == 0
 }
 
 // storeKeys are the key and the destination of commands with STORE dst.

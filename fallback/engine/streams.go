@@ -86,7 +86,10 @@ func (c *call) timedPass(args ...string) {
 	c.pass(args...)
 }
 
-const errStreamID = "ERR Invalid stream ID specified as stream command argument"
+const (
+	errStreamID   = "ERR Invalid stream ID specified as stream command argument"
+	errStreamZero = "ERR The ID specified in XADD must be greater than 0-0"
+)
 
 // xadd is XADD, journaled with the id that the entry got and with exact
 // trimming.
@@ -120,7 +123,7 @@ parsing:
 	}
 	id, msg := c.newID(args[0], last)
 	switch {
-	case msg == errStreamID:
+	case msg == errStreamID || msg == errStreamZero:
 		c.fail(msg)
 		return
 	case c.wrongType(key, "stream"):
@@ -187,7 +190,7 @@ func (c *call) newID(arg string, last streamID) (streamID, string) {
 			return id, errStreamID
 		}
 		if id == (streamID{}) {
-			return id, "ERR The ID specified in XADD must be greater than 0-0"
+			return id, errStreamZero
 		}
 	}
 	if !last.less(id) {
@@ -305,6 +308,11 @@ func (c *call) xread() {
 		}
 		if opt == "GROUP" {
 			i += 2
+		}
+	}
+	for _, key := range streamKeys(args) {
+		if c.wrongType(key, "stream") {
+			return
 		}
 	}
 	c.timedPass(args...)

@@ -234,7 +234,29 @@ func (c *call) setrange() {
 	}
 }
 
-func (c *call) substr() { c.pass(append([]string{"GETRANGE"}, c.args[1:]...)...) }
+// backwards reports whether both ends of a range are negative and the wrong way
+// round, which is empty in Redis, whatever the length.
+func backwards(from, to string) bool {
+	a, ok1 := parseInt(from)
+	b, ok2 := parseInt(to)
+	return ok1 && ok2 && a < 0 && b < 0 && a > b
+}
+
+func (c *call) getrange() {
+	if backwards(c.args[2], c.args[3]) && !c.wrongType(c.args[1], "string") {
+		c.reply = []byte("$0\r\n\r\n")
+		return
+	}
+	c.pass(append([]string{"GETRANGE"}, c.args[1:]...)...)
+}
+
+func (c *call) bitcount() {
+	if len(c.args) >= 4 && backwards(c.args[2], c.args[3]) && !c.wrongType(c.args[1], "string") {
+		c.integer(0)
+		return
+	}
+	c.pass(c.args...)
+}
 
 // incr is INCR, DECR, INCRBY and DECRBY with Redis's strict integers.
 func (c *call) incr() {
@@ -258,8 +280,8 @@ func (c *call) incr() {
 		return
 	}
 	n, ok := int64(0), true
-	if old := c.ask("GET", key); !old.isNil() {
-		n, ok = parseInt(old.str)
+	if old, err := c.e.mini.DB(c.db).Get(key); err == nil {
+		n, ok = parseInt(old)
 	}
 	switch {
 	case !ok:
@@ -267,12 +289,11 @@ func (c *call) incr() {
 	case by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by:
 		c.fail("ERR increment or decrement would overflow")
 	default:
-		c.e.raw(c.db, 2, "SET", key, strconv.FormatInt(n+by, 10), "KEEPTTL")
-		c.integer(n + by)
+		c.pass("INCRBY", key, strconv.FormatInt(by, 10))
 	}
 }
 
-// parseFloat parses a float as Redis does for INCRBYFLOAT: a long double, here
+// parseLong parses a float as Redis does for INCRBYFLOAT: a long double, here
 // with its 64 bits of precision.
 func parseLong(s string) (*big.Float, bool) {
 	if s == "" || strings.ContainsAny(s, " _pPxX\t\n") || len(s) > 256 {
