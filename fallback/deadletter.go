@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"holdfast/fallback/journal"
 )
 
 // DeadLetter is an acknowledged write that Redis would not take. It is kept
@@ -95,4 +97,49 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 		}
 		out = append(out, l)
 	}
+}
+
+// RetryDeadLetters queues the dead letters of a stopped proxy again and returns
+// how many. The file is set aside only after they are durable in the journal: a
+// crash in between queues them twice at worst, which the next listing shows.
+func RetryDeadLetters(dir string) (int, error) {
+	letters, err := ReadDeadLetters(dir)
+	if err != nil || len(letters) == 0 {
+		return 0, err
+	}
+	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
+	if err != nil {
+		return 0, fmt.Errorf("open journal: %w", err)
+	}
+	defer jr.Close()
+	for _, l := range letters {
+		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
+			return 0, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
+		}
+	}
+	if err := jr.Sync(); err != nil {
+		return 0, fmt.Errorf("sync journal: %w", err)
+	}
+	_, err = setAside(dir, "retried")
+	return len(letters), err
+}
+
+// DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
+// kept under the returned name.
+func DropDeadLetters(dir string) (path string, n int, err error) {
+	letters, err := ReadDeadLetters(dir)
+	if err != nil || len(letters) == 0 {
+		return "", 0, err
+	}
+	path, err = setAside(dir, "dropped")
+	return path, len(letters), err
+}
+
+func setAside(dir, why string) (string, error) {
+	from := filepath.Join(dir, "deadletters.jsonl")
+	to := fmt.Sprintf("%s.%s-%s", from, why, time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Rename(from, to); err != nil {
+		return "", fmt.Errorf("set dead letters aside: %w", err)
+	}
+	return to, syncDir(dir)
 }

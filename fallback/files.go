@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-func journalDir(dir string) string   { return filepath.Join(dir, "journal") }
+// JournalDir is where a data directory keeps its journal.
+func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
 

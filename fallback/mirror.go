@@ -34,9 +34,9 @@ type mirror struct {
 	mu     sync.Mutex // guards the rest; taken after the store's lock, never before
 	follow []ackedWrite
 	bytes  int
-	seq    uint64            // acknowledged writes so far
-	last   map[keyID]uint64  // key being fetched → seq of the last write to it
-	dirty  map[keyID]int     // keys to fetch again → failed tries
+	seq    uint64           // acknowledged writes so far
+	last   map[keyID]uint64 // key being fetched → seq of the last write to it
+	dirty  map[keyID]int    // keys to fetch again → failed tries
 	want   map[keyID]struct{}
 	flush  bool // everything is dirty
 	stats  mirrorStats

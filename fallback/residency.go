@@ -23,8 +23,8 @@ type residency struct {
 	lru      *simplelru.LRU[keyID, int64]
 	bytes    int64
 	doubt    map[keyID]struct{} // mirrored keys whose new value is not here yet
-	seen     map[int]struct{} // databases that ever had a resident key
-	evict    func(keyID) // drops the key from the engine
+	seen     map[int]struct{}   // databases that ever had a resident key
+	evict    func(keyID)        // drops the key from the engine
 }
 
 func newResidency(cfg *Config, evict func(keyID)) *residency {

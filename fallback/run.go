@@ -157,3 +157,10 @@ func (s *Store) Status() Status {
 
 // Watch is the type that Watch returns and Request takes.
 type Watch = engine.Watch
+
+// Dump gives commands that recreate the whole local state.
+func (s *Store) Dump(fn func(db int, argv [][]byte) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eng.Dump(fn)
+}

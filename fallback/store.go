@@ -49,7 +49,7 @@ func Open(cfg Config) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	jr, err := journal.Open(journal.Config{Dir: journalDir(cfg.Dir), MaxBytes: cfg.JournalBytes, Logger: cfg.Logger})
+	jr, err := journal.Open(journal.Config{Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}

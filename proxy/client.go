@@ -23,20 +23,20 @@ type client struct {
 	addr    string
 	created time.Time
 
-	proto   int // 2 or 3
-	db      int
-	user    string
-	authed  bool
-	closing bool
-	detached bool     // out of redcon's loop; see session.go
-	writeMu sync.Mutex // detached: replies and pushes share the socket
-	mute    muteState
-	multi   *transaction
-	watch   *fallback.Watch // WATCH while Redis is away
-	relay   *relay          // dedicated upstream connection; nil until one is needed
-	batch   batch
-	keys    [][]byte // reused for key extraction
-	cmds    []redcon.Command
+	proto    int // 2 or 3
+	db       int
+	user     string
+	authed   bool
+	closing  bool
+	detached bool       // out of redcon's loop; see session.go
+	writeMu  sync.Mutex // detached: replies and pushes share the socket
+	mute     muteState
+	multi    *transaction
+	watch    *fallback.Watch // WATCH while Redis is away
+	relay    *relay          // dedicated upstream connection; nil until one is needed
+	batch    batch
+	keys     [][]byte // reused for key extraction
+	cmds     []redcon.Command
 
 	name     atomic.Pointer[string]
 	lib      atomic.Pointer[[2]string]

@@ -215,4 +215,3 @@ func killFilter(args [][]byte) (match func(*client) bool, old bool) {
 
 // isHoldfast reports whether argv is the proxy's own command.
 func isHoldfast(argv [][]byte) bool { return bytes.EqualFold(argv[0], []byte("holdfast")) }
-

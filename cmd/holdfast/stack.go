@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/backend"
+	"holdfast/fallback"
+	"holdfast/proxy"
+)
+
+// stack is a running proxy: upstream, local state, listeners. The only place
+// where the packages meet.
+type stack struct {
+	settings *proxySettings
+	upstream *backend.Upstream // nil when embedded
+	store    *fallback.Store
+	server   *proxy.Server
+	admin    *proxy.Admin // nil when off
+	link     *link
+}
+
+func openStack(s *proxySettings) (_ *stack, err error) {
+	st := &stack{settings: s, link: &link{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	if s.redisURL != "" {
+		st.upstream, err = backend.Open(backend.Config{
+			URL: s.redisURL, ConnectTimeout: s.connectTimeout, CommandTimeout: s.commandTimeout, Logger: s.logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
+		return nil, err
+	}
+	if err := st.startFromFiles(); err != nil {
+		return nil, err
+	}
+	cfg := proxy.Config{
+		Listen: s.listen, TLS: s.tls, Password: s.password, Users: s.users, MaxClients: s.maxClients,
+		IdleTimeout: s.idleTimeout, CommandTimeout: s.commandTimeout, CacheBytes: s.cacheBytes, MaxAge: s.maxAge,
+		NoCache: s.noCache, Local: st.store, Version: buildVersion(), Logger: s.logger,
+	}
+	if st.upstream != nil {
+		cfg.Upstream, cfg.BaseDB = st.upstream, st.upstream.DB()
+	}
+	if st.server, err = proxy.Open(cfg); err != nil {
+		return nil, err
+	}
+	if s.admin != "off" && s.admin != "" {
+		if st.admin, err = st.server.OpenAdmin(s.admin); err != nil {
+			return nil, err
+		}
+	}
+	st.link.store, st.link.server = st.store, st.server
+	return st, nil
+}
+
+func (st *stack) storeConfig() fallback.Config {
+	s := st.settings
+	cfg := fallback.Config{
+		Dir: s.dataDir, Embedded: st.upstream == nil, MirrorPrefixes: s.mirror, MirrorBytes: s.mirrorBytes,
+		JournalBytes: s.journalBytes, Policy: s.policy, MaxStale: s.maxStale, Logger: s.logger,
+	}
+	if st.upstream != nil {
+		cfg.BaseDB, cfg.NewClient = st.upstream.DB(), st.link.client
+	}
+	return cfg
+}
+
+// run serves until ctx ends, then stops in the reverse order of dependence:
+// clients are drained before the local state and the upstream go.
+func (st *stack) run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make(chan error, 4)
+	start := func(run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(inner); err != nil {
+				errs <- err
+			}
+		})
+	}
+	start(st.store.Run)
+	if st.upstream != nil {
+		start(func(ctx context.Context) error { return st.upstream.Run(ctx, st.link) })
+	}
+	if st.admin != nil {
+		start(st.admin.Run)
+	}
+	err := st.server.Run(ctx)
+	cancel()
+	wg.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// Close releases everything; idempotent.
+func (st *stack) Close() error {
+	var errs []error
+	if st.server != nil {
+		errs = append(errs, st.server.Close())
+	}
+	if st.admin != nil {
+		errs = append(errs, st.admin.Close())
+	}
+	if st.upstream != nil {
+		errs = append(errs, st.upstream.Close())
+	}
+	if st.store != nil {
+		errs = append(errs, st.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// firstLook waits until it is known whether Redis is there, for at most d.
+// False: ctx ended.
+func (st *stack) firstLook(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for st.upstream != nil && st.store.Mode() != fallback.Online && st.upstream.Status().LastErrorAt.IsZero() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-st.store.Changed():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func (st *stack) readyLine() string {
+	admin := "off"
+	if st.admin != nil {
+		admin = st.admin.Addr().String()
+	}
+	mode := st.store.Mode().String()
+	if mode == fallback.Replaying.String() {
+		mode = fallback.Offline.String()
+	}
+	return fmt.Sprintf("ready listen=%s admin=%s mode=%s", st.server.Describe(), admin, mode)
+}
+
+// link passes the events of the upstream to the local state and the proxy.
+type link struct {
+	store  *fallback.Store
+	server *proxy.Server
+	dial   atomic.Pointer[func(ctx context.Context) (net.Conn, error)]
+	ended  chan struct{} // the watcher of the last link is done
+}
+
+var _ backend.Events = (*link)(nil)
+
+// Connected replays and hands over. From here on the end of this link puts the
+// local state back in charge, even if it comes before Up: a watcher sees to it,
+// and the next Connected waits for the watcher of the last.
+func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx context.Context) (net.Conn, error)) error {
+	if l.ended != nil {
+		<-l.ended
+	}
+	l.dial.Store(&dial)
+	err := l.store.Connected(ctx, fallback.Server{RunID: info.RunID, ClockOffset: info.ServerTimeOffset})
+	ended := make(chan struct{})
+	l.ended = ended
+	go func() {
+		defer close(ended)
+		<-ctx.Done()
+		l.server.Lost()
+		l.store.Lost(context.Cause(ctx))
+	}()
+	return err
+}
+
+// Up has nothing to add: the store switched to Online in Connected.
+func (l *link) Up() {}
+
+// Lost is handled by the watcher, which also sees links that never came up.
+func (l *link) Lost(error) { <-l.ended }
+
+func (l *link) Invalidate(keys [][]byte) {
+	l.server.Invalidate(keys)
+	l.store.Invalidate(keys)
+}
+
+var errNoLink = errors.New("no link to redis yet")
+
+// client makes a go-redis client whose connections are the upstream's own:
+// authenticated, known by id, and closed when the link is lost. It never
+// retries: whether a write was applied is the caller's to find out.
+func (l *link) client(db int) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr: "upstream", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 4,
+		ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, ContextTimeoutEnabled: true,
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dial := l.dial.Load()
+			if dial == nil {
+				return nil, errNoLink
+			}
+			return (*dial)(ctx)
+		},
+	})
+}

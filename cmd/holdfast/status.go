@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"holdfast/proxy"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "status",
+		Usage:       "state of a running proxy",
+		Description: "Example: holdfast status --watch",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "admin", Value: "127.0.0.1:9380", Usage: "the proxy's admin `ADDRESS`", EnvVars: env("admin")},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.BoolFlag{Name: "watch", Usage: "print it again every second"},
+		},
+		Action: runStatus,
+	}
+}
+
+func runStatus(c *cli.Context) error {
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for {
+		raw, err := fetchStatus(ctx, c.String("admin"))
+		if err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			fmt.Fprintln(c.App.Writer, string(raw))
+		} else if err := printStatus(c.App.Writer, raw); err != nil {
+			return err
+		}
+		if !c.Bool("watch") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func fetchStatus(ctx context.Context, admin string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/status", nil)
+	if err != nil {
+		return nil, cli.Exit(fmt.Sprintf("--admin %q: %v", admin, err), exitUsage)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the proxy at %s: %w: is it running, and is --admin its admin address?", admin, err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read status: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask the proxy at %s: HTTP %d", admin, res.StatusCode)
+	}
+	return raw, nil
+}
+
+func printStatus(w io.Writer, raw []byte) error {
+	var st proxy.Status
+	if err := json.Unmarshal(raw, &st); err != nil {
+		return fmt.Errorf("read status: %w", err)
+	}
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	row := func(name string, value any) { fmt.Fprintf(t, "%s\t%v\n", name, value) }
+	row("mode", fmt.Sprintf("%s since %s", st.Mode, st.Since.Local().Format(time.DateTime)))
+	if st.Upstream != "" {
+		row("redis", fmt.Sprintf("%s connected=%v", st.Upstream, st.Connected))
+	}
+	if st.LastError != "" && !st.Connected {
+		row("last error", st.LastError)
+	}
+	row("queued writes", fmt.Sprintf("%d (%d bytes) full=%v failed=%v", st.Journal.QueuedWrites, st.Journal.Bytes, st.Journal.Full, st.Journal.Failed))
+	row("replayed", fmt.Sprintf("%d, dead letters %d, conflicts %d", st.Replay.Replayed, st.Replay.DeadLetters, st.Replay.Conflicts))
+	row("local keys", fmt.Sprintf("%d complete=%v", st.Mirror.Keys, st.Mirror.Complete))
+	row("cache", fmt.Sprintf("%d entries, %d bytes, %d hits, %d misses, coherent=%v", st.Cache.Entries, st.Cache.Bytes, st.Cache.Hits, st.Cache.Misses, st.Cache.Coherent))
+	row("clients", st.Clients)
+	return t.Flush()
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/urfave/cli/v2"
+
+	"holdfast/gateway"
+	"holdfast/gateway/transfer"
+)
+
+// sample is the configuration that the first start without a Redis loads. It
+// holds no usable credentials; the client key is made anew.
+//
+//go:embed sample
+var sample embed.FS
+
+const sampleKeyMark = "HOLDFAST_SAMPLE_KEY"
+
+func upCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "up",
+		Usage: "proxy and gateway in one process",
+		Description: "Without --redis-url the data lives in the data directory, and the first start loads a sample\n" +
+			"configuration.\n\nExample: holdfast up\n         redis-cli -p 6380 KEYS 'aiclient:*'",
+		Flags: append(proxyFlags(),
+			&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+			&cli.StringFlag{Name: "key-prefix", Value: "aiclient:", Usage: "`PREFIX` of the gateway's keys", EnvVars: []string{"REDIS_KEY_PREFIX"}},
+			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY of the configuration (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
+			&cli.DurationFlag{Name: "drain-timeout", Value: 30 * time.Second, Usage: "for gateway requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
+		),
+		Action: runUp,
+	}
+}
+
+func runUp(c *cli.Context) error {
+	settings, err := readProxySettings(c)
+	if err != nil {
+		return err
+	}
+	st, err := openStack(settings)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	proxyCtx, stopProxy := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopProxy()
+	proxyDone := make(chan error, 1)
+	go func() { proxyDone <- st.run(proxyCtx) }()
+	err = serveGateway(ctx, c, st)
+	stopProxy() // after the gateway: its last counts go through the proxy
+	return errors.Join(err, <-proxyDone, st.Close())
+}
+
+// serveGateway runs the gateway on the proxy until ctx ends.
+func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
+	if !st.firstLook(ctx, firstLook) {
+		return nil
+	}
+	out := c.App.ErrWriter
+	fmt.Fprintln(out, st.readyLine())
+	opts := st.selfOptions()
+	if st.upstream == nil {
+		if err := loadSample(ctx, opts, c.String("key-prefix"), func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
+			return err
+		}
+	}
+	g, err := newGateway(gateway.Config{
+		Addr: c.String("gateway-listen"), RedisURL: selfURL(opts), KeyPrefix: c.String("key-prefix"),
+		ConfigDir: st.settings.configDir, APIKey: c.String("api-key"), DrainTimeout: c.Duration("drain-timeout"),
+		Version: c.App.Version, Logger: st.settings.logger,
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case <-g.Ready():
+			fmt.Fprintf(out, "ready gateway=%s\n", g.Addr())
+			fmt.Fprint(out, whatToTry(opts, fmt.Sprint(g.Addr())))
+		case <-ctx.Done():
+		}
+	}()
+	return errors.Join(g.Run(ctx), g.Close())
+}
+
+// selfOptions are the options of a client of this process's own proxy.
+func (st *stack) selfOptions() *redis.Options {
+	addr := st.server.Addrs()[0]
+	return &redis.Options{
+		Network: addr.Network(), Addr: reachable(addr), Password: st.settings.password,
+		TLSConfig: selfTLS(st.settings.tls), DisableIdentity: true,
+	}
+}
+
+// reachable turns a wildcard address into loopback.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// whatToTry are the lines a newcomer can paste.
+func whatToTry(opts *redis.Options, gatewayAddr string) string {
+	cli := "redis-cli -u redis://" + opts.Addr
+	if host, port, err := net.SplitHostPort(opts.Addr); err == nil && host == "127.0.0.1" {
+		cli = "redis-cli -p " + port
+	}
+	if opts.Network == "unix" {
+		cli = "redis-cli -s " + opts.Addr
+	}
+	gatewayAddr = strings.Replace(gatewayAddr, "127.0.0.1", "localhost", 1)
+	return "\ntry:\n" +
+		"  " + cli + " KEYS 'aiclient:*'\n" +
+		"  " + cli + " HOLDFAST STATUS\n" +
+		"  curl " + gatewayAddr + "/api/redis/status\n" +
+		"  curl " + gatewayAddr + "/v1/models -H \"Authorization: Bearer $(" + cli + " GET aiclient:config | grep -o 'sk-[^\"]*' | head -1)\"\n\n"
+}
+
+// loadSample fills an empty embedded store, once.
+func loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) error {
+	client := redis.NewClient(opts)
+	defer client.Close()
+	keys, _, err := client.Scan(ctx, 0, prefix+"*", 100).Result()
+	if err != nil {
+		return fmt.Errorf("look at the store: %w", err)
+	}
+	if len(keys) > 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "holdfast-sample-")
+	if err != nil {
+		return fmt.Errorf("unpack sample: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := unpackSample(dir); err != nil {
+		return fmt.Errorf("unpack sample: %w", err)
+	}
+	report, err := transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: prefix, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("load sample: %w", err)
+	}
+	say("first start: sample configuration loaded (%d items); replace it with 'holdfast migrate --force' or 'holdfast init --force'\n", report.Total())
+	return nil
+}
+
+// unpackSample writes the sample with a client key of its own.
+func unpackSample(dir string) error {
+	key := make([]byte, 24)
+	_, _ = rand.Read(key) // never fails, see crypto/rand
+	return fs.WalkDir(sample, "sample", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, strings.TrimPrefix(strings.TrimPrefix(path, "sample"), "/"))
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o700)
+		}
+		raw, err := sample.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		text := strings.ReplaceAll(string(raw), sampleKeyMark, "sk-"+hex.EncodeToString(key))
+		return os.WriteFile(to, []byte(text), 0o600)
+	})
+}
