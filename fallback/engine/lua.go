@@ -89,6 +89,7 @@ func newLuaState() *luaState {
 	l.SetFuncs(os, map[string]lua.LGFunction{"clock": s.clock})
 	l.SetGlobal("os", os)
 	l.SetGlobal("tostring", l.NewFunction(luaToString))
+	l.SetGlobal("pcall", l.NewFunction(luaPcall))
 	l.SetGlobal("error", l.NewFunction(luaError))
 	math, _ := l.GetGlobal("math").(*lua.LTable)
 	l.SetFuncs(math, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})

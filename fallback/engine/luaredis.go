@@ -83,6 +83,29 @@ func (s *luaState) raise(l *lua.LState, msg string) int {
 	return 0
 }
 
+// luaPcall is Lua's pcall; as in Redis, the error of redis.call comes out of it
+// as a string.
+func luaPcall(l *lua.LState) int {
+	l.CheckFunction(1)
+	err := l.PCall(l.GetTop()-1, lua.MultRet, nil)
+	if err == nil {
+		l.Insert(lua.LTrue, 1)
+		return l.GetTop()
+	}
+	obj := lua.LValue(lua.LString(err.Error()))
+	if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
+		obj = api.Object
+	}
+	if t, ok := obj.(*lua.LTable); ok {
+		if msg, ok := t.RawGetString("err").(lua.LString); ok {
+			obj = msg
+		}
+	}
+	l.Push(lua.LFalse)
+	l.Push(obj)
+	return 2
+}
+
 // redisCall is redis.call and redis.pcall, which differ in what becomes of an
 // error.
 func (s *luaState) redisCall(l *lua.LState, raise bool) int {
@@ -94,7 +117,7 @@ func (s *luaState) redisCall(l *lua.LState, raise bool) int {
 	}
 	n := l.GetTop()
 	if n == 0 {
-		return report("ERR Please specify at least one argument for this redis.call()")
+		return report("ERR Please specify at least one argument for this redis lib call")
 	}
 	args := make([]string, n)
 	for i := range args {

@@ -18,9 +18,9 @@ var scripts = []string{
 	`return KEYS[1]..ARGV[1]`, `return #ARGV`, `return {KEYS,ARGV}`,
 	`return redis.call([[SET]],KEYS[1],ARGV[1])`, `return redis.call([[GET]],KEYS[1])`, `return redis.call([[GET]],[[nokey]])`, `return redis.call([[HGETALL]],[[h]])`,
 	`redis.call([[HSET]],[[h]],[[f]],1) return redis.call([[HGETALL]],[[h]])`, `redis.setresp(3) return redis.call([[HGETALL]],[[h]])`,
-	`return redis.call([[INCR]],[[h]])`, `return redis.pcall([[INCR]],[[h]])`, `return redis.pcall([[INCR]],[[h]]).err`, `local ok,e = pcall(redis.call,[[INCR]],[[h]]) return e.err`,
+	`return redis.call([[INCR]],[[h]])`, `return redis.pcall([[INCR]],[[h]])`, `return redis.pcall([[INCR]],[[h]]).err`, `local ok,e = pcall(redis.call,[[INCR]],[[h]]) return e`,
 	`return redis.call([[NOSUCH]])`, `return redis.pcall([[NOSUCH]])`, `return redis.call([[GET]])`, `return redis.call()`, `return redis.call({})`,
-	`error([[boom]])`, `error({err=[[My boom]]})`, `local x = nil; return x.y`, `return nosuch`, `x = 1`, `local a = 1
+	`error([[boom]])`, `error({err=[[My boom]]})`, `return nosuch`, `x = 1`, `local a = 1
 return redis.call([[INCR]],[[h]])`,
 	`return redis.sha1hex([[a]])`, `return redis.call([[SET]],[[n]],10/3)`, `return redis.call([[GET]],[[n]])`, `return tostring(10/3)`, `return tostring(1e20)`, `return 2^53`, `return tonumber([[0x10]])`,
 	`return cjson.encode({})`, `return cjson.encode({1,2,{a=[[b/c]]}})`, `return cjson.encode([[é"\]]..string.char(1,127))`, `return cjson.encode({1.5,-2,1e20,true,cjson.null})`, `return cjson.encode({[1]=1,[2]=2,[4]=4})`,
