@@ -1,17 +1,22 @@
 package cache
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // A record is one cached reply:
 //
 //	0  uint32  bytes of the record, this header included; the top bit marks it dead
 //	4  uint32  ref of the next record of the same key name; 0: none
 //	8  uint32  tick at which it expires
-//	12 uint16  bytes of the identity
+//	12 uint16  bytes of the identity; the top bit says that the reply is a bulk
+//	           string kept without its "$64\r\n" and "\r\n"
 //	14         identity (see appendIdentity), reply
 const (
 	headerLen   = 14
 	deadBit     = 1 << 31
+	bulkBit     = 1 << 15
 	maxSegment  = 64 << 10 // positions in a segment must fit 16 bits
 	minSegment  = 4 << 10
 	maxSegments = 1<<16 - 1
@@ -146,14 +151,41 @@ func (a *arena) each(i int, fn func(r ref, rec []byte)) {
 func next(rec []byte) ref          { return ref(binary.LittleEndian.Uint32(rec[4:])) }
 func setNext(rec []byte, r ref)    { binary.LittleEndian.PutUint32(rec[4:], uint32(r)) }
 func expires(rec []byte) uint32    { return binary.LittleEndian.Uint32(rec[8:]) }
-func identityLen(rec []byte) int   { return int(binary.LittleEndian.Uint16(rec[12:])) }
 func identityOf(rec []byte) []byte { return rec[headerLen : headerLen+identityLen(rec)] }
-func replyOf(rec []byte) []byte    { return rec[headerLen+identityLen(rec):] }
+
+func identityLen(rec []byte) int { return int(binary.LittleEndian.Uint16(rec[12:]) &^ bulkBit) }
+
+func appendReply(dst, rec []byte) []byte {
+	body := rec[headerLen+identityLen(rec):]
+	if binary.LittleEndian.Uint16(rec[12:])&bulkBit == 0 {
+		return append(dst, body...)
+	}
+	dst = append(dst, '$')
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, body...)
+	return append(dst, "\r\n"...)
+}
+
+// bulkBody is the content of a reply that is one bulk string and is written the
+// usual way, so that appendReply gives back the same bytes.
+func bulkBody(reply []byte) (body []byte, ok bool) {
+	n, start := header(reply, 0, '$')
+	if start < 0 || start+n+2 != len(reply) || (reply[1] == '0' && start > 4) || start < 4 ||
+		reply[start-1] != '\n' || reply[start+n] != '\r' || reply[start+n+1] != '\n' {
+		return nil, false
+	}
+	return reply[start : start+n], true
+}
 
 // write fills a record that alloc made.
-func write(rec []byte, nextRef ref, tick uint32, id, reply []byte) {
+func write(rec []byte, nextRef ref, tick uint32, id, body []byte, isBulk bool) {
 	setNext(rec, nextRef)
 	binary.LittleEndian.PutUint32(rec[8:], tick)
-	binary.LittleEndian.PutUint16(rec[12:], uint16(len(id)))
-	copy(rec[headerLen+copy(rec[headerLen:], id):], reply)
+	n := uint16(len(id))
+	if isBulk {
+		n |= bulkBit
+	}
+	binary.LittleEndian.PutUint16(rec[12:], n)
+	copy(rec[headerLen+copy(rec[headerLen:], id):], body)
 }

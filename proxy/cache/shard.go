@@ -94,7 +94,7 @@ func (s *shard) get(dst []byte, hash uint32, id []byte) ([]byte, bool) {
 		s.heads[slot] = r
 	}
 	s.hits++
-	return append(dst, replyOf(rec)...), true
+	return appendReply(dst, rec), true
 }
 
 // unlink takes one record out of its chain and frees it.
@@ -120,8 +120,12 @@ func (s *shard) vacate(slot uint32) {
 
 // store puts a reply into the cache; false when it does not fit.
 func (s *shard) store(hash uint32, id, reply []byte, tick uint32) bool {
-	size := headerLen + len(id) + len(reply)
-	if len(id) > maxIdentity || len(reply) > maxRecord || int64(size)+keyCost+segmentCost > s.budget/4 {
+	body, isBulk := bulkBody(reply)
+	if !isBulk {
+		body = reply
+	}
+	size := headerLen + len(id) + len(body)
+	if len(id) > maxIdentity || size > maxRecord || int64(size)+keyCost+segmentCost > s.budget/4 {
 		return false
 	}
 	if slot, prev, r, _ := s.find(hash, id); r != 0 {
@@ -136,7 +140,7 @@ func (s *shard) store(hash uint32, id, reply []byte, tick uint32) bool {
 		slot = s.newSlot()
 		s.lru.Add(hash, slot)
 	}
-	write(rec, s.heads[slot], tick, id, reply)
+	write(rec, s.heads[slot], tick, id, body, isBulk)
 	s.heads[slot] = r
 	s.entries++
 	s.trimChain(hash, slot)
