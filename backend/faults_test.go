@@ -83,8 +83,10 @@ func TestOutcomesOverCutLinks(t *testing.T) {
 			waitUp(t, u)
 			before := u.Status().LastConnectedAt
 			p.Stop() // closes every connection
-			waitFor(t, "loss", func() bool { return ev.losts.Load() == int64(i+1) })
-			require.NoError(t, p.Start())
+			waitFor(t, "loss", func() bool { return ev.losts.Load() > int64(i) })
+			// Another process may hold the port for a moment, as the near end of
+			// a connection of its own.
+			waitFor(t, "the network is back", func() bool { return p.Start() == nil })
 			waitFor(t, "up again", func() bool { return u.Up() && u.Status().LastConnectedAt != before })
 		}
 	})
@@ -93,7 +95,7 @@ func TestOutcomesOverCutLinks(t *testing.T) {
 		acked += cl.acked
 	}
 	require.NotZero(t, acked)
-	waitFor(t, "reconnects counted", func() bool { return u.Status().Reconnects == 5 })
+	waitFor(t, "reconnects counted", func() bool { return u.Status().Reconnects >= 5 })
 }
 
 func TestOutcomesOverKilledServers(t *testing.T) {
@@ -156,10 +158,10 @@ func TestSlowLargeTransferIsNotATimeout(t *testing.T) {
 	srv := redistest.Start(t)
 	p := faultProxy(t, srv.Addr())
 	ev := &recorder{}
-	u := runUp(t, Config{URL: "redis://" + p.Listen, CommandTimeout: 400 * time.Millisecond}, ev)
+	u := runUp(t, Config{URL: "redis://" + p.Listen, CommandTimeout: time.Second, PingInterval: bound}, ev)
 	direct(t, srv.Addr(), []string{"SET", "big", strings.Repeat("v", 4<<20)})
 	require.Equal(t, "$-1\r\n", do(t, u, "GET", "none"))
-	toxic(t, p, "bandwidth", "downstream", `{"rate":3000}`)
+	toxic(t, p, "bandwidth", "downstream", `{"rate":2000}`)
 	c := call("GET", "big")
 	require.NoError(t, u.Do(2, 0, c))
 	require.Greater(t, len(c.Replies), 4<<20)

@@ -88,7 +88,7 @@ func run(t testing.TB, cfg Config, ev *recorder) *Upstream {
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	if cfg.CommandTimeout == 0 {
-		cfg.CommandTimeout = 2 * time.Second
+		cfg.CommandTimeout = 5 * time.Second
 	}
 	if cfg.PingInterval == 0 {
 		cfg.PingInterval = 100 * time.Millisecond
