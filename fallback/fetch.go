@@ -14,11 +14,15 @@ const busyTries = 8
 
 // fetchDue fetches what is due: dirty keys first, then a few of the wanted.
 func (m *mirror) fetchDue(ctx context.Context, src *source) {
+	if m.s.Mode() != Online {
+		return
+	}
 	m.mu.Lock()
 	if m.flush {
 		m.flush = false
 		m.dirty = map[keyID]int{}
 		m.mu.Unlock()
+		_ = src.Close() // its connections may be of an earlier link
 		m.reload(ctx, src)
 		return
 	}
