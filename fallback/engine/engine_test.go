@@ -127,6 +127,20 @@ func TestExpiredKeysAreNeverServed(t *testing.T) {
 	require.Empty(t, e.due)
 }
 
+func TestWatchSeesChangesOnly(t *testing.T) {
+	e := newTestEngine(t, newClock().Now)
+	do(e, "SET a x")
+	for line, changes := range map[string]bool{
+		"GET a": false, "SET a y NX": false, "INCR a": false, "EVAL 'return redis.call([[GET]],KEYS[1])' 1 a": false, "DEL b": false,
+		"SET a x": true, "EXPIRE a 100": true, "EVAL 'return redis.call([[SET]],KEYS[1],1)' 1 a": true, "FLUSHALL": true, "SWAPDB 0 1": true,
+	} {
+		do(e, "SET a x")
+		w := e.Watch(0, [][]byte{[]byte("a")})
+		do(e, line)
+		require.Equal(t, changes, w.Changed(), line)
+	}
+}
+
 func TestUnitIsExecsArray(t *testing.T) {
 	e := newTestEngine(t, newClock().Now)
 	res := e.DoUnit(0, 2, [][][]byte{cmd("SET a x"), cmd("INCR a"), cmd("GET a")})

@@ -53,17 +53,16 @@ func (e *Engine) exec(c *call) {
 		c.effects = nil
 		return
 	}
-	// Keys are looked at even after an error: a command that failed half way
-	// may have changed some.
-	for _, key := range c.keys() {
-		e.touch(c.db, key)
-	}
-	if c.failed() {
+	switch {
+	case c.failed():
 		c.effects = nil
-		return
-	}
-	if !c.effectSet && !c.spec.unchanged(c) {
+	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
+	}
+	// Keys are looked at even after an error, should miniredis have changed one
+	// half way; their version tells only of real changes.
+	for _, key := range c.keys() {
+		e.sync(c.db, key, len(c.effects) > 0)
 	}
 }
 

@@ -91,8 +91,12 @@ func (e *Engine) version(db int, key string) uint64 {
 	return 0
 }
 
-// touch brings the index up to date with a key that may have been written.
-func (e *Engine) touch(db int, key string) {
+// touch brings the index up to date with a key that was written.
+func (e *Engine) touch(db int, key string) { e.sync(db, key, true) }
+
+// sync brings the index up to date with a key; changed says that it got a new
+// version even if its type and deadline are the same.
+func (e *Engine) sync(db int, key string, changed bool) {
 	d := e.mini.DB(db)
 	kind := ""
 	if d.Exists(key) {
@@ -106,8 +110,8 @@ func (e *Engine) touch(db int, key string) {
 		}
 		return
 	}
-	e.writes++
 	if en == nil {
+		changed = true
 		en = &entry{key: key, db: db, hash: scanHash(key), place: -1}
 		ix.keys[key] = en
 		ix.byHash.Set(en)
@@ -122,7 +126,11 @@ func (e *Engine) touch(db int, key string) {
 	} else if en.field != 0 {
 		en.field = e.fieldDeadline(db, key)
 	}
-	en.kind, en.version = kind, e.writes
+	en.kind = kind
+	if changed {
+		e.writes++
+		en.version = e.writes
+	}
 	en.deadline = d.TTL(key).Milliseconds()
 	e.schedule(en)
 }

@@ -78,7 +78,11 @@ func (c *conn) read() []byte {
 // state is everything in a Redis, in the form of state.
 func (c *conn) state() string {
 	var out []string
+	keyspace := c.ask("INFO", "keyspace").str
 	for db := range databases {
+		if !strings.Contains(keyspace, fmt.Sprintf("db%d:", db)) {
+			continue
+		}
 		c.ask("SELECT", strconv.Itoa(db))
 		for _, key := range c.ask("KEYS", "*").flat() {
 			out = append(out, describe(key, strconv.Itoa(db), c.ask))

@@ -11,7 +11,7 @@ import (
 func scriptCommands() map[string]*spec {
 	m := map[string]*spec{"SCRIPT": write(-2, 0, 0, 0, 0).with((*call).script)}
 	for _, name := range []string{"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"} {
-		m[name] = write(-3, 0, 0, 0, 0).keyed(counted(2)).with((*call).eval)
+		m[name] = write(-3, 0, 0, 0, 0).with((*call).eval) // what it calls names the keys
 	}
 	return m
 }
