@@ -120,7 +120,7 @@ func geoCommands() map[string]*spec {
 	return map[string]*spec{
 		"GEODIST": read(-4, 1, 1, 1), "GEOPOS": read(-2, 1, 1, 1), "GEOSEARCH": read(-7, 1, 1, 1),
 		"GEORADIUS_RO": read(-6, 1, 1, 1), "GEORADIUSBYMEMBER_RO": read(-5, 1, 1, 1),
-		"GEORADIUS": write(-6, 1, 1, 1, 0).keyed(storeKeys), "GEORADIUSBYMEMBER": write(-5, 1, 1, 1, 0).keyed(storeKeys),
+		"GEORADIUS": write(-6, 1, 1, 1, 0).keyed(storeKeys).with((*call).georadius), "GEORADIUSBYMEMBER": write(-5, 1, 1, 1, 0).keyed(storeKeys).with((*call).georadius),
 		"GEOADD": write(-5, 1, 1, 1, 0),
 	}
 }

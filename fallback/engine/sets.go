@@ -90,6 +90,14 @@ func storeKeys(args []string) []string {
 	return out
 }
 
+// georadius is GEORADIUS and GEORADIUSBYMEMBER, which write only with STORE.
+func (c *call) georadius() {
+	c.pass(c.args...)
+	if len(c.keys()) == 1 {
+		c.noEffect()
+	}
+}
+
 // bitop computes in the scratch key too.
 func (c *call) bitop() {
 	switch op := strings.ToUpper(c.args[1]); {

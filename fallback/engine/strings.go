@@ -64,12 +64,42 @@ func (c *call) expiryOption(i int) (at int64, found bool, msg string) {
 	if i+1 >= len(c.args) {
 		return 0, true, errSyntax
 	}
-	// Options are parsed before values, so a later syntax error comes first.
-	if rel := relative; rel {
+	if relative {
 		c.e.noteTime()
 	}
 	at, msg = c.deadline(c.args[i+1], unit, relative, true)
 	return at, true, msg
+}
+
+// setOptions are the options of SET.
+type setOptions struct {
+	nx, xx, get, keep, timed bool
+	at                       int64 // deadline in Unix ms, when timed
+}
+
+// setOptions parses them; it returns an error text. Value errors come after
+// syntax errors, as in Redis.
+func (c *call) setOptions() (o setOptions, late string) {
+	for i := 3; i < len(c.args); i++ {
+		switch opt := strings.ToUpper(c.args[i]); {
+		case opt == "NX" && !o.xx:
+			o.nx = true
+		case opt == "XX" && !o.nx:
+			o.xx = true
+		case opt == "GET":
+			o.get = true
+		case opt == "KEEPTTL" && !o.timed:
+			o.keep = true
+		default:
+			at, found, msg := c.expiryOption(i)
+			if !found || o.timed || o.keep || msg == errSyntax {
+				return o, errSyntax
+			}
+			o.at, o.timed, late = at, true, msg
+			i++
+		}
+	}
+	return o, late
 }
 
 // set is SET with every option; expiries become absolute.
@@ -78,58 +108,36 @@ func (c *call) set() {
 		c.pass(c.args...)
 		return
 	}
-	var nx, xx, get, keep, timed bool
-	var at int64
-	var late string // value errors come after syntax errors
-	for i := 3; i < len(c.args); i++ {
-		switch opt := strings.ToUpper(c.args[i]); {
-		case opt == "NX" && !xx:
-			nx = true
-		case opt == "XX" && !nx:
-			xx = true
-		case opt == "GET":
-			get = true
-		case opt == "KEEPTTL" && !timed:
-			keep = true
-		default:
-			t, found, msg := c.expiryOption(i)
-			if !found || timed || keep || msg == errSyntax {
-				c.fail(errSyntax)
-				return
-			}
-			at, timed, late = t, true, msg
-			i++
-		}
-	}
-	if late != "" {
-		c.fail(late)
+	o, msg := c.setOptions()
+	if msg != "" {
+		c.fail(msg)
 		return
 	}
 	key := c.args[1]
-	if get && c.wrongType(key, "string") {
+	if o.get && c.wrongType(key, "string") {
 		return
 	}
 	old := value{kind: '_'}
-	if get {
+	if o.get {
 		old = c.ask("GET", key)
 	}
 	exists := c.e.find(c.db, key) != nil
-	done := !(nx && exists || xx && !exists)
+	done := !(o.nx && exists || o.xx && !exists)
 	if done {
 		args := []string{"SET", key, c.args[2]}
-		if keep {
+		if o.keep {
 			args = append(args, "KEEPTTL")
 		}
-		if timed {
-			args = append(args, "PXAT", strconv.FormatInt(at, 10))
+		if o.timed {
+			args = append(args, "PXAT", strconv.FormatInt(o.at, 10))
 		}
-		c.setEffect(args, timed && at < c.e.nowMS)
+		c.setEffect(args, o.timed && o.at < c.e.nowMS)
 	}
 	c.effectSet = true
 	switch {
-	case get && old.isNil(), !done && !get:
+	case o.get && old.isNil(), !done && !o.get:
 		c.null()
-	case get:
+	case o.get:
 		r := c.buf()
 		r.bulk(old.str)
 		c.reply = r.b
