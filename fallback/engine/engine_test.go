@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,7 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain keeps the generated tests short; -rapid.checks=1000 makes them long.
+// A failure prints its seed, so no files are written.
+func TestMain(m *testing.M) {
+	_ = flag.Set("rapid.checks", "40")
+	_ = flag.Set("rapid.nofailfile", "true")
+	goleak.VerifyTestMain(m)
+}
 
 // clock is a time that stands still until the test moves it.
 type clock struct{ now time.Time }
