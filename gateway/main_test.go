@@ -238,7 +238,8 @@ func refusing(t *testing.T) string {
 	return fmt.Sprintf("http://127.0.0.1:%d/v1", redistest.FreePort(t))
 }
 
-// hanging is a base URL that accepts and never answers; it ends with the test.
+// closedBy is a base URL whose connections are closed after accept; it ends with
+// the test.
 func closedBy(t *testing.T, accept func(net.Conn)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -86,8 +86,7 @@ func (r *roster) succeeded(id accountID) {
 }
 
 // failed records an error. limit errors in a row (0: no limit) put the account
-// aside for cool; a positive now-cooling time (a provider's 429) does so at
-// once. It reports whether the account was put aside by this call.
+// aside for cool; a positive atOnce (a provider's 429) does so at the first. It reports whether the account was put aside by this call.
 func (r *roster) failed(id accountID, limit int, cool, atOnce time.Duration, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,21 +121,4 @@ func (r *roster) keep(s *snapshot) {
 		}
 	}
 	r.marks = alive
-}
-
-// usable counts the accounts of p that could be chosen for some model now.
-func (r *roster) usable(p *pool, now time.Time) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, a := range p.accounts {
-		cooling := false
-		if m := r.marks[a.id]; m != nil {
-			cooling = now.Before(m.coolUntil)
-		}
-		if a.valid && !a.disabled && !a.marked(now) && !cooling {
-			n++
-		}
-	}
-	return n
 }
