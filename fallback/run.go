@@ -140,7 +140,7 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	st := Status{
 		Mode: s.Mode().String(), Since: s.since,
-		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || s.res.complete[s.cfg.BaseDB],
+		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: j.Records, JournalBytes: j.Bytes, OldestAt: j.OldestAt, LastSeq: j.LastSeq, Fence: j.TruncatedTo,
 		JournalFull: j.Full, JournalFailed: j.Failed,
 		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/urfave/cli/v2"
 )
 
@@ -21,6 +22,11 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+func init() {
+	// go-redis prints every failed dial; an outage is one line of our own log.
+	logging.Disable()
+}
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr)) }
 
