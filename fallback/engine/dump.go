@@ -37,6 +37,67 @@ func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	return nil
 }
 
+// Place is where a dump in slices has got to. The zero value is the beginning.
+type Place struct {
+	db    int
+	hash  uint64
+	key   string
+	begun bool
+}
+
+// Passed reports whether a dump that has got here has had its chance of the key.
+func (p Place) Passed(db int, key string) bool {
+	if !p.begun || db != p.db {
+		return p.begun && db < p.db
+	}
+	h := scanHash(key)
+	return h < p.hash || h == p.hash && key <= p.key
+}
+
+// DumpSlice is Dump for about n keys, from a place on; done says that there are
+// no more. Scripts are left out. Keys that change between slices are the caller's
+// concern. skip keeps a key out.
+func (e *Engine) DumpSlice(from Place, n int, skip func(db int, key string) bool, fn func(db int, argv [][]byte) error) (next Place, done bool, err error) {
+	e.tick()
+	for id := from.db; id < databases; id++ {
+		ix := e.dbs[id]
+		if ix == nil {
+			continue
+		}
+		var batch []*entry
+		collect := func(item any) bool {
+			if en := item.(*entry); id != from.db || !from.begun || !from.Passed(id, en.key) {
+				batch = append(batch, en)
+			}
+			return len(batch) < n
+		}
+		if id == from.db && from.begun {
+			ix.byHash.Ascend(&entry{hash: from.hash, key: from.key}, collect)
+		} else {
+			ix.byHash.Ascend(nil, collect)
+		}
+		for _, en := range batch {
+			from = Place{db: id, hash: en.hash, key: en.key, begun: true}
+			n--
+			if skip(id, en.key) {
+				continue
+			}
+			for _, argv := range e.dumpAs(id, en.key, en.key) {
+				if err := fn(id, toBytes(argv)); err != nil {
+					return from, false, fmt.Errorf("dump database %d: %w", id, err)
+				}
+			}
+		}
+		if n <= 0 {
+			return from, false, nil
+		}
+	}
+	return from, true, nil
+}
+
+// Scripts are the bodies to be loaded with SCRIPT LOAD, in a fixed order.
+func (e *Engine) Scripts() []string { return e.loadedScripts() }
+
 // DumpKey is the commands that recreate one key; none when it does not exist.
 func (e *Engine) DumpKey(db int, key []byte) [][][]byte {
 	e.tick()

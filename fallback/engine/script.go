@@ -25,9 +25,10 @@ type scriptRun struct {
 	db       int // what the script has selected
 	proto    int // what redis.setresp has chosen
 	readOnly bool
-	unsure   bool // it asked for time, chance or order: a replay could differ
-	moved    bool // it selected another database
-	dirty    bool // it called a command that may write
+	unsure   bool   // it asked for time, chance or order: a replay could differ
+	moved    bool   // it selected another database
+	dirty    bool   // it called a command that may write
+	denied   string // why Config.Access ended it; "" if it did not
 	effects  [][][]byte
 	saved    map[savedKey]*savedValue
 }
@@ -59,6 +60,9 @@ func (r *scriptRun) allows(c *call) bool {
 		c.fail("ERR This Redis command is not allowed from script")
 		return false
 	}
+	if r.deny(c) {
+		return false
+	}
 	if c.spec.flags&fWrite != 0 {
 		if r.readOnly {
 			c.fail("ERR Write commands are not allowed from read-only scripts.")
@@ -71,6 +75,21 @@ func (r *scriptRun) allows(c *call) bool {
 	}
 	r.unsure = r.unsure || c.spec.flags&fUnsure != 0
 	return true
+}
+
+// deny asks Config.Access. Once it refused, every later call is refused too, so
+// that a script which goes on after a pcall does nothing more; what it did is
+// undone at its end.
+func (r *scriptRun) deny(c *call) bool {
+	if r.denied == "" && r.e.cfg.Access != nil {
+		if err := r.e.cfg.Access(c.db, toBytes(c.args)); err != nil {
+			r.denied = err.Error()
+		}
+	}
+	if r.denied != "" {
+		c.fail(r.denied)
+	}
+	return r.denied != ""
 }
 
 // save keeps the value of a key for the case that the running script fails; it
@@ -163,6 +182,9 @@ func (c *call) eval() {
 	}
 	run := &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{}}
 	c.runScript(run, sha, body, int(n))
+	if run.denied != "" {
+		c.fail(run.denied)
+	}
 	if run.moved && (run.unsure || readOnly) && len(run.effects) > 0 && !c.failed() {
 		c.fail("ERR a script that selects a database and depends on time or chance is not supported offline")
 	}
