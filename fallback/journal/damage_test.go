@@ -53,7 +53,14 @@ func damageStory(t *testing.T, damage func(*rig), lost []uint64, interrupted boo
 	r.j.Close()
 	require.Equal(t, []string{r.segment(1), r.segment(20), r.segment(34), r.segment(46), r.segment(57)}, r.segments())
 	stream := r.j.StreamID()
+	files, _ := r.fs.List(dir)
 	damage(r)
+	left, _ := r.fs.List(dir)
+	damaged := len(left) == len(files) // and not a file missing
+	var before []string
+	for _, name := range left {
+		before = append(before, string(r.fs.Bytes(filepath.Join(dir, name))))
+	}
 	_, err := journal.Open(r.cfg)
 	require.ErrorIs(t, err, journal.ErrCorrupt)
 	require.ErrorContains(t, err, "holdfast journal repair")
@@ -72,6 +79,12 @@ func damageStory(t *testing.T, damage func(*rig), lost []uint64, interrupted boo
 	report, err = journal.RepairFS(r.fs, dir)
 	require.NoError(t, err)
 	require.Equal(t, interrupted, len(report.Problems) == 0)
+	if !interrupted && damaged {
+		require.NotEmpty(t, report.Moved, "damaged bytes are kept")
+	}
+	for _, path := range report.Moved {
+		require.Contains(t, before, string(r.fs.Bytes(path)), "kept as it was")
+	}
 	for _, seq := range lost {
 		delete(r.acked, seq)
 	}
@@ -201,4 +214,28 @@ func TestTornTailInsideARecordThatHoldsAJournal(t *testing.T) {
 	r.edit(r.newest(), appendBytes(other.fs.Bytes(other.newest())...))
 	r.open()
 	r.requireAll()
+}
+
+// One batch, acknowledged as a whole, then damaged in its middle: no later batch
+// proves that it was acknowledged, yet it must not be taken for an interrupted write.
+func TestBitFlipInsideTheLastBatch(t *testing.T) {
+	r := newRig(t)
+	r.cfg.SegmentBytes = 1 << 20
+	r.open()
+	queued := make(chan struct{})
+	r.fs.OnOp(func(k faultfs.Kind, _ string) error {
+		if k == faultfs.Sync {
+			<-queued
+		}
+		return nil
+	})
+	for range 30 {
+		_, err := r.j.Append([]byte("a record of the one batch"))
+		require.NoError(t, err)
+	}
+	close(queued)
+	require.NoError(t, r.j.Close())
+	r.flip(r.segment(1), -20*(journal.FrameHeaderSize+25)+40)
+	_, err := journal.Open(r.cfg)
+	require.ErrorIs(t, err, journal.ErrCorrupt)
 }

@@ -60,6 +60,30 @@ func TestCloseOnAFailingDiskReleasesWaiters(t *testing.T) {
 	require.ErrorIs(t, err, journal.ErrClosed)
 }
 
+func TestFailedFsyncReleasesThoseWhoQueuedBehindIt(t *testing.T) {
+	r := newRig(t)
+	r.open()
+	queued := make(chan struct{})
+	r.fs.OnOp(func(k faultfs.Kind, _ string) error {
+		if k == faultfs.Sync {
+			<-queued
+			return faultfs.ErrInjected
+		}
+		return nil
+	})
+	var tickets []journal.Ticket
+	for range 100 {
+		ticket, err := r.j.Append([]byte("x"))
+		require.NoError(t, err)
+		tickets = append(tickets, ticket)
+	}
+	close(queued)
+	for _, ticket := range tickets {
+		require.ErrorIs(t, ticket.Wait(), journal.ErrFailed)
+		require.ErrorIs(t, ticket.Wait(), faultfs.ErrInjected)
+	}
+}
+
 func TestCloseDuringRead(t *testing.T) {
 	r := newRig(t)
 	r.open()
