@@ -170,9 +170,10 @@ func (c *Conn) deliver(p []byte, room int) (n int, fits bool) {
 
 // advance looks for the next whole command in c.in. ok: in[r:done] is one.
 // stop: there is none, or a violation, which is answered only when nothing is
-// left to hand out before it.
+// left to hand out before it; until then it is found again.
 func (c *Conn) advance(pending bool) (ok, stop bool) {
 	pos, ev := c.scan.step(c.in, c.off)
+	c.off = pos
 	switch ev {
 	case gotCommand:
 		c.done = pos
@@ -181,7 +182,7 @@ func (c *Conn) advance(pending bool) (ok, stop bool) {
 		}
 		return true, false
 	case gotBlank:
-		c.r, c.off = pos, pos
+		c.r = pos
 		return false, false
 	case gotInline:
 		return c.advanceInline(pos, pending)
@@ -189,9 +190,7 @@ func (c *Conn) advance(pending bool) (ok, stop bool) {
 		if !pending {
 			c.fail(c.scan.msg)
 		}
-		return false, true
 	}
-	c.off = pos
 	return false, true
 }
 

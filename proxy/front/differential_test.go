@@ -52,6 +52,8 @@ var streams = map[string]string{
 	"array length: long":          "*" + strings.Repeat("1", 40) + "\r\n",
 	"bulk length: text":           command("PING") + "*3\r\n$x\r\n",
 	"bulk length: negative":       "*1\r\n$-1\r\n",
+	"bulk length: smallest":       command("PING") + "*1\r\n$-9223372036854775808\r\n\r\n",
+	"violation in a later header": command("PING") + "*8\r\n$4\r\nECHO\r\n$1\r\na\r\nn'\r\n",
 	"bulk length: empty":          "*1\r\n$\r\n",
 	"bulk length: overflow":       "*1\r\n$9223372036854775807\r\n",
 	"bulk length: over the limit": "*1\r\n$536870913\r\n",
@@ -88,7 +90,7 @@ func grow() string {
 
 func TestRepliesAreThoseOfTheRealServer(t *testing.T) {
 	direct, behind := redistest.Start(t), redistest.Start(t)
-	l := serve(t, Config{}, forward(behind.Addr()))
+	l := serve(t, Config{Limits: asServer}, forward(behind.Addr()))
 	for name, stream := range streams {
 		t.Run(name, func(t *testing.T) {
 			want := exchange(t, direct.Addr(), [][]byte{[]byte(stream)})

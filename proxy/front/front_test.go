@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strconv"
 	"testing"
@@ -17,6 +18,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testTimeout = 20 * time.Second
+
+// asServer has the one limit in which redis-server 7 is wider than the default.
+var asServer = Limits{MaxArgs: math.MaxInt32}
 
 // serve runs redcon behind the guard until the test ends.
 func serve(t testing.TB, cfg Config, handler func(redcon.Conn, redcon.Command)) *Listener {

@@ -23,7 +23,7 @@ const (
 )
 
 // Limits bound what one client may make the process hold. Zero fields take the
-// defaults, which are Redis's.
+// defaults, which are Redis's, but for MaxArgs: servers from 7.0 on take 2^31-1.
 type Limits struct {
 	MaxBulk     int64 // bytes of one argument; 512 MiB
 	MaxArgs     int   // arguments of one command; 1024*1024

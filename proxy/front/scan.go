@@ -180,7 +180,7 @@ func parseLength(b []byte) (int64, bool) {
 		n = n*10 + uint64(c-'0') // 19 digits fit in 64 bits
 	}
 	if n > math.MaxInt64 {
-		return 0, neg && n == math.MaxInt64+1 // the smallest int64; any n <= 0 means the same to callers
+		return math.MinInt64, neg && n == math.MaxInt64+1
 	}
 	if neg {
 		return -int64(n), true
