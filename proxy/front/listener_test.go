@@ -136,9 +136,9 @@ func TestTLS(t *testing.T) {
 	defer nc.Close()
 	require.NoError(t, nc.SetDeadline(time.Now().Add(testTimeout)))
 	ask(t, nc, "PING\r\n", ":1\r\n")
+	requireClosed(t, dial(t, l.Addr()), "") // one too many: no text before a handshake
 	big := strings.Repeat("x", 100_000)
 	ask(t, nc, command("ECHO", big)+"*x\r\n", ":2\r\n-ERR Protocol error: invalid multibulk length\r\n")
-	requireClosed(t, dial(t, l.Addr()), "") // one too many: no text before a handshake
 }
 
 func TestTLSRefusesPlainClients(t *testing.T) {
