@@ -149,7 +149,7 @@ func (o Options) String() string {
 		return fmt.Sprintf("redis://%s/%d", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.DB)
 	}
 	u, err := url.Parse(o.URL)
-	if err != nil {
+	if _, bad := o.universal(); err != nil || bad != nil {
 		return "redis://(unreadable URL)"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
@@ -196,8 +196,8 @@ func (o Options) fromURL(u *redis.UniversalOptions) error {
 	}
 	opt, err := redis.ParseURL(o.URL)
 	if err != nil {
-		return fmt.Errorf("read the Redis URL: scheme %q, host %q, path %q do not make one; write redis:// or rediss://host:port/db",
-			parsed.Scheme, parsed.Host, parsed.Path)
+		// Not even host and path are shown: with a "/" in a password, they are part of it.
+		return errors.New("read the Redis URL: it is not of the form redis://user:password@host:port/db (also rediss://), with special characters of the password percent-encoded")
 	}
 	u.Addrs, u.Username, u.TLSConfig = []string{opt.Addr}, opt.Username, opt.TLSConfig
 	if opt.Password != "" {
@@ -213,8 +213,7 @@ func (o Options) fromURL(u *redis.UniversalOptions) error {
 func sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
 	master, db, _ := strings.Cut(strings.Trim(parsed.Path, "/"), "/")
 	if master == "" || parsed.Host == "" {
-		return fmt.Errorf("read the Redis URL: %s://%s%s names no master; write redis-sentinel://host:port/master/db",
-			parsed.Scheme, parsed.Host, parsed.Path)
+		return errors.New("read the Redis URL: it names no master; write redis-sentinel://host:port/master/db")
 	}
 	u.MasterName, u.Addrs = master, strings.Split(parsed.Host, ",")
 	u.Username = parsed.User.Username()

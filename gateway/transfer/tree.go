@@ -48,7 +48,10 @@ type tree struct {
 	dir   string            // absolute
 	real  string            // dir without symbolic links
 	paths map[string]string // from pathsFile
+	dirs  map[string]string // directories found so far → where they really are
 }
+
+const maxKnownDirs = 10_000
 
 func openTree(dir string) (*tree, error) {
 	abs, err := filepath.Abs(dir)
@@ -62,7 +65,7 @@ func openTree(dir string) (*tree, error) {
 	if st, err := os.Stat(real); err != nil || !st.IsDir() {
 		return nil, fmt.Errorf("find configuration directory %s: not a directory", dir)
 	}
-	t := &tree{dir: abs, real: real, paths: map[string]string{}}
+	t := &tree{dir: abs, real: real, paths: map[string]string{}, dirs: map[string]string{}}
 	if raw, err := t.read(pathsFile); err == nil {
 		store.Members(raw, func(text string, v gjson.Result) {
 			if place := filepath.Clean(v.String()); filepath.IsLocal(place) && !isCore(place) {
@@ -73,9 +76,32 @@ func openTree(dir string) (*tree, error) {
 	return t, nil
 }
 
-// resolveInside finds where a path below the directory really is.
+// resolveInside finds where a path below the directory really is. Directories
+// are remembered: most have many files.
 func (t *tree) resolveInside(rel string) (string, error) {
-	real, err := filepath.EvalSymlinks(filepath.Join(t.dir, rel))
+	dir, base := filepath.Split(filepath.Clean(rel))
+	parent, known := t.dirs[dir]
+	if !known {
+		var err error
+		if parent, err = filepath.EvalSymlinks(filepath.Join(t.dir, dir)); err != nil {
+			return "", plain(err)
+		}
+		if len(t.dirs) < maxKnownDirs {
+			t.dirs[dir] = parent
+		}
+	}
+	if !within(t.real, parent) {
+		return "", errOutside
+	}
+	name := filepath.Join(parent, base)
+	st, err := os.Lstat(name)
+	if err != nil {
+		return "", plain(err)
+	}
+	if st.Mode()&fs.ModeSymlink == 0 {
+		return name, nil
+	}
+	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return "", plain(err)
 	}
@@ -99,8 +125,7 @@ func (t *tree) exists(rel string) bool {
 	return err == nil
 }
 
-// readRegular reads a regular file. It looks before it opens: opening a named
-// pipe would wait for ever.
+// readRegular reads a regular file.
 func readRegular(name string) ([]byte, error) {
 	f, err := openRegular(name)
 	if err != nil {
@@ -117,6 +142,7 @@ func readRegular(name string) ([]byte, error) {
 	return raw, nil
 }
 
+// openRegular looks before it opens: opening a named pipe would wait for ever.
 func openRegular(name string) (*os.File, error) {
 	st, err := os.Stat(name)
 	switch {

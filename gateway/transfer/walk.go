@@ -22,6 +22,12 @@ func (t *tree) walkDir(rel string, open []string, visit func(rel string, err err
 	}
 	for _, e := range entries {
 		name := path.Join(rel, e.Name())
+		if e.Type().IsRegular() { // of a directory that is inside: no need to look where it leads
+			if err := visit(name, nil); err != nil {
+				return err
+			}
+			continue
+		}
 		real, err := t.resolveInside(name)
 		if err != nil {
 			if err := visit(name, err); err != nil {

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"holdfast/backend/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t *testing.T) *Store {
+	s := redistest.Start(t)
+	c, err := Options{URL: s.URL(), ConnectTimeout: 10e9, CommandTimeout: 10e9}.Client()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return New(c, "p:")
+}
+
+func TestTokenCompareAndSet(t *testing.T) {
+	s, ctx := open(t), context.Background()
+	for _, name := range []string{"refreshToken", "refresh_token"} {
+		first := []byte("\xef\xbb\xbf{ \"" + name + "\": \"r1\", \"n\": 12345678901234567890, \"l\": [] }")
+		next := []byte(`{"` + name + `":"r2","l":[],"f":1.0}`)
+		ok, err := s.CompareAndSetToken(ctx, "t", name, "", first)
+		require.NoError(t, err)
+		assert.True(t, ok, "absent, none expected")
+		ok, err = s.CompareAndSetToken(ctx, "t", name, "r0", next)
+		require.NoError(t, err)
+		assert.False(t, ok, "somebody else refreshed")
+		ok, err = s.CompareAndSetToken(ctx, "t", name, "r1", next)
+		require.NoError(t, err)
+		assert.True(t, ok)
+		got, _, err := s.Token(ctx, "t", name)
+		require.NoError(t, err)
+		assert.Equal(t, string(next), string(got), "bytes are never decoded")
+		assert.EqualValues(t, -1, s.Client().TTL(ctx, s.Keys.Token("t", name)).Val())
+	}
+	ok, err := s.CompareAndSetToken(ctx, "t", "gone", "r1", []byte("{}"))
+	require.NoError(t, err)
+	assert.False(t, ok)
+}
+
+func TestTokenLock(t *testing.T) {
+	s, ctx := open(t), context.Background()
+	owner, ok, err := s.LockToken(ctx, "t", "1")
+	require.NoError(t, err)
+	require.True(t, ok)
+	_, ok, err = s.LockToken(ctx, "t", "1")
+	require.NoError(t, err)
+	assert.False(t, ok)
+	require.NoError(t, s.UnlockToken(ctx, "t", "1", "somebody else"))
+	_, ok, _ = s.LockToken(ctx, "t", "1")
+	assert.False(t, ok)
+	require.NoError(t, s.UnlockToken(ctx, "t", "1", owner))
+	_, ok, _ = s.LockToken(ctx, "t", "1")
+	assert.True(t, ok)
+}
+
+func TestPoolsKeepOrderAndCounters(t *testing.T) {
+	s, ctx := open(t), context.Background()
+	var buf bytes.Buffer
+	l := NewLayoutWriter(&buf, []byte("["))
+	for _, u := range []string{"z", "gone", "a"} {
+		l.Item(LayoutItem{Ref: true, Name: u})
+	}
+	require.NoError(t, l.Close([]byte("]")))
+	require.NoError(t, s.Set(ctx, s.Keys.Layout("t"), buf.Bytes()))
+	for _, u := range []string{"a", "m", "z", "b"} {
+		require.NoError(t, s.SetEntry(ctx, "t", u, []byte(`{ "usageCount" : 18446744073709551616 }`)))
+	}
+	n, err := s.Incr(ctx, "t", "z", UsageCount, 3)
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, n)
+	pools, err := s.Pools(ctx)
+	require.NoError(t, err)
+	require.Len(t, pools, 1)
+	var order string
+	for _, e := range pools[0].Entries {
+		order += e.UUID
+	}
+	assert.Equal(t, "zabm", order)
+	assert.Equal(t, `{ "usageCount" : 18446744073709551619 }`, string(pools[0].Entries[0].Merged()))
+	require.NoError(t, s.DeleteEntry(ctx, "t", "z"))
+	_, ok, err := s.Entry(ctx, "t", "z")
+	require.NoError(t, err)
+	assert.False(t, ok)
+	assert.Zero(t, s.Client().Exists(ctx, s.Counter("t", "z", UsageCount)).Val())
+}
+
+func TestKeysAreUnambiguous(t *testing.T) {
+	k := Keys{Prefix: "p:"}
+	assert.NotEqual(t, k.PoolIndex(), k.Pool("index"))
+	assert.NotEqual(t, k.Token("a", "b:c"), k.Token("a:b", "c"))
+	assert.Equal(t, "p:tokens:openai-custom-team2:u", k.Token("openai-custom-team2", "u"))
+	rapid.Check(t, func(t *rapid.T) {
+		typ, uuid := rapid.String().Draw(t, "type"), rapid.String().Draw(t, "uuid")
+		gotType, gotUUID, ok := TypeAndUUID(k.Token(typ, uuid)[len(k.TokenPrefix()):])
+		require.True(t, ok)
+		require.Equal(t, []string{typ, uuid}, []string{gotType, gotUUID})
+	})
+}
+
+func TestSetMember(t *testing.T) {
+	for _, c := range []struct{ raw, name, value, want string }{
+		{`{"a":1,"b":2}`, "a", "9", `{"a":9,"b":2}`},
+		{"\xef\xbb\xbf {\r\n \"a\" : 1 }", "a", `"x"`, "\xef\xbb\xbf {\r\n \"a\" : \"x\" }"},
+		{`{"a":1,"a":2}`, "a", "9", `{"a":1,"a":9}`},
+		{`{"\u0061":1}`, "a", "9", `{"\u0061":9}`},
+		{`{}`, "a", "9", `{"a":9}`},
+		{"{ \"b\":{} \n} ", "a", "9", "{ \"b\":{},\"a\":9 \n} "},
+		{`{"x":{"a":1}}`, "a", "9", `{"x":{"a":1},"a":9}`},
+		{`[1]`, "a", "9", `[1]`},
+		{``, "a", "9", ``},
+	} {
+		assert.Equal(t, c.want, string(SetMember([]byte(c.raw), c.name, []byte(c.value))), c.raw)
+	}
+}
+
+func TestCounterBases(t *testing.T) {
+	for base, want := range map[string]string{"1": "4", "null": "3", `"5"`: "8", "1e2": "103", "-0.0": "3", "[]": "3", "1e999": "3", "99999999999999999999": "100000000000000000002"} {
+		e := Entry{JSON: []byte(`{"usageCount":` + base + `}`), Counters: Counters{Usage: 3}}
+		assert.Equal(t, `{"usageCount":`+want+`}`, string(e.Merged()), base)
+	}
+	assert.Equal(t, `{"usageCount":1.0}`, string(Entry{JSON: []byte(`{"usageCount":1.0}`)}.Merged()), "nothing to add, nothing changed")
+}
+
+func TestLayoutRoundTripAndDamage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		str := rapid.StringN(0, 5, -1)
+		var items []LayoutItem
+		for range rapid.IntRange(0, 5).Draw(t, "items") {
+			items = append(items, LayoutItem{Gap: []byte(str.Draw(t, "gap")), Ref: rapid.Bool().Draw(t, "ref"), Name: str.Draw(t, "name"), Path: str.Draw(t, "path")})
+		}
+		var buf bytes.Buffer
+		w := NewLayoutWriter(&buf, []byte("["))
+		for _, it := range items {
+			w.Item(it)
+		}
+		require.NoError(t, w.Close([]byte("]")))
+		whole := buf.Bytes()
+		r, err := NewLayoutReader(bytes.NewReader(whole))
+		require.NoError(t, err)
+		for _, want := range items {
+			got, err := r.Next()
+			require.NoError(t, err)
+			require.Equal(t, string(want.Gap)+want.Name+want.Path, string(got.Gap)+got.Name+got.Path)
+		}
+		_, err = r.Next()
+		require.ErrorIs(t, err, io.EOF)
+		LayoutRefs(whole[:rapid.IntRange(0, len(whole)).Draw(t, "cut")])
+		LayoutRefs(rapid.SliceOf(rapid.Byte()).Draw(t, "noise"))
+	})
+}
+
+func TestPasswords(t *testing.T) {
+	for _, pw := range []string{"示例", string(bytes.Repeat([]byte("long"), 30))} {
+		h, err := HashPassword(pw)
+		require.NoError(t, err)
+		assert.True(t, PasswordHashed(h))
+		assert.True(t, CheckPassword(append(h, '\n'), pw))
+		assert.False(t, CheckPassword(h, pw+"x"))
+	}
+	assert.False(t, PasswordHashed([]byte("pbkdf2:salt:nothex")))
+	assert.False(t, CheckPassword([]byte("plain"), "plain"), "a plain stored password never matches")
+}
+
+func TestResolveOptions(t *testing.T) {
+	cfg := []byte(`{"redis":{"enabled":false,"host":"file","port":"7000","db":2,"keyPrefix":"f:","connectTimeout":7000,"password":null}}`)
+	o, err := Resolve(Sources{ConfigJSON: cfg})
+	require.NoError(t, err)
+	assert.Equal(t, "redis://file:7000/2", o.String())
+	assert.False(t, o.Enabled)
+	env := map[string]string{"REDIS_HOST": "env", "REDIS_DB": "3", "REDIS_KEY_PREFIX": "e:"}
+	get := func(k string) string { return env[k] }
+	o, err = Resolve(Sources{ConfigJSON: cfg, Getenv: get})
+	require.NoError(t, err)
+	assert.Equal(t, "redis://env:7000/3 e:", o.String()+" "+o.KeyPrefix)
+	env["REDIS_URL"] = "redis://u:hunter2@url:1/4"
+	prefix := ""
+	o, err = Resolve(Sources{ConfigJSON: cfg, Getenv: get, FlagPrefix: &prefix})
+	require.NoError(t, err)
+	assert.Equal(t, "redis://url:1/4", o.String())
+	assert.True(t, o.Enabled)
+	assert.Empty(t, o.KeyPrefix)
+	for _, bad := range []string{"redis://u:hunter2@h:1/x/y", "http://u:hunter2@h", "redis://u:hunter2%zz@h", "redis-sentinel://u:hunter2@h:1", "hunter2 hunter2", "redis://u:12/hunter2@h"} {
+		_, err = Resolve(Sources{FlagURL: bad})
+		require.Error(t, err, bad)
+		assert.NotContains(t, err.Error(), "hunter2")
+	}
+	env = map[string]string{"REDIS_PORT": "x", "REDIS_ENABLED": "maybe"}
+	_, err = Resolve(Sources{Getenv: get})
+	assert.ErrorContains(t, err, "REDIS_PORT")
+	assert.ErrorContains(t, err, "REDIS_ENABLED")
+	u, err := Options{URL: "redis-sentinel://:pw@a:1,b:2/main/5"}.universal()
+	require.NoError(t, err)
+	assert.Equal(t, "main", u.MasterName)
+	assert.Equal(t, []string{"a:1", "b:2"}, u.Addrs)
+	assert.Equal(t, 5, u.DB)
+}
