@@ -9,6 +9,7 @@ import (
 const (
 	unauthMaxArgs = 10    // Redis's cap on arguments before authentication
 	unauthMaxBulk = 16384 // Redis's cap on one argument before authentication
+	minHeader     = 8     // bytes searched for a line end before MaxInline matters
 )
 
 // event is what scanner.step found.
@@ -95,6 +96,13 @@ func (s *scanner) skipBody(b []byte, i int) int {
 // whatever one byte follows it. A NUL hides the rest of a line from Redis,
 // which then waits until the line is too long; so does the guard.
 func (s *scanner) line(b []byte, i int) (int, event) {
+	for k := i; k < min(len(b)-1, i+minHeader) && b[k] != 0; k++ { // nearly all headers are this short
+		if b[k] == '\r' {
+			s.seen = 0
+			b[k+1] = '\n'
+			return k + 2, gotCommand
+		}
+	}
 	cr := bytes.IndexByte(b[i+s.seen:], '\r')
 	if cr >= 0 && bytes.IndexByte(b[i:i+s.seen+cr], 0) < 0 {
 		cr += s.seen
