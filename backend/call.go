@@ -32,6 +32,12 @@ type Call struct {
 	Payload []byte
 	// N is the number of replies expected, at least 1.
 	N int
+	// FenceAt are places in Payload of FenceDigits zeros each, which get the
+	// call's fence numbers: rising along the connection, one after the other
+	// within the call. They are filled in before the first byte is sent.
+	FenceAt []int
+	// Fence is the number at the first place, once Do has returned with Sent.
+	Fence uint64
 	// Deadline, when set, is the time after which the call is not sent any more.
 	// It does not end a call that was sent: CommandTimeout does.
 	Deadline time.Time

@@ -46,6 +46,13 @@ type Config struct {
 	// TrackPrefixes are the key prefixes whose invalidations are wanted; none
 	// means all keys. None may be a prefix of another.
 	TrackPrefixes []string
+	// ClientName is how our connections show in CLIENT LIST [holdfast]. A name
+	// that nobody else has lets a new process find and kill the connections of a
+	// killed one, whose last writes may still be on their way.
+	ClientName string
+	// FenceKey, when set, is where calls with fences write their numbers; the
+	// protocol is appended to it.
+	FenceKey string
 	// Clock, Logger and Rand (0 <= x < 1) have usable defaults.
 	Clock  Clock
 	Logger *slog.Logger
@@ -61,6 +68,7 @@ type target struct {
 	user      string
 	password  string
 	db        int
+	name      string // of our connections
 	master    string // Sentinel's name of the master
 	sentinels []string
 }
@@ -89,6 +97,9 @@ func (c Config) withDefaults() (Config, error) {
 				return c, fmt.Errorf("check upstream config: TrackPrefixes %q and %q overlap: keep the shorter one", p, q)
 			}
 		}
+	}
+	if c.ClientName == "" {
+		c.ClientName = defaultClientName
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock{}

@@ -71,6 +71,9 @@ func (u *Upstream) prepare(c *conn) (Info, error) {
 	if info.Role == "slave" {
 		return info, ErrNotMaster
 	}
+	if err := u.killNamesakes(c); err != nil {
+		return info, err
+	}
 	if info.StaleKilled, err = u.killStale(c, info.RunID); err != nil {
 		return info, err
 	}

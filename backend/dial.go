@@ -15,8 +15,8 @@ import (
 	"holdfast/backend/resp"
 )
 
-// clientName is how our connections show in CLIENT LIST.
-const clientName = "holdfast"
+// defaultClientName is how our connections show in CLIENT LIST.
+const defaultClientName = "holdfast"
 
 var (
 	// ErrAuth: the server wants other credentials. The text has no secret.
@@ -117,7 +117,7 @@ func (t target) setup(c *conn, proto, db int) error {
 		}
 		hello = append(hello, "AUTH", user, t.password)
 	}
-	hello = append(hello, "SETNAME", clientName)
+	hello = append(hello, "SETNAME", t.name)
 	rs, err := c.exchange(hello, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (t target) setupOld(c *conn, db int) error {
 		}
 		cmds = append(cmds, auth)
 	}
-	cmds = append(cmds, []string{"CLIENT", "SETNAME", clientName}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	cmds = append(cmds, []string{"CLIENT", "SETNAME", t.name}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
 	rs, err := c.exchange(cmds...)
 	if err != nil {
 		return err

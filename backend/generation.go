@@ -155,6 +155,13 @@ func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
 	defer cancel()
 	c, err := g.u.target.dial(ctx, key.proto, key.db)
 	g.judge(err)
+	counter := g.u.fenceCounter(key)
+	if err == nil {
+		stop := context.AfterFunc(ctx, c.abort)
+		if err = counter.catchUp(c, g.u.FenceName(key.proto)); !stop() && err == nil {
+			err = ErrTimeout
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.dialing, key)
@@ -166,6 +173,7 @@ func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
 		return nil, err
 	}
 	t := newTrunk(key, c)
+	t.fences = counter
 	t.refused = func([]byte) { g.doubt() }
 	t.ended = g.trunkEnded
 	g.remember(c)

@@ -30,8 +30,9 @@ const (
 // On failure nobody is woken before both the reader and the writer have let go
 // of the calls, so no buffer of a caller is touched after its Do returned.
 type trunk struct {
-	key  trunkKey
-	conn *conn
+	key    trunkKey
+	conn   *conn
+	fences *fenceCounter
 	// ended is called once, after the last waiter has failed. idle means that
 	// the connection ended while nothing was under way.
 	ended func(t *trunk, err error, idle bool)
@@ -74,6 +75,9 @@ func (t *trunk) do(c *Call) error {
 		err := t.err
 		t.mu.Unlock()
 		return &OutcomeError{Err: err}
+	}
+	if len(c.FenceAt) > 0 {
+		t.fences.assign(c) // under mu: the order of numbers is the order on the wire
 	}
 	t.queue = append(t.queue, c)
 	t.accepted.Add(1)

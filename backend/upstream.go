@@ -61,6 +61,7 @@ type Upstream struct {
 	mu     sync.Mutex
 	status Status
 	ups    int
+	fences map[trunkKey]*fenceCounter
 	stale  map[string]map[int64]struct{} // run id → CLIENT IDs from before
 }
 
@@ -75,7 +76,11 @@ func Open(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{cfg: cfg, target: t, log: cfg.Logger, closing: make(chan struct{}), stale: map[string]map[int64]struct{}{}}
+	t.name = cfg.ClientName
+	u := &Upstream{
+		cfg: cfg, target: t, log: cfg.Logger, closing: make(chan struct{}),
+		stale: map[string]map[int64]struct{}{}, fences: map[trunkKey]*fenceCounter{},
+	}
 	u.status.State, u.status.Since = StateDown, cfg.Clock.Now()
 	return u, nil
 }
