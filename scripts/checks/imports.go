@@ -22,7 +22,7 @@ var mayImport = map[string]struct {
 	parts, leaves []string
 }{
 	"cmd":      {parts: []string{"backend", "fallback", "gateway", "proxy"}, leaves: []string{"backend/resp", "backend/command"}},
-	"proxy":    {leaves: []string{"backend/resp", "backend/command"}},
+	"proxy":    {parts: []string{"backend", "fallback"}, leaves: []string{"backend/resp", "backend/command"}},
 	"backend":  {leaves: []string{"backend/resp", "backend/command"}},
 	"fallback": {leaves: []string{"backend/resp", "backend/command"}},
 	"gateway":  {},
