@@ -20,6 +20,7 @@ type Request struct {
 	Commands [][][]byte
 	Unit     bool          // answer as EXEC does
 	Watch    *engine.Watch // the unit runs only if these keys did not change; nil = none
+	Origin   Origin        // set for a write that Redis may have executed already
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -70,7 +71,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	}
 	s.dirtyGen++
 	s.learnWrites(req)
-	s.buf = appendRecord(s.buf[:0], Record{DB: req.DB, TimeMs: s.serverNow().UnixMilli(), Commands: res.Effects})
+	s.buf = appendRecord(s.buf[:0], Record{DB: req.DB, TimeMs: s.serverNow().UnixMilli(), Origin: req.Origin, Commands: res.Effects})
 	ticket, err := s.jr.Append(s.buf)
 	if cap(s.buf) > 1<<20 {
 		s.buf = nil

@@ -25,6 +25,7 @@ type Record struct {
 	DB       int
 	TimeMs   int64
 	Commands [][][]byte
+	Origin Origin
 }
 
 // appendRecord encodes r without its sequence number, which the journal gives.
@@ -40,7 +41,7 @@ func appendRecord(dst []byte, r Record) []byte {
 			dst = append(dst, arg...)
 		}
 	}
-	return dst
+	return appendOrigin(dst, r.Origin)
 }
 
 // DecodeRecord parses what appendRecord wrote. The arguments alias payload.
@@ -67,6 +68,7 @@ func DecodeRecord(seq uint64, payload []byte) (Record, error) {
 		}
 		r.Commands = append(r.Commands, argv)
 	}
+	r.Origin = d.origin()
 	if d.bad || len(d.buf) != 0 {
 		return r, fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))
 	}

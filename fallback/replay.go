@@ -111,6 +111,8 @@ type replayer struct {
 	failed  int
 	locked  bool // the store's lock is held by the caller
 
+	origins map[originID]originState
+
 	batch []Record
 	size  int
 }
@@ -193,6 +195,9 @@ func (r *replayer) run(ctx context.Context) error {
 	err := r.s.jr.Read(ctx, r.done, func(seq uint64, payload []byte) error {
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
 		if err != nil {
+			return err
+		}
+		if err := r.resolve(ctx, &rec); err != nil {
 			return err
 		}
 		r.batch = append(r.batch, rec)

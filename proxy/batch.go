@@ -9,7 +9,6 @@ import (
 
 	"holdfast/backend"
 	"holdfast/backend/command"
-	"holdfast/backend/resp"
 	"holdfast/fallback"
 	"holdfast/proxy/cache"
 )
@@ -22,10 +21,12 @@ type item struct {
 	argv    [][]byte
 	raw     []byte     // the command as the client sent it; for a unit, nil
 	unit    [][][]byte // commands of a MULTI unit
+	first   int        // index of its first reply in the call
 	replies int        // how many replies of the call are this item's
 	skip    int        // how many of them come before the one the client gets
 	fill    cache.Fill // of a cacheable read
 	wrote   bool       // cache.WriteBegin was called for its keys
+	fence   int        // 1 + index in batch.fences; 0 = not fenced
 	local   [2]int     // kindDone: the answer, in batch.aux
 }
 
@@ -44,6 +45,8 @@ type batch struct {
 	aux       []byte // answers that wait for their place in out
 	items     []item
 	call      *backend.Call
+	fences    []fenceGroup
+	open      bool // the last group still takes commands
 	followers int
 	sent      time.Time
 	durable   []durable
@@ -70,6 +73,8 @@ func (b *batch) reset() {
 func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
+	b.call.FenceAt = b.call.FenceAt[:0]
+	b.fences, b.open = b.fences[:0], false
 }
 
 func shrink(buf []byte) []byte {
@@ -116,8 +121,15 @@ func (c *client) flush() {
 		return
 	}
 	var err error
+	c.closeFence()
 	if b.call.N > 0 {
 		b.sent = time.Now()
+		if len(b.fences) > 0 {
+			// Until every write under way has found its place, Redis must not be
+			// declared back: its fences would move on.
+			c.s.fencing.Add(1)
+			defer c.s.fencing.Add(-1)
+		}
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
 	}
 	c.deliver(err)
@@ -137,7 +149,6 @@ func (c *client) deliver(err error) {
 	if err != nil {
 		answered, sent = outcome(err, answered)
 	}
-	next := 0 // index of the item's first reply
 	for i := range b.items {
 		it := &b.items[i]
 		switch it.kind {
@@ -146,15 +157,16 @@ func (c *client) deliver(err error) {
 		case kindFollow:
 			c.followed(it)
 		case kindForward:
-			first := next
-			next += it.replies
+			last := it.first + it.replies - 1
 			switch {
-			case next > answered:
+			case it.fence > 0:
+				c.deliverFenced(it, answered, sent)
+			case last >= answered:
 				c.unanswered(it, sent)
-			case err != nil && refused(c.replyAt(next-1)):
+			case err != nil && refused(c.replyAt(last)):
 				c.unanswered(it, false) // the reply proves that it was not executed
 			default:
-				c.delivered(it, c.replyAt(first+it.skip))
+				c.delivered(it, c.replyAt(it.first+it.skip))
 			}
 		}
 	}
@@ -192,23 +204,17 @@ func (c *client) finishFills(err error) {
 	if err != nil {
 		answered, _ = outcome(err, answered)
 	}
-	next := 0
 	for i := range b.items {
 		it := &b.items[i]
-		if it.kind != kindForward {
+		if it.kind != kindForward || it.skip != 1 || it.unit != nil {
 			continue
 		}
-		first := next
-		next += it.replies
-		if it.skip != 1 || it.unit != nil {
-			continue
-		}
-		if next > answered {
+		if it.first+1 >= answered {
 			it.fill.Fail(err)
 			continue
 		}
-		reply := c.replyAt(first + 1)
-		it.fill.Done(reply, c.life(c.replyAt(first)), reply[0] != '-' && reply[0] != '!')
+		reply := c.replyAt(it.first + 1)
+		it.fill.Done(reply, c.life(c.replyAt(it.first)), reply[0] != '-' && reply[0] != '!')
 	}
 }
 
@@ -253,160 +259,4 @@ func (c *client) delivered(it *item, reply []byte) {
 		}
 	}
 	c.batch.out = append(c.batch.out, reply...)
-}
-
-// unanswered decides what becomes of a command that Redis did not answer: reads
-// and what never left are executed on the local state; a write that may have
-// been applied only if applying it again does no harm.
-func (c *client) unanswered(it *item, sent bool) {
-	if it.wrote {
-		c.endWrite(it)
-	}
-	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
-		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
-		return
-	}
-	c.elsewhere(it)
-}
-
-func (c *client) repeatable(it *item) bool {
-	if it.unit == nil {
-		return command.Idempotent(it.argv, it.cmd)
-	}
-	for _, argv := range it.unit {
-		cmd, ok := command.Lookup(argv)
-		if !ok || (cmd.Flags&(command.Write|command.Script) != 0 && !command.Idempotent(argv, cmd)) {
-			return false
-		}
-	}
-	return true
-}
-
-// followed answers a read that waited for the same read of another client.
-func (c *client) followed(it *item) {
-	if reply, ok := it.fill.Wait(time.Now().Add(c.s.cfg.CommandTimeout)); ok {
-		c.batch.out = append(c.batch.out, reply...)
-		return
-	}
-	c.elsewhere(it)
-}
-
-// elsewhere executes one command again where it can be: on the local state, or
-// on Redis once that is there, within the command time-out.
-func (c *client) elsewhere(it *item) {
-	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
-	for {
-		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
-		switch {
-		case err == nil:
-			c.appendDurable(reply, pending)
-			return
-		case !errors.Is(err, fallback.ErrOnline):
-			c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())
-			return
-		}
-		if c.s.cfg.Upstream.Up() {
-			done, again := c.single(it)
-			if done {
-				return
-			}
-			if !again {
-				c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
-				return
-			}
-		}
-		wait := time.Until(deadline)
-		if wait <= 0 {
-			c.batch.out = resp.AppendError(c.batch.out, "UPSTREAMDOWN Redis did not answer in time")
-			return
-		}
-		_ = c.s.cfg.Local.AwaitServing(min(wait, 10*time.Millisecond))
-	}
-}
-
-// single sends one command alone. again says that it may be tried once more.
-func (c *client) single(it *item) (done, again bool) {
-	call := &backend.Call{}
-	call.N = it.encode(&call.Payload)
-	write := it.cmd.Flags&(command.Write|command.Script) != 0
-	if write {
-		c.beginWrite(it)
-	}
-	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
-	if write {
-		c.endWrite(it)
-	}
-	if err == nil {
-		start := 0
-		if call.N > 1 {
-			start = call.Ends[call.N-2]
-		}
-		reply := call.Replies[start:]
-		if write && reply[0] != '-' && reply[0] != '!' {
-			c.s.acked(c.db, it)
-		}
-		c.batch.out = append(c.batch.out, reply...)
-		return true, false
-	}
-	_, sent := outcome(err, 0)
-	return false, !sent || !write || c.repeatable(it)
-}
-
-// encode appends the item as sent to Redis and returns the number of replies.
-func (it *item) encode(dst *[]byte) int {
-	if it.unit == nil {
-		*dst = append(*dst, it.raw...)
-		return 1
-	}
-	*dst = append(*dst, "*1\r\n$5\r\nMULTI\r\n"...)
-	for _, argv := range it.unit {
-		*dst = resp.AppendCommand(*dst, argv...)
-	}
-	*dst = append(*dst, "*1\r\n$4\r\nEXEC\r\n"...)
-	return len(it.unit) + 2
-}
-
-func (c *client) request(it *item) fallback.Request {
-	if it.unit != nil {
-		return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.unit, Unit: true}
-	}
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{it.argv}}
-}
-
-// appendDurable appends a local answer; settle waits for its write.
-func (c *client) appendDurable(reply []byte, p fallback.Pending) {
-	b := &c.batch
-	start := len(b.out)
-	b.out = append(b.out, reply...)
-	if p.Needed() {
-		b.durable = append(b.durable, durable{start, len(b.out), p})
-	}
-}
-
-// settle waits until every journaled write of the batch is on disk. If the
-// journal failed, the answers that promised otherwise become errors.
-func (c *client) settle() {
-	b := &c.batch
-	if len(b.durable) == 0 {
-		return
-	}
-	failed := false
-	for _, d := range b.durable {
-		failed = d.pending.Wait() != nil || failed
-	}
-	if !failed {
-		return
-	}
-	fixed := make([]byte, 0, len(b.out))
-	from := 0
-	for _, d := range b.durable {
-		fixed = append(fixed, b.out[from:d.start]...)
-		if d.pending.Wait() != nil {
-			fixed = fallback.ReplyJournalFailed(fixed)
-		} else {
-			fixed = append(fixed, b.out[d.start:d.end]...)
-		}
-		from = d.end
-	}
-	b.out = append(fixed, b.out[from:]...)
 }

@@ -159,14 +159,27 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	}
 }
 
-// forward adds the command to the call under construction.
+// forward adds the command to the call under construction: inside a fence when
+// applying it twice would do harm.
 func (c *client) forward(it item) {
 	b := &c.batch
+	if it.wrote && c.s.cfg.Upstream.FenceName(c.proto) != "" && !c.repeatable(&it) && it.cmd.Flags&command.NoMulti == 0 {
+		c.forwardFenced(it)
+		return
+	}
+	c.closeFence()
 	if it.unit == nil {
 		b.call.Payload = append(b.call.Payload, it.raw...)
 	} else {
 		it.encode(&b.call.Payload)
 	}
+	c.push(it)
+}
+
+// push notes where the item's replies will be.
+func (c *client) push(it item) {
+	b := &c.batch
+	it.first = b.call.N
 	b.call.N += it.replies
 	b.items = append(b.items, it)
 }
@@ -200,9 +213,11 @@ func (c *client) cached(it item) {
 	}
 	c.s.cfg.Local.Read(c.db, key)
 	it.fill, it.skip, it.replies = fill, 1, 2
+	c.closeFence()
 	b.call.Payload = append(b.call.Payload, "*2\r\n$4\r\nPTTL\r\n"...)
 	b.call.Payload = resp.AppendBulk(b.call.Payload, key)
-	c.forward(it)
+	b.call.Payload = append(b.call.Payload, it.raw...)
+	c.push(it)
 }
 
 // beginWrite keeps the item's keys out of the cache until endWrite.

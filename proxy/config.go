@@ -23,6 +23,8 @@ type Upstream interface {
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
 	// Status tells how the link is.
 	Status() backend.Status
+	// FenceName is the key that fenced calls of the protocol write; "" = no fences.
+	FenceName(proto int) string
 	// SafeURL is the configured URL without secrets.
 	SafeURL() string
 }

@@ -32,9 +32,11 @@ type Server struct {
 	ln      *front.Listener
 	started time.Time
 
-	nextID   atomic.Int64
-	commands atomic.Uint64
-	scripts  scriptMemory
+	nextID    atomic.Int64
+	commands  atomic.Uint64
+	fencing   atomic.Int64 // fenced calls whose outcome is being settled
+	fenceSeen atomic.Bool  // a fenced call was answered since the start
+	scripts   scriptMemory
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -171,6 +173,10 @@ const emulatedVersion = "7.0.15"
 // Invalidate drops changed keys from the cache; nil means all. It is called
 // from the tracking connection, in the server's order.
 func (s *Server) Invalidate(keys [][]byte) { s.cache.Invalidate(keys) }
+
+// Fencing reports whether fenced writes of a dead link still look for their
+// place. Redis must not be declared back before: their fence would move on.
+func (s *Server) Fencing() bool { return s.fencing.Load() > 0 }
 
 // Lost drops every cached reply: nothing will announce changes from now on.
 func (s *Server) Lost() { s.cache.NextGeneration() }

@@ -68,6 +68,7 @@ func proxyFlags() []cli.Flag {
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
 		dur("max-stale", 0, "how long after Redis went away local data is served; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk"),
+		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
 		dur("connect-timeout", 5*time.Second, "for connecting to Redis"),
 		dur("command-timeout", time.Second, "bound for one answer"),
 		&cli.IntFlag{Name: "maxclients", Value: 10000, Usage: "most clients at a time", EnvVars: env("maxclients")},
@@ -95,6 +96,7 @@ type proxySettings struct {
 	policy         fallback.Policy
 	maxStale       time.Duration
 	journalBytes   int64
+	fenceWrites    bool
 	connectTimeout time.Duration
 	commandTimeout time.Duration
 	maxClients     int
@@ -115,7 +117,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 		listen: c.StringSlice("listen"), admin: c.String("admin"), redisURL: c.String("redis-url"), dataDir: c.String("data-dir"),
 		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes"), maxAge: c.Duration("max-age"),
 		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes"),
-		maxStale: c.Duration("max-stale"), journalBytes: k.size(c, "journal-bytes"),
+		maxStale: c.Duration("max-stale"), journalBytes: k.size(c, "journal-bytes"), fenceWrites: c.Bool("fence-writes"),
 		connectTimeout: c.Duration("connect-timeout"), commandTimeout: c.Duration("command-timeout"),
 		maxClients: c.Int("maxclients"), idleTimeout: c.Duration("idle-timeout"), configDir: c.String("config-dir"),
 	}

@@ -34,15 +34,7 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 			err = errors.Join(err, st.Close())
 		}
 	}()
-	if s.redisURL != "" {
-		st.upstream, err = backend.Open(backend.Config{
-			URL: s.redisURL, ConnectTimeout: s.connectTimeout, CommandTimeout: s.commandTimeout, Logger: s.logger,
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
+	if err := st.openUpstream(); err != nil {
 		return nil, err
 	}
 	if err := st.startFromFiles(); err != nil {
@@ -66,6 +58,31 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	}
 	st.link.store, st.link.server = st.store, st.server
 	return st, nil
+}
+
+// openUpstream opens the local state and the link to Redis. The link's name and
+// its fence carry the data directory's stream id: a restarted process finds the
+// connections of the one before it by that name.
+func (st *stack) openUpstream() (err error) {
+	s := st.settings
+	cfg := backend.Config{URL: s.redisURL, ConnectTimeout: s.connectTimeout, CommandTimeout: s.commandTimeout, Logger: s.logger}
+	if s.redisURL != "" { // check it before anything is made on disk
+		if st.upstream, err = backend.Open(cfg); err != nil {
+			return err
+		}
+	}
+	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
+		return err
+	}
+	if s.redisURL == "" {
+		return nil
+	}
+	cfg.ClientName = "holdfast-" + st.store.StreamID()
+	if s.fenceWrites {
+		cfg.FenceKey = fallback.FencePrefix + st.store.StreamID() + ":online"
+	}
+	st.upstream, err = backend.Open(cfg)
+	return err
 }
 
 func (st *stack) storeConfig() fallback.Config {
@@ -175,6 +192,9 @@ var _ backend.Events = (*link)(nil)
 func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx context.Context) (net.Conn, error)) error {
 	if l.ended != nil {
 		<-l.ended
+	}
+	for l.server.Fencing() && ctx.Err() == nil {
+		time.Sleep(time.Millisecond) // bounded by the command time-out
 	}
 	l.dial.Store(&dial)
 	err := l.store.Connected(ctx, fallback.Server{RunID: info.RunID, ClockOffset: info.ServerTimeOffset})

@@ -1,0 +1,218 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"holdfast/backend"
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/fallback"
+)
+
+// fenceGroup is one MULTI/EXEC around writes that must not be applied twice. It
+// ends with a SET of the fence key to the group's number, so that after a dead
+// link the key tells whether the group was executed. See fallback.Origin.
+type fenceGroup struct {
+	first int // index of MULTI's reply in the call
+	count int // commands in it, the fence not counted
+	unit  bool
+	elems [][]byte // EXEC's replies, split once
+	split bool
+}
+
+var (
+	multiRaw  = []byte("*1\r\n$5\r\nMULTI\r\n")
+	execRaw   = []byte("*1\r\n$4\r\nEXEC\r\n")
+	fenceZero = bytes.Repeat([]byte("0"), backend.FenceDigits)
+)
+
+// forwardFenced adds a write to the open group, or a client's own unit as a
+// group by itself.
+func (c *client) forwardFenced(it item) {
+	b := &c.batch
+	if it.unit != nil {
+		c.closeFence()
+		c.openFence()
+		for _, argv := range it.unit {
+			b.call.Payload = resp.AppendCommand(b.call.Payload, argv...)
+		}
+		it.replies = len(it.unit)
+		c.addFenced(it, len(it.unit))
+		b.fences[len(b.fences)-1].unit = true
+		c.closeFence()
+		return
+	}
+	if !b.open {
+		c.openFence()
+	}
+	b.call.Payload = append(b.call.Payload, it.raw...)
+	c.addFenced(it, 1)
+}
+
+func (c *client) openFence() {
+	b := &c.batch
+	b.fences = append(b.fences, fenceGroup{first: b.call.N})
+	b.open = true
+	b.call.Payload = append(b.call.Payload, multiRaw...)
+	b.call.N++
+}
+
+func (c *client) addFenced(it item, commands int) {
+	b := &c.batch
+	it.fence = len(b.fences)
+	b.fences[it.fence-1].count += commands
+	c.push(it)
+}
+
+// closeFence ends the open group with the fence and EXEC.
+func (c *client) closeFence() {
+	b := &c.batch
+	if !b.open {
+		return
+	}
+	b.open = false
+	p := append(b.call.Payload, "*3\r\n$3\r\nSET\r\n"...)
+	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto))
+	p = append(p, '$')
+	p = strconv.AppendInt(p, backend.FenceDigits, 10)
+	p = append(p, "\r\n"...)
+	b.call.FenceAt = append(b.call.FenceAt, len(p))
+	p = append(p, fenceZero...)
+	p = append(p, "\r\n"...)
+	b.call.Payload = append(p, execRaw...)
+	b.call.N += 2
+}
+
+// deliverFenced answers one item of a group.
+func (c *client) deliverFenced(it *item, answered int, sent bool) {
+	b := &c.batch
+	g := &b.fences[it.fence-1]
+	exec := g.first + g.count + 2
+	if exec >= answered {
+		c.fencedUnknown(it, sent)
+		return
+	}
+	reply := c.replyAt(exec)
+	if !g.split {
+		g.split = true
+		c.s.fenceSeen.Store(true)
+		g.elems = splitArray(reply, g.count+1)
+	}
+	switch {
+	case g.elems == nil && reply[0] == '-':
+		c.fencedAborted(it, g, reply)
+	case g.elems == nil:
+		c.fencedUnknown(it, true) // not what EXEC answers: do not guess
+	case g.unit:
+		c.delivered(it, unitReply(g.elems[:g.count]))
+	default:
+		c.delivered(it, g.elems[it.first-g.first-1])
+	}
+}
+
+// fencedAborted handles a group that Redis refused: nothing of it was executed.
+// The command that was refused gets its own error; the others are sent again.
+// A client's unit is answered as Redis did.
+func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
+	c.endWrite(it)
+	if g.unit {
+		if refusedAny(c, it) {
+			c.elsewhere(it)
+			return
+		}
+		c.batch.out = append(c.batch.out, exec...)
+		return
+	}
+	if queued := c.replyAt(it.first); queued[0] == '-' && !backend.IsRefusal(queued) {
+		c.batch.out = append(c.batch.out, queued...)
+		return
+	}
+	c.elsewhere(it)
+}
+
+// refusedAny reports whether the server said of a queued command that it cannot
+// serve at all now.
+func refusedAny(c *client, it *item) bool {
+	for i := range it.replies {
+		if backend.IsRefusal(c.replyAt(it.first + i)) {
+			return true
+		}
+	}
+	return false
+}
+
+// fencedUnknown executes a write on the local state that Redis may or may not
+// have executed: the replay asks the fence. What the local state cannot answer
+// for, nobody can: the client is told so.
+func (c *client) fencedUnknown(it *item, sent bool) {
+	c.endWrite(it)
+	if !sent {
+		c.elsewhere(it)
+		return
+	}
+	if !c.speculable(it) {
+		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		return
+	}
+	call := c.batch.call
+	n := call.Fence + uint64(it.fence) - 1
+	req := c.request(it)
+	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto), Number: n, Seen: c.s.fenceSeen.Load()}
+	if c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
+		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		return
+	}
+	reply, pending, err := c.s.cfg.Local.Do(req)
+	if err != nil || bytes.HasPrefix(reply, []byte("-UPSTREAMDOWN")) || bytes.HasPrefix(reply, []byte("-JOURNAL")) {
+		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		return
+	}
+	c.appendDurable(reply, pending)
+}
+
+// speculable reports whether the local state gives the answer that Redis gave,
+// if Redis executed the command: not when chance or Redis's clock decides.
+func (c *client) speculable(it *item) bool {
+	one := [1][][]byte{it.argv}
+	argvs := one[:]
+	if it.unit != nil {
+		argvs = it.unit
+	}
+	for _, argv := range argvs {
+		cmd, ok := command.Lookup(argv)
+		if !ok || cmd.Flags&command.NonDeterministic != 0 || (cmd.Name == "xadd" && hasWord(argv[2:], "*")) {
+			return false
+		}
+	}
+	return true
+}
+
+// splitArray returns the n elements of a RESP array; nil when it is anything else.
+func splitArray(reply []byte, n int) [][]byte {
+	head := bytes.IndexByte(reply, '\n') + 1
+	if head < 4 || reply[0] != '*' || string(reply[1:head-2]) != strconv.Itoa(n) {
+		return nil
+	}
+	out := make([][]byte, 0, n)
+	for rest := reply[head:]; len(rest) > 0; {
+		size, err := resp.ReplyLen(rest)
+		if err != nil || size == 0 {
+			return nil
+		}
+		out = append(out, rest[:size])
+		rest = rest[size:]
+	}
+	if len(out) != n {
+		return nil
+	}
+	return out
+}
+
+func unitReply(elems [][]byte) []byte {
+	out := resp.AppendArrayLen(nil, len(elems))
+	for _, e := range elems {
+		out = append(out, e...)
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"holdfast/backend"
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/fallback"
+)
+
+// unanswered decides what becomes of a command that Redis did not answer: reads
+// and what never left are executed on the local state; a write that may have
+// been applied only if applying it again does no harm.
+func (c *client) unanswered(it *item, sent bool) {
+	if it.wrote {
+		c.endWrite(it)
+	}
+	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
+		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		return
+	}
+	c.elsewhere(it)
+}
+
+func (c *client) repeatable(it *item) bool {
+	if it.unit == nil {
+		return command.Idempotent(it.argv, it.cmd)
+	}
+	for _, argv := range it.unit {
+		cmd, ok := command.Lookup(argv)
+		if !ok || (cmd.Flags&(command.Write|command.Script) != 0 && !command.Idempotent(argv, cmd)) {
+			return false
+		}
+	}
+	return true
+}
+
+// followed answers a read that waited for the same read of another client.
+func (c *client) followed(it *item) {
+	if reply, ok := it.fill.Wait(time.Now().Add(c.s.cfg.CommandTimeout)); ok {
+		c.batch.out = append(c.batch.out, reply...)
+		return
+	}
+	c.elsewhere(it)
+}
+
+// elsewhere executes one command again where it can be: on the local state, or
+// on Redis once that is there, within the command time-out.
+func (c *client) elsewhere(it *item) {
+	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
+	for {
+		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
+		switch {
+		case err == nil:
+			c.appendDurable(reply, pending)
+			return
+		case !errors.Is(err, fallback.ErrOnline):
+			c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())
+			return
+		}
+		if c.s.cfg.Upstream.Up() {
+			done, again := c.single(it)
+			if done {
+				return
+			}
+			if !again {
+				c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+				return
+			}
+		}
+		wait := time.Until(deadline)
+		if wait <= 0 {
+			c.batch.out = resp.AppendError(c.batch.out, "UPSTREAMDOWN Redis did not answer in time")
+			return
+		}
+		_ = c.s.cfg.Local.AwaitServing(min(wait, 10*time.Millisecond))
+	}
+}
+
+// single sends one command alone. again says that it may be tried once more.
+func (c *client) single(it *item) (done, again bool) {
+	call := &backend.Call{}
+	call.N = it.encode(&call.Payload)
+	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
+	write := it.cmd.Flags&(command.Write|command.Script) != 0
+	if write {
+		c.beginWrite(it)
+	}
+	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
+	if write {
+		c.endWrite(it)
+	}
+	if err == nil {
+		start := 0
+		if call.N > 1 {
+			start = call.Ends[call.N-2]
+		}
+		reply := call.Replies[start:]
+		if write && reply[0] != '-' && reply[0] != '!' {
+			c.s.acked(c.db, it)
+		}
+		c.batch.out = append(c.batch.out, reply...)
+		return true, false
+	}
+	_, sent := outcome(err, 0)
+	return false, !sent || !write || c.repeatable(it)
+}
+
+// encode appends the item as sent to Redis and returns the number of replies.
+func (it *item) encode(dst *[]byte) int {
+	if it.unit == nil {
+		*dst = append(*dst, it.raw...)
+		return 1
+	}
+	*dst = append(*dst, "*1\r\n$5\r\nMULTI\r\n"...)
+	for _, argv := range it.unit {
+		*dst = resp.AppendCommand(*dst, argv...)
+	}
+	*dst = append(*dst, "*1\r\n$4\r\nEXEC\r\n"...)
+	return len(it.unit) + 2
+}
+
+func (c *client) request(it *item) fallback.Request {
+	if it.unit != nil {
+		return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.unit, Unit: true}
+	}
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{it.argv}}
+}
+
+// appendDurable appends a local answer; settle waits for its write.
+func (c *client) appendDurable(reply []byte, p fallback.Pending) {
+	b := &c.batch
+	start := len(b.out)
+	b.out = append(b.out, reply...)
+	if p.Needed() {
+		b.durable = append(b.durable, durable{start, len(b.out), p})
+	}
+}
+
+// settle waits until every journaled write of the batch is on disk. If the
+// journal failed, the answers that promised otherwise become errors.
+func (c *client) settle() {
+	b := &c.batch
+	if len(b.durable) == 0 {
+		return
+	}
+	failed := false
+	for _, d := range b.durable {
+		failed = d.pending.Wait() != nil || failed
+	}
+	if !failed {
+		return
+	}
+	fixed := make([]byte, 0, len(b.out))
+	from := 0
+	for _, d := range b.durable {
+		fixed = append(fixed, b.out[from:d.start]...)
+		if d.pending.Wait() != nil {
+			fixed = fallback.ReplyJournalFailed(fixed)
+		} else {
+			fixed = append(fixed, b.out[d.start:d.end]...)
+		}
+		from = d.end
+	}
+	b.out = append(fixed, b.out[from:]...)
+}
