@@ -55,6 +55,9 @@ type Config struct {
 	MirrorBytes    int64         // bound of the working set beside the mirrored prefixes; 256 MiB
 	JournalBytes   int64         // bound of the queued writes on disk; 1 GiB
 	Policy         Policy        // Speculative
+	Conflict       Conflict      // Ours
+	Retain         time.Duration // how long replayed writes are kept, for a Redis that comes back without them; 60 s
+	RetainBytes    int64         // and how many bytes of them; 64 MiB, at most a quarter of JournalBytes
 	MaxStale       time.Duration // how long after the outage began local data is served; 0 = no limit
 	SnapshotEvery  time.Duration // how often a changed state is saved; 30 s
 	CompactBytes   int64         // embedded: journal size that makes a new snapshot; 64 MiB
@@ -84,6 +87,16 @@ func (c *Config) withDefaults() error {
 	if c.Policy == "" {
 		c.Policy = Speculative
 	}
+	if c.Conflict == "" {
+		c.Conflict = Ours
+	}
+	if c.Retain == 0 {
+		c.Retain = time.Minute
+	}
+	if c.RetainBytes == 0 {
+		c.RetainBytes = 64 << 20
+	}
+	c.RetainBytes = min(c.RetainBytes, c.JournalBytes/4)
 	if c.SnapshotEvery == 0 {
 		c.SnapshotEvery = 30 * time.Second
 	}
@@ -110,4 +123,19 @@ func (c *Config) mirrored(key string) bool {
 		}
 	}
 	return false
+}
+
+// covered reports whether keys under the given prefixes include all that are to
+// be mirrored now: the configuration may have changed since a snapshot.
+func (c *Config) covered(prefixes [][]byte) bool {
+	for _, want := range c.MirrorPrefixes {
+		ok := false
+		for _, p := range prefixes {
+			ok = ok || strings.HasPrefix(want, string(p))
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -39,11 +40,32 @@ func openDeadLetters(dir string) (*deadLetters, error) {
 		return nil, err
 	}
 	d.count = len(letters)
+	if err := cutTornLine(d.path); err != nil {
+		return nil, fmt.Errorf("open dead letters: %w", err)
+	}
 	d.file, err = os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
 	return d, nil
+}
+
+// cutTornLine removes what a crash left of a last line, or the next entry would
+// be glued to it.
+func cutTornLine(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var whole int64
+	if err := eachLine(f, func(line []byte) error { whole += int64(len(line)); return nil }); err != nil {
+		return err
+	}
+	return f.Truncate(whole)
 }
 
 // add files one record; it returns when the entry is on disk.
@@ -85,17 +107,31 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 	}
 	defer f.Close()
 	var out []DeadLetter
-	r := bufio.NewReader(f)
-	for {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			return out, nil
-		}
+	err = eachLine(f, func(line []byte) error {
 		var l DeadLetter
 		if err := json.Unmarshal(line, &l); err != nil {
-			return out, fmt.Errorf("read dead letter %d: %w", len(out)+1, err)
+			return fmt.Errorf("read dead letter %d: %w", len(out)+1, err)
 		}
 		out = append(out, l)
+		return nil
+	})
+	return out, err
+}
+
+// eachLine calls fn for every whole line.
+func eachLine(r io.Reader, fn func(line []byte) error) error {
+	br := bufio.NewReader(r)
+	for {
+		line, err := br.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(line); err != nil {
+			return err
+		}
 	}
 }
 

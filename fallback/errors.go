@@ -15,6 +15,9 @@ var (
 	ErrNewerFormat = errors.New("file was written by a newer version of holdfast")
 )
 
+// maxRecordBytes bounds one journaled write: Redis's largest value and some room.
+const maxRecordBytes = 512<<20 + 64<<10
+
 // Error replies that clients see. They must never contain ECONNREFUSED or
 // ENOTCONN: some clients queue writes themselves when they read those words.
 const (

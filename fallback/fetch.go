@@ -55,9 +55,10 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 // fetchKeys fetches keys and takes over the values that no write of ours has
 // overtaken.
 func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []string) error {
-	sort.Strings(keys)
-	values, err := src.fetch(ctx, db, keys, m.s.serverNow)
 	s := m.s
+	sort.Strings(keys)
+	epoch := s.epoch.Load()
+	values, err := src.fetch(ctx, db, keys, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.drainLocked() // so that every write acknowledged before now is noted in last
@@ -67,8 +68,8 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		id := keyID{db, k}
 		overtaken := m.last[id] != 0
 		delete(m.last, id)
-		if err != nil || s.Mode() == Offline {
-			continue
+		if err != nil || s.Mode() != Online || s.epoch.Load() != epoch {
+			continue // of an earlier link: local writes may have overtaken it
 		}
 		if overtaken || values[i].busy {
 			m.retry(id)
@@ -77,7 +78,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		delete(m.dirty, id)
 		m.store(id, values[i])
 	}
-	if err == nil {
+	if err == nil && s.epoch.Load() == epoch {
 		m.stats.fetches += uint64(len(keys))
 		m.stats.refreshedAt = s.cfg.Now()
 		s.res.trim()
@@ -113,6 +114,7 @@ func (m *mirror) store(id keyID, v value) {
 // stale, which an outage allows).
 func (m *mirror) reload(ctx context.Context, src *source) {
 	s := m.s
+	epoch := s.epoch.Load()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
 		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
@@ -127,7 +129,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Mode() == Offline || ctx.Err() != nil {
+	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {
 		return
 	}
 	m.mu.Lock()
@@ -141,7 +143,16 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		return true
 	})
 	for _, id := range gone {
-		m.markDirty(id) // deleted at the server, or outside the prefixes: ask
+		if len(m.dirty) < dirtyMax {
+			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
+			continue
+		}
+		// Too many to ask about: absent after a complete scan, or unknown.
+		s.eng.Delete(id.db, []byte(id.key))
+		s.res.forget(id)
+		if id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) {
+			s.res.learn(id, 0)
+		}
 	}
 	s.res.complete[s.cfg.BaseDB] = true
 	m.stats.loaded = true

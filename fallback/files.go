@@ -1,9 +1,10 @@
 package fallback
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -13,38 +14,55 @@ func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
 
-// replayMark remembers which batch was sent last, and that a fence was ever
-// written, so that a fence found missing can be told from one never made.
+// replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {
 	RunID     string `json:"runId"`
-	From      uint64 `json:"from"`
+	From      uint64 `json:"from"` // the batch sent last
 	To        uint64 `json:"to"`
-	FenceSeen bool   `json:"fenceSeen"`
+	FenceSeen bool   `json:"fenceSeen"` // a fence was written once: one that is missing was lost
+	Settled   uint64 `json:"settled"`   // Redis answered for all writes up to here
+	Since     uint64 `json:"since"`     // the last write before the present outage
 }
 
+const markBytes = 512 // one sector: written at once or not at all
+
+// saveReplayMark overwrites the mark in place, without fsync: a batch costs one
+// page-cache write. It is needed only when the fence is gone. A mark that is too
+// old after a power cut says of an answered batch that it was not: such a batch
+// is filed rather than repeated if the fence is gone as well.
 func (s *Store) saveReplayMark(m replayMark) error {
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode replay mark: %w", err)
 	}
-	if err := writeFile(markPath(s.cfg.Dir), raw); err != nil {
-		return err
+	line := bytes.Repeat([]byte{' '}, markBytes)
+	copy(line, raw)
+	line[markBytes-1] = '\n'
+	if _, err := s.markFile.WriteAt(line, 0); err != nil {
+		return fmt.Errorf("write replay mark: %w", err)
 	}
 	s.replay.mark = m
 	return nil
 }
 
 func (s *Store) loadReplayMark() error {
-	raw, err := os.ReadFile(markPath(s.cfg.Dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	f, err := os.OpenFile(markPath(s.cfg.Dir), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open replay mark: %w", err)
 	}
+	s.markFile = f
+	raw, err := io.ReadAll(io.LimitReader(f, 1<<16))
 	if err != nil {
 		return fmt.Errorf("read replay mark: %w", err)
 	}
-	if err := json.Unmarshal(raw, &s.replay.mark); err != nil {
-		return fmt.Errorf("read replay mark %s: %w: remove the file if it was edited by hand", markPath(s.cfg.Dir), err)
+	if len(bytes.TrimSpace(raw)) > 0 {
+		if err := json.Unmarshal(raw, &s.replay.mark); err != nil {
+			return fmt.Errorf("read replay mark %s: %w: remove the file if it was edited by hand", markPath(s.cfg.Dir), err)
+		}
 	}
+	st := s.jr.Stats()
+	// A mark ahead of the journal belongs to a newer copy of this directory.
+	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil
 }
 

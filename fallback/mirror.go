@@ -2,10 +2,14 @@ package fallback
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/fallback/engine"
 )
 
 // Bounds of the mirror's queues. What does not fit is not lost, only unknown:
@@ -69,12 +73,16 @@ func (m *mirror) signal() {
 	}
 }
 
-// Acked tells the mirror of a write (or a MULTI unit) that Redis acknowledged
+// Acked tells the mirror of a write, or a MULTI unit, that Redis acknowledged
 // through this proxy, so that it is visible locally even if Redis dies now.
-// Call it before the client gets its answer, in the order of the answers.
-// The arguments are copied. Cheap: one lock and one copy.
-func (s *Store) Acked(db int, argvs [][][]byte) {
+// reply is the RESP reply to the command, or EXEC's for a unit. Call it before
+// the client gets its answer, in the order of the answers. Everything is
+// copied. Cheap: one lock and one copy.
+func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
 	m := s.mirror
+	if argvs = ackedEffects(argvs, reply, unit); len(argvs) == 0 {
+		return // it changed nothing
+	}
 	w := ackedWrite{db: db, commands: copyCommands(argvs)}
 	for _, argv := range argvs {
 		w.size += int(argvBytes(argv)) + 64
@@ -182,10 +190,14 @@ func (m *mirror) markDirty(id keyID) {
 // drainLocked executes all acknowledged writes that wait. The store's lock is held.
 func (m *mirror) drainLocked() {
 	m.mu.Lock()
+	if len(m.follow) == 0 {
+		m.mu.Unlock()
+		return
+	}
 	writes, behind := m.follow, m.bytes > followBehind
 	m.follow, m.bytes = nil, 0
 	m.mu.Unlock()
-	if m.s.Mode() == Offline || m.s.Mode() == Embedded {
+	if m.s.Mode() != Online {
 		behind = false
 	}
 	for _, w := range writes {
@@ -197,7 +209,6 @@ func (m *mirror) drainLocked() {
 // can tell its result: all its keys are known, or it sets them whole. Otherwise
 // its keys become unknown.
 func (m *mirror) followWrite(w ackedWrite, behind bool) {
-	s := m.s
 	var buf [8][]byte
 	for _, argv := range w.commands {
 		c, ok := command.Lookup(argv)
@@ -205,37 +216,95 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 			continue
 		}
 		keys := c.Keys(buf[:0], argv)
-		if !s.eng.Supports(c.Name) || !m.canFollow(w.db, c, argv, keys, behind) {
+		m.s.noteLock(w.db, argv)
+		switch {
+		case m.overtaken(w.db, keys): // a later write is here already
+		case behind && m.sheds(keys), !m.apply(w.db, c, argv):
 			m.unlearn(w.db, keys)
-			continue
-		}
-		if err := s.eng.Apply(w.db, argv); err != nil {
-			m.unlearn(w.db, keys)
-			continue
-		}
-		s.dirtyGen++
-		for _, k := range keys {
-			id := keyID{w.db, string(k)}
-			s.res.learn(id, argvBytes(argv))
-			m.touched(id)
 		}
 	}
-	s.res.trim()
+	m.s.res.trim()
 }
 
-func (m *mirror) canFollow(db int, c *command.Command, argv, keys [][]byte, behind bool) bool {
-	sets := setsWhole(c.Name, argv)
+// overtaken reports whether a key was written locally since Redis went away: an
+// answer of Redis that comes in after that is older.
+func (m *mirror) overtaken(db int, keys [][]byte) bool {
 	for _, k := range keys {
-		id := keyID{db, string(k)}
-		if behind && !m.s.cfg.mirrored(id.key) {
-			m.stats.shed++
-			return false
-		}
-		if !sets && !m.s.res.known(id) {
-			return false
+		if m.s.written.holds(keyID{db, string(k)}) {
+			return true
 		}
 	}
-	return c.Flags&command.NonDeterministic == 0
+	return false
+}
+
+// sheds reports whether a write may be dropped because the mirror is behind.
+func (m *mirror) sheds(keys [][]byte) bool {
+	for _, k := range keys {
+		if !m.s.cfg.mirrored(string(k)) {
+			m.stats.shed++
+			return true
+		}
+	}
+	return false
+}
+
+// apply executes an acknowledged command; false: its result is not known.
+func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
+	s := m.s
+	if !s.eng.Supports(c.Name) {
+		return false
+	}
+	if _, _, lock := lockCall(argv); lock {
+		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
+	}
+	if s.replayLocally(db, argv) != nil {
+		return false
+	}
+	return true
+}
+
+// replayLocally executes a write of the past on the local state: one that Redis
+// acknowledged, or one out of the journal. An error means that its result is
+// not known here; what it would have changed is unknown then.
+func (s *Store) replayLocally(db int, argv [][]byte) error {
+	c, ok := command.Lookup(argv)
+	if !ok {
+		return s.eng.Apply(db, argv)
+	}
+	sc := &scope{blind: map[keyID]bool{}}
+	err := errNotHeld
+	if s.admit(sc, db, c, argv) == "" {
+		s.running = sc
+		res := s.eng.Do(db, 2, argv)
+		s.running = nil
+		err = outcomeOf(c, res)
+	}
+	s.dirtyGen++
+	if err != nil {
+		for _, t := range sc.writes {
+			s.mirror.unlearn(t.id.db, [][]byte{[]byte(t.id.key)})
+		}
+		return err
+	}
+	s.learnScope(sc)
+	for _, t := range sc.writes {
+		s.mirror.touched(t.id)
+	}
+	return nil
+}
+
+var errNotHeld = errors.New("depends on keys that are not held")
+
+// outcomeOf tells whether a write had the effect here that it had before: no
+// error, and no script that asked for time or chance.
+func outcomeOf(c *command.Command, res engine.Result) error {
+	if len(res.Reply) > 0 && res.Reply[0] == '-' {
+		return errors.New(strings.TrimSpace(string(res.Reply[1:])))
+	}
+	if c.Flags&command.Script != 0 && len(res.Effects) > 0 && !isWord(res.Effects[0][0], "EVAL") {
+		return errors.New("the script depends on time or chance")
+	}
+	return nil
 }
 
 // touched notes a followed write: a fetch under way for the key is void, and

@@ -15,9 +15,17 @@ import (
 //	  argc   uvarint  number of arguments, each:
 //	    len  uvarint
 //	    data len bytes
+//	bases    uvarint  version 2: number of keys first written in this outage, each:
+//	  key    uvarint length and bytes
+//	  digest digestLen bytes of the value before, see digestOf
+//	  expiry uvarint  when that value was to expire, Unix milliseconds; 0 = never
+//	origin   version 2: of a write that was under way when Redis went away:
+//	  key    uvarint length and bytes of its fence's key; empty = none
+//	  number uvarint  its fence number
+//	  seen   uvarint  1 = the fence had been acknowledged before
 //
 // The journal frames it with a length, a sequence number and a checksum.
-const recordVersion = 1
+const recordVersion = 2
 
 // Record is one decoded journal record.
 type Record struct {
@@ -25,7 +33,16 @@ type Record struct {
 	DB       int
 	TimeMs   int64
 	Commands [][][]byte
-	Origin Origin
+	Bases    []Base
+	Origin   Origin
+}
+
+// Base is what the mirror last saw of a key before the first write of an outage
+// to it: the replay compares it with what Redis holds, to find conflicts.
+type Base struct {
+	Key      []byte
+	Digest   digest
+	ExpireMs int64
 }
 
 // appendRecord encodes r without its sequence number, which the journal gives.
@@ -40,6 +57,13 @@ func appendRecord(dst []byte, r Record) []byte {
 			dst = binary.AppendUvarint(dst, uint64(len(arg)))
 			dst = append(dst, arg...)
 		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(r.Bases)))
+	for _, b := range r.Bases {
+		dst = binary.AppendUvarint(dst, uint64(len(b.Key)))
+		dst = append(dst, b.Key...)
+		dst = append(dst, b.Digest[:]...)
+		dst = binary.AppendUvarint(dst, uint64(b.ExpireMs))
 	}
 	return appendOrigin(dst, r.Origin)
 }
@@ -68,7 +92,10 @@ func DecodeRecord(seq uint64, payload []byte) (Record, error) {
 		}
 		r.Commands = append(r.Commands, argv)
 	}
-	r.Origin = d.origin()
+	if payload[0] >= 2 {
+		r.Bases = d.bases()
+		r.Origin = d.origin()
+	}
 	if d.bad || len(d.buf) != 0 {
 		return r, fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))
 	}
@@ -107,6 +134,21 @@ func (d *decoder) length(limit uint64) uint64 {
 func (d *decoder) count() uint64 {
 	d.last = d.length(uint64(len(d.buf)))
 	return d.last
+}
+
+func (d *decoder) bases() (out []Base) {
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		b := Base{Key: d.bytes()}
+		if len(d.buf) < digestLen {
+			d.bad = true
+			return nil
+		}
+		copy(b.Digest[:], d.buf)
+		d.buf = d.buf[digestLen:]
+		b.ExpireMs = int64(d.uvarint())
+		out = append(out, b)
+	}
+	return out
 }
 
 func (d *decoder) bytes() []byte {

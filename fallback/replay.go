@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,17 +11,26 @@ import (
 
 // Bounds of one replay batch: one MULTI/EXEC with the fence.
 const (
-	replayRecords = 512
+	replayRecords = 2048
 	replayBytes   = 1 << 20
 	cutOverTail   = 256 // queued writes few enough to be replayed while clients wait
-	cutOverRounds = 50  // then the cut-over happens whatever is left
+	guardTries    = 10
+	cutOverRounds = 50 // then the cut-over happens whatever is left
 )
 
 // FencePrefix begins the key that holds the sequence number of the last
 // journaled write applied to a Redis; the stream id follows it.
 const FencePrefix = "{holdfast}:fence:"
 
-// replayState is what the last replay did, for status. Guarded by the store's lock.
+// cutOverTimeout bounds how long clients wait while the last writes are replayed.
+const cutOverTimeout = 500 * time.Millisecond
+
+// errGuard says that the fence was not where it was left: another connection of
+// ours, older than this one, was still executed. The replay starts over from it.
+var errGuard = errors.New("fence moved under the replay")
+
+// replayState is what the replays did, for status. Guarded by the store's lock,
+// but for mark, which belongs to the replay.
 type replayState struct {
 	mark        replayMark
 	replayed    uint64
@@ -48,6 +55,10 @@ func (s *Store) Connected(ctx context.Context, srv Server) error {
 	s.setMode(Replaying)
 	s.mu.Unlock()
 	err := s.replayAll(ctx, srv)
+	for tries := 0; errors.Is(err, errGuard) && tries < guardTries; tries++ {
+		s.log.Warn("fence moved under the replay: an earlier connection was still executed; reading it again")
+		err = s.replayAll(ctx, srv)
+	}
 	if err != nil {
 		s.mu.Lock()
 		s.setMode(Offline)
@@ -62,7 +73,12 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	r := &replayer{s: s, conn: conn, server: srv, started: s.cfg.Now()}
+	src := newSource(s.cfg.NewClient)
+	defer src.Close()
+	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.cfg.Now(), conflicted: map[keyID]bool{}}
+	if err := r.loadConflicted(); err != nil {
+		return err
+	}
 	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
@@ -77,24 +93,38 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 			break
 		}
 	}
-	// Cut-over: clients' commands wait for the lock while the tail is replayed.
+	return s.cutOver(ctx, r)
+}
+
+// cutOver replays the tail while clients' commands wait for the lock, and hands
+// service to Redis. A Redis that hangs here costs them cutOverTimeout; then they
+// are served locally again.
+func (s *Store) cutOver(ctx context.Context, r *replayer) error {
+	ctx, cancel := context.WithTimeout(ctx, cutOverTimeout)
+	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r.locked = true
 	if err := s.jr.Sync(); err != nil {
 		return err
 	}
-	r.locked = true
 	if err := r.run(ctx); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	mark := s.replay.mark
+	mark.Settled, mark.Since = r.done, r.done
+	if err := s.saveReplayMark(mark); err != nil {
+		return err
+	}
 	if r.total > 0 {
 		s.replay.lastTook = s.cfg.Now().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
-	s.staleAt = time.Time{}
+	s.staleAt, s.oldest, s.full = time.Time{}, time.Time{}, false
+	s.written = keySet{}
 	s.setMode(Online)
 	s.mirror.startLoad()
 	return nil
@@ -104,6 +134,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 type replayer struct {
 	s       *Store
 	conn    *redis.Conn
+	src     *source // for looking at keys; other connections
 	server  Server
 	started time.Time
 	done    uint64 // sequence number of the last write known to be settled
@@ -111,7 +142,8 @@ type replayer struct {
 	failed  int
 	locked  bool // the store's lock is held by the caller
 
-	origins map[originID]originState
+	origins    map[originID]originState
+	conflicted map[keyID]bool // keys whose writes are not applied
 
 	batch []Record
 	size  int
@@ -119,24 +151,76 @@ type replayer struct {
 
 func (r *replayer) fenceKey() string { return FencePrefix + r.s.StreamID() }
 
-// takeOver closes the way for late batches of earlier connections, then reads
-// how far Redis got.
+func (r *replayer) withLock(fn func()) {
+	if !r.locked {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+	}
+	fn()
+}
+
+// takeOver reads how far Redis got. The fence is watched from here on: each
+// batch is executed only if no other connection moved it, so a late batch of an
+// earlier connection, even of a killed process, cannot land behind this look.
 func (r *replayer) takeOver(ctx context.Context) error {
-	if err := killNamesakes(ctx, r.conn, "holdfast-replay-"+r.s.StreamID()); err != nil {
+	fence, there, err := r.watchFence(ctx)
+	if err != nil {
 		return err
 	}
-	fence, err := r.conn.Get(ctx, r.fenceKey()).Uint64()
+	st, settled := r.s.jr.Stats(), r.s.settled.Load()
 	switch {
-	case errors.Is(err, redis.Nil):
+	case !there:
 		return r.missingFence(ctx)
-	case err != nil:
-		return fmt.Errorf("read fence: %w", err)
-	}
-	st := r.s.jr.Stats()
-	if fence > st.LastSeq {
+	case fence > st.LastSeq:
 		return r.foreignFence(ctx, fence, st.LastSeq)
+	case fence < r.s.replay.mark.Settled && fence < settled:
+		r.tailMissing(fence, st.TruncatedTo, settled)
+		return nil
 	}
-	return r.settle(max(fence, st.TruncatedTo))
+	if fence > settled && r.s.replay.mark.To > settled {
+		r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", settled+1, "to", fence)
+	}
+	r.advance(max(fence, st.TruncatedTo), 0)
+	return nil
+}
+
+// tailMissing tells of a Redis that lost writes it had answered for: a replica
+// that missed them took over, or an older copy was restored. Its fence was set
+// back with its data, so what is still kept is applied again from there.
+func (r *replayer) tailMissing(fence, truncated, settled uint64) {
+	r.s.log.Warn("redis came back without writes that it had acknowledged: they are applied again", "from", max(fence, truncated)+1, "to", settled)
+	r.done = max(fence, truncated)
+	r.withLock(func() { // they are queued again: nothing may give them up
+		r.s.settled.Store(r.done)
+		r.s.kept, r.s.giveUp = retention{}, 0
+	})
+	if fence < truncated {
+		r.s.log.Error("redis lost acknowledged writes that are no longer kept", "from", fence+1, "to", truncated)
+	}
+}
+
+// watchFence begins to watch the fence and reads it.
+func (r *replayer) watchFence(ctx context.Context) (fence uint64, there bool, err error) {
+	var get *redis.StringCmd
+	_, err = r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
+		get = r.queueWatch(ctx, p)
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, false, fmt.Errorf("read fence: %w", err)
+	}
+	if errors.Is(get.Err(), redis.Nil) {
+		return 0, false, nil
+	}
+	if fence, err = get.Uint64(); err != nil {
+		return 0, false, fmt.Errorf("read fence: %w", err)
+	}
+	return fence, true, nil
+}
+
+func (r *replayer) queueWatch(ctx context.Context, p redis.Pipeliner) *redis.StringCmd {
+	p.Do(ctx, "WATCH", r.fenceKey())
+	return p.Get(ctx, r.fenceKey())
 }
 
 // foreignFence handles a fence beyond everything this journal ever held: the
@@ -145,49 +229,11 @@ func (r *replayer) takeOver(ctx context.Context) error {
 func (r *replayer) foreignFence(ctx context.Context, fence, last uint64) error {
 	r.s.log.Error("fence at redis is ahead of the journal: the data directory is an older copy; its queued writes were applied before",
 		"fence", fence, "last", last)
-	if err := r.conn.Set(ctx, r.fenceKey(), last, 0).Err(); err != nil {
+	if err := r.send(ctx, nil, last); err != nil {
 		return fmt.Errorf("set back fence: %w", err)
 	}
-	return r.settle(last)
-}
-
-// killNamesakes names this connection and closes all others of the same name:
-// a batch of an earlier connection, even of a killed process, that Redis has not
-// executed by now never will be, so the fence read next is final.
-func killNamesakes(ctx context.Context, conn *redis.Conn, name string) error {
-	if err := conn.ClientSetName(ctx, name).Err(); err != nil {
-		return fmt.Errorf("name replay connection: %w", err)
-	}
-	self, err := conn.ClientID(ctx).Result()
-	if err != nil {
-		return fmt.Errorf("read own client id: %w", err)
-	}
-	list, err := conn.ClientList(ctx).Result()
-	if err != nil {
-		return fmt.Errorf("list clients (the ACL user needs CLIENT LIST and CLIENT KILL): %w", err)
-	}
-	for _, line := range strings.Split(list, "\n") {
-		id, named := clientLine(line, name)
-		if !named || id == self {
-			continue
-		}
-		// 0 killed is fine: it closed by itself meanwhile.
-		if err := conn.ClientKillByFilter(ctx, "ID", strconv.FormatInt(id, 10)).Err(); err != nil {
-			return fmt.Errorf("kill earlier connection: %w", err)
-		}
-	}
+	r.advance(last, 0)
 	return nil
-}
-
-// clientLine reads the id of a CLIENT LIST line and whether it bears the name.
-func clientLine(line, name string) (id int64, named bool) {
-	for _, f := range strings.Fields(line) {
-		if v, ok := strings.CutPrefix(f, "id="); ok {
-			id, _ = strconv.ParseInt(v, 10, 64)
-		}
-		named = named || f == "name="+name
-	}
-	return id, named && id != 0
 }
 
 // run replays every durable record after done.
@@ -216,40 +262,45 @@ func (r *replayer) run(ctx context.Context) error {
 
 // flush sends the batch as one unit with the fence and settles it.
 func (r *replayer) flush(ctx context.Context) error {
-	batch := r.batch
+	batch, size := r.batch, r.size
 	r.batch, r.size = r.batch[:0], 0
 	if len(batch) == 0 {
 		return nil
 	}
-	if err := r.s.saveReplayMark(replayMark{RunID: r.server.RunID, From: batch[0].Seq, To: batch[len(batch)-1].Seq, FenceSeen: true}); err != nil {
+	first, last := batch[0].Seq, batch[len(batch)-1].Seq
+	if err := r.checkBases(ctx, batch); err != nil {
 		return err
 	}
-	err := r.send(ctx, batch)
+	apply, err := r.setAsideConflicted(batch)
+	if err != nil {
+		return err
+	}
+	mark := replayMark{RunID: r.server.RunID, From: first, To: last, FenceSeen: true, Settled: r.done, Since: r.s.replay.mark.Since}
+	if err := r.s.saveReplayMark(mark); err != nil {
+		return err
+	}
+	err = r.send(ctx, apply, last)
 	if errors.Is(err, errAborted) {
-		err = r.oneByOne(ctx, batch)
+		err = r.oneByOne(ctx, apply, last)
 	}
 	if err != nil {
 		return err
 	}
-	return r.settle(batch[len(batch)-1].Seq)
+	r.advance(last, int64(size))
+	return nil
 }
 
-// settle forgets records that Redis has for certain.
-func (r *replayer) settle(upTo uint64) error {
-	if upTo < r.done {
-		return nil
-	}
-	r.done = upTo
-	return r.s.jr.Truncate(min(upTo, r.s.jr.Stats().LastSeq))
+// advance notes that Redis has everything up to a sequence number for certain.
+func (r *replayer) advance(upTo uint64, bytes int64) {
+	r.done = max(r.done, upTo)
+	r.s.settle(min(r.done, r.s.jr.Stats().LastSeq), bytes, r.locked)
 }
 
 func (r *replayer) count(records, failed int) {
 	r.total += records
 	r.failed += failed
-	if !r.locked {
-		r.s.mu.Lock()
-		defer r.s.mu.Unlock()
-	}
-	r.s.replay.replayed += uint64(records)
-	r.s.replay.deadLetters += uint64(failed)
+	r.withLock(func() {
+		r.s.replay.replayed += uint64(records)
+		r.s.replay.deadLetters += uint64(failed)
+	})
 }

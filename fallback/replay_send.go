@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -22,12 +23,9 @@ var retryable = []string{
 }
 
 func isRetryable(err error) bool {
-	for _, code := range retryable {
-		if strings.HasPrefix(err.Error(), code) || strings.Contains(err.Error(), ": "+code) {
-			return true
-		}
-	}
-	return false
+	text := strings.TrimPrefix(err.Error(), "EXECABORT Transaction discarded because of: ")
+	code, _, _ := strings.Cut(text, " ")
+	return slices.Contains(retryable, code)
 }
 
 // unit is one MULTI/EXEC under way: the replies to queueing, and which record
@@ -42,16 +40,19 @@ func (u *unit) add(c *redis.Cmd, owner int) {
 	u.queued, u.owner = append(u.queued, c), append(u.owner, owner)
 }
 
-// send executes the records and the fence as one MULTI/EXEC. Redis runs all of
-// it or nothing, so the fence always tells the truth about the records.
-func (r *replayer) send(ctx context.Context, batch []Record) error {
+// send executes the records and the fence as one MULTI/EXEC, and watches the
+// fence again behind it. Redis runs all of it or nothing, so the fence always
+// tells the truth about the records; and it runs nothing if anybody else moved
+// the fence since the last look.
+func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error {
 	var u unit
+	var get *redis.StringCmd
 	base := r.s.cfg.BaseDB
 	_, err := r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
 		db := base
 		p.Do(ctx, "MULTI")
 		for i, rec := range batch {
-			if rec.DB != db {
+			if rec.DB != db && len(rec.Commands) > 0 {
 				db = rec.DB
 				u.add(p.Do(ctx, "SELECT", db), -1)
 			}
@@ -62,17 +63,27 @@ func (r *replayer) send(ctx context.Context, batch []Record) error {
 		if db != base {
 			u.add(p.Do(ctx, "SELECT", base), -1)
 		}
-		u.add(p.Do(ctx, "SET", r.fenceKey(), batch[len(batch)-1].Seq), -1)
+		u.add(p.Do(ctx, "SET", r.fenceKey(), fence), -1)
 		u.exec = p.Do(ctx, "EXEC")
+		get = r.queueWatch(ctx, p)
 		return nil
 	})
 	if err != nil && !isReply(err) {
 		return fmt.Errorf("send batch: %w", err) // unknown: the fence will tell
 	}
-	if err := u.exec.Err(); err != nil {
+	if err := u.exec.Err(); errors.Is(err, redis.Nil) {
+		return errGuard // nothing ran
+	} else if err != nil {
 		return u.aborted(err)
 	}
-	return r.judge(batch, &u)
+	if err := r.judge(batch, &u); err != nil {
+		return err
+	}
+	if now, err := get.Uint64(); err != nil || now != fence {
+		r.advance(fence, 0)
+		return errGuard
+	}
+	return nil
 }
 
 // aborted decides what a refused EXEC means: a cause that will pass stops the
@@ -121,25 +132,23 @@ func (r *replayer) judge(batch []Record, u *unit) error {
 
 // oneByOne isolates the record that made Redis refuse the unit: it goes to the
 // dead letters, and the fence moves past it in a unit of its own.
-func (r *replayer) oneByOne(ctx context.Context, batch []Record) error {
+func (r *replayer) oneByOne(ctx context.Context, batch []Record, last uint64) error {
 	for _, rec := range batch {
-		err := r.send(ctx, []Record{rec})
+		err := r.send(ctx, []Record{rec}, rec.Seq)
 		if errors.Is(err, errAborted) {
 			if ferr := r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now()); ferr != nil {
 				return ferr
 			}
 			r.s.log.Error("journaled write is refused by redis: kept as a dead letter", "seq", rec.Seq)
 			r.count(1, 1)
-			err = r.conn.Set(ctx, r.fenceKey(), rec.Seq, 0).Err()
+			err = r.send(ctx, nil, rec.Seq)
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.settle(rec.Seq); err != nil {
-			return err
-		}
+		r.advance(rec.Seq, 0)
 	}
-	return nil
+	return r.send(ctx, nil, last)
 }
 
 // missingFence handles a Redis that has no fence of ours. It never means "start
@@ -148,14 +157,29 @@ func (r *replayer) oneByOne(ctx context.Context, batch []Record) error {
 // and not answered cannot be judged any more and becomes dead letters.
 func (r *replayer) missingFence(ctx context.Context) error {
 	mark := r.s.replay.mark
-	r.done = r.s.jr.Stats().TruncatedTo
-	if !mark.FenceSeen || mark.To <= r.done {
-		return nil
+	r.done = r.s.settled.Load()
+	if mark.FenceSeen && mark.To > r.done {
+		r.s.log.Error("fence is missing at redis: it was wiped or replaced; the batch that was under way becomes dead letters",
+			"from", mark.From, "to", mark.To, "same_server", mark.RunID == r.server.RunID)
+		if err := r.fileAmbiguous(ctx, mark.To); err != nil {
+			return err
+		}
 	}
-	r.s.log.Error("fence is missing at redis: it was wiped or replaced; the batch that was under way becomes dead letters",
-		"from", mark.From, "to", mark.To, "same_server", mark.RunID == r.server.RunID)
+	if last := r.s.jr.Stats().LastSeq; last == 0 {
+		return nil // nothing was ever queued here: Redis gets no key of ours
+	}
+	if err := r.send(ctx, nil, r.done); err != nil {
+		return fmt.Errorf("set fence: %w", err)
+	}
+	mark = r.s.replay.mark
+	mark.FenceSeen, mark.Settled = true, r.done
+	return r.s.saveReplayMark(mark)
+}
+
+// fileAmbiguous files the records that were sent and never answered.
+func (r *replayer) fileAmbiguous(ctx context.Context, upTo uint64) error {
 	err := r.s.jr.Read(ctx, r.done, func(seq uint64, payload []byte) error {
-		if seq > mark.To {
+		if seq > upTo {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
@@ -168,7 +192,8 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.settle(mark.To)
+	r.advance(upTo, 0)
+	return nil
 }
 
 func anyArgs(argv [][]byte) []any {

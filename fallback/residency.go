@@ -1,6 +1,8 @@
 package fallback
 
 import (
+	"strings"
+
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
@@ -49,8 +51,15 @@ func (r *residency) known(id keyID) bool {
 
 // rangeKnown reports whether every key that starts with prefix is known.
 func (r *residency) rangeKnown(db int, prefix string) bool {
-	return r.cfg.Embedded || (r.complete[db] && prefix != "" && r.cfg.mirrored(prefix)) ||
-		(r.complete[db] && r.cfg.mirrored(""))
+	if r.cfg.Embedded {
+		return true
+	}
+	for id := range r.doubt {
+		if id.db == db && strings.HasPrefix(id.key, prefix) {
+			return false
+		}
+	}
+	return r.complete[db] && r.cfg.mirrored(prefix)
 }
 
 // learn notes that the key's value (of about size bytes) or absence is known.

@@ -47,6 +47,9 @@ func (s *Store) saveLoop(ctx context.Context) {
 				continue // the journal holds everything; snapshots only compact it
 			}
 		case <-compact.C:
+			if err := s.giveUpKept(); err != nil && !failing {
+				s.log.Error("cannot give up replayed records", "error", err)
+			}
 			if !s.cfg.Embedded || s.jr.Stats().Bytes < min(s.cfg.CompactBytes, s.cfg.JournalBytes/2) {
 				continue
 			}
@@ -75,10 +78,9 @@ func (s *Store) Warm(db int, argvs [][][]byte, complete bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, argv := range argvs {
-		if err := s.eng.Apply(db, argv); err != nil {
+		if err := s.replayLocally(db, argv); err != nil {
 			return err
 		}
-		s.learnArgv(db, argv)
 	}
 	if complete {
 		s.res.complete[db] = true
@@ -141,13 +143,16 @@ func (s *Store) Status() Status {
 	st := Status{
 		Mode: s.Mode().String(), Since: s.since,
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
-		QueuedWrites: j.Records, JournalBytes: j.Bytes, OldestAt: j.OldestAt, LastSeq: j.LastSeq, Fence: j.TruncatedTo,
-		JournalFull: j.Full, JournalFailed: j.Failed,
+		QueuedWrites: j.LastSeq - min(s.settled.Load(), j.LastSeq), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
+		JournalFull: s.full, JournalFailed: j.Failed,
 		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(),
 	}
 	if s.cfg.Embedded {
 		st.QueuedWrites, st.OldestAt = 0, time.Time{} // nothing waits for a Redis
+	}
+	if st.QueuedWrites == 0 {
+		st.OldestAt = time.Time{}
 	}
 	s.mirror.mu.Lock()
 	st.RefreshedAt = s.mirror.stats.refreshedAt

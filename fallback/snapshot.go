@@ -3,13 +3,18 @@ package fallback
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"time"
+
+	"holdfast/fallback/engine"
 )
 
 // A snapshot is the local state as of one journal sequence number:
@@ -18,23 +23,51 @@ import (
 //	version  1 byte   snapshotVersion
 //	seq      uvarint  journaled writes up to here are contained
 //	savedAt  uvarint  Unix milliseconds
-//	flags    uvarint  bit 0: the mirrored prefixes of the base database are complete
+//	flags    uvarint  flagEmbedded
 //	then frames: uvarint length > 0 and an encoded Record, and at the end
 //	0        1 byte   and 4 bytes CRC-32C of everything before it
+//
+// A record with commands recreates a key. One whose command has an empty name is
+// a note: kind, then its fields.
 const (
 	snapshotMagic   = "HFSNAP\r\n"
-	snapshotVersion = 1
-	flagComplete    = 1
+	snapshotVersion = 2
+	flagEmbedded    = 2 // this is the database itself, not a mirror of one
 )
+
+// The kinds of notes.
+const (
+	noteComplete = "complete" // prefixes whose keys are all here
+	noteDoubt    = "doubt"    // key: its value is not known
+	noteLock     = "lock"     // key, value, expiry: see lock
+	noteWritten  = "written"  // hashes of keys, 8 bytes each: see keySet
+	noteOffset   = "offset"   // server clock minus local clock, nanoseconds
+)
+
+// dumpSlice is how many keys are dumped in one go: clients wait for that long.
+const dumpSlice = 1000
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// snapshotState is what is saved and when; the channel asks for one out of turn.
+// snapshotState is what is saved and when. mu allows one writer at a time; the
+// rest is guarded by the store's lock.
 type snapshotState struct {
-	mu      sync.Mutex // one writer at a time
-	gen     uint64     // of the engine when it was saved last; guarded by the store's lock
+	mu      sync.Mutex
+	gen     uint64 // of the engine when it was saved last
+	seq     uint64 // of the journal then
 	savedAt time.Time
-	asked   chan struct{}
+	asked   chan struct{} // asks for one out of turn
+	dump    *dump         // under way; nil when none is
+}
+
+// dump is a snapshot being written in slices while clients go on. It holds the
+// state at its beginning: a key that is about to change and whose turn has not
+// come is written before it changes.
+type dump struct {
+	w       *snapshotWriter
+	at      engine.Place
+	early   map[keyID]struct{}
+	aborted bool
 }
 
 func (s *snapshotState) request() {
@@ -44,179 +77,186 @@ func (s *snapshotState) request() {
 	}
 }
 
+// preimage writes a key that is about to change to the dump under way, if any.
+// The store's lock is held.
+func (ss *snapshotState) preimage(s *Store, id keyID) {
+	d := ss.dump
+	if d == nil || d.at.Passed(id.db, id.key) {
+		return
+	}
+	if _, done := d.early[id]; done {
+		return
+	}
+	d.early[id] = struct{}{}
+	for _, argv := range s.eng.DumpKey(id.db, []byte(id.key)) {
+		d.w.frame(id.db, argv)
+	}
+}
+
+// abort gives up the dump under way: a command is about to change keys that
+// cannot be told beforehand. It is started again. The store's lock is held.
+func (ss *snapshotState) abort() {
+	if ss.dump != nil {
+		ss.dump.aborted = true
+		ss.dump = nil
+	}
+}
+
 // saveSnapshot writes the local state to disk if it changed since the last
 // time. Embedded, the journal up to it is forgotten then: the snapshot has it.
-func (s *Store) saveSnapshot() error {
+func (s *Store) saveSnapshot() error { return s.saveSnapshotAs(s.cfg.Embedded) }
+
+func (s *Store) saveSnapshotAs(embedded bool) error {
 	s.snap.mu.Lock()
 	defer s.snap.mu.Unlock()
-	tmp, seq, gen, err := s.dumpLocked()
-	if tmp == nil || err != nil {
-		return err
+	slice := dumpSlice
+	for {
+		done, err := s.trySnapshot(embedded, slice)
+		if done || err != nil {
+			return err
+		}
+		slice = math.MaxInt // everything under the lock: nobody can come in between
 	}
-	if err := commitFile(tmp, snapshotPath(s.cfg.Dir), nil); err != nil {
-		return err
+}
+
+// trySnapshot writes a snapshot in slices; false: it was aborted.
+func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
+	tmp, err := os.OpenFile(snapshotPath(s.cfg.Dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return false, fmt.Errorf("create snapshot: %w", err)
+	}
+	discard := func() { _ = tmp.Close(); _ = os.Remove(tmp.Name()) }
+	d := &dump{w: newSnapshotWriter(tmp), early: map[keyID]struct{}{}}
+	seq, gen, needed, err := s.beginDump(d, embedded)
+	if err != nil || !needed {
+		discard()
+		return true, err
+	}
+	for finished := false; !finished; runtime.Gosched() {
+		if finished, err = s.dumpSlice(d, slice); err != nil || d.aborted {
+			discard()
+			return false, err
+		}
+	}
+	if err := commitFile(tmp, snapshotPath(s.cfg.Dir), d.w.finish()); err != nil {
+		return false, err
 	}
 	s.mu.Lock()
-	s.snap.gen, s.snap.savedAt = gen, s.cfg.Now()
+	s.snap.gen, s.snap.seq, s.snap.savedAt = gen, seq, s.cfg.Now()
 	s.mu.Unlock()
 	if s.cfg.Embedded {
-		return s.jr.Truncate(seq)
+		return true, s.jr.Truncate(seq)
 	}
-	return nil
+	return true, nil
 }
 
-// dumpLocked writes the state into a temporary file under the store's lock, so
-// that it is exactly the state after the journal's last record. Nil when
-// nothing changed.
-func (s *Store) dumpLocked() (tmp *os.File, seq, gen uint64, err error) {
+// beginDump writes the header and the notes, and from here on whoever changes a
+// key writes its old value first. The journal is synced under the lock, so that
+// the state is exactly the one after its last record.
+func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Every executed write has to be at or below the sequence number noted, or it
-	// would be executed again on top of the snapshot.
 	if err := s.jr.Sync(); err != nil {
-		return nil, 0, 0, fmt.Errorf("sync journal: %w", err)
-	}
-	if s.dirtyGen == s.snap.gen {
-		return nil, 0, 0, nil
-	}
-	if s.Mode() != Embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 {
-		return nil, 0, 0, nil // nothing was ever learned
-	}
-	tmp, err = os.OpenFile(snapshotPath(s.cfg.Dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, 0, 0, fmt.Errorf("create snapshot: %w", err)
+		return 0, 0, false, fmt.Errorf("sync journal: %w", err)
 	}
 	seq, gen = s.jr.Stats().LastSeq, s.dirtyGen
-	if err := s.writeSnapshot(tmp, seq); err != nil {
-		_ = tmp.Close()
-		_ = os.Remove(tmp.Name())
-		return nil, 0, 0, fmt.Errorf("write snapshot: %w", err)
+	if gen == s.snap.gen || (!embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 && seq == s.snap.seq) {
+		return 0, 0, false, nil // nothing changed, or nothing was ever learned
 	}
-	return tmp, seq, gen, nil
+	flags := uint64(0)
+	if embedded {
+		flags |= flagEmbedded
+	}
+	d.w.header(seq, s.cfg.Now(), flags)
+	s.writeNotes(d.w)
+	for _, body := range s.eng.Scripts() {
+		d.w.frame(0, argvOf("SCRIPT", "LOAD", body))
+	}
+	if d.w.err != nil {
+		return 0, 0, false, d.w.finish()
+	}
+	s.snap.dump = d
+	return seq, gen, true, nil
 }
 
-func (s *Store) writeSnapshot(f *os.File, seq uint64) error {
+func (s *Store) writeNotes(w *snapshotWriter) {
+	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(s.offset.Load(), 10)))
+	if s.res.complete[s.cfg.BaseDB] {
+		w.frame(s.cfg.BaseDB, argvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
+	}
+	for id := range s.res.doubt {
+		w.frame(id.db, argvOf("", noteDoubt, id.key))
+	}
+	for id, l := range s.locks {
+		w.frame(id.db, argvOf("", noteLock, id.key, l.value, strconv.FormatInt(l.expireMs, 10)))
+	}
+	hashes := make([]byte, 0, 8*len(s.written))
+	for h := range s.written {
+		hashes = binary.BigEndian.AppendUint64(hashes, h)
+	}
+	if len(hashes) > 0 {
+		w.frame(0, [][]byte{nil, []byte(noteWritten), hashes})
+	}
+}
+
+func (s *Store) dumpSlice(d *dump, n int) (finished bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.aborted {
+		return false, nil
+	}
+	skip := func(db int, key string) bool { _, early := d.early[keyID{db, key}]; return early }
+	d.at, finished, err = s.eng.DumpSlice(d.at, n, skip, func(db int, argv [][]byte) error {
+		d.w.frame(db, argv)
+		return d.w.err
+	})
+	if finished || err != nil {
+		s.snap.dump = nil
+	}
+	return finished, err
+}
+
+// snapshotWriter encodes a snapshot; err sticks.
+type snapshotWriter struct {
+	file *os.File
+	sum  hash.Hash32
+	w    *bufio.Writer
+	buf  []byte
+	err  error
+}
+
+func newSnapshotWriter(f *os.File) *snapshotWriter {
 	sum := crc32.New(castagnoli)
-	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
+	return &snapshotWriter{file: f, sum: sum, w: bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)}
+}
+
+func (w *snapshotWriter) write(b []byte) {
+	if w.err == nil {
+		_, w.err = w.w.Write(b)
+	}
+}
+
+func (w *snapshotWriter) header(seq uint64, now time.Time, flags uint64) {
 	head := append([]byte(snapshotMagic), snapshotVersion)
 	head = binary.AppendUvarint(head, seq)
-	head = binary.AppendUvarint(head, uint64(s.cfg.Now().UnixMilli()))
-	var flags uint64
-	if s.res.complete[s.cfg.BaseDB] {
-		flags |= flagComplete
-	}
-	head = binary.AppendUvarint(head, flags)
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	var buf, frame []byte
-	err := s.eng.Dump(func(db int, argv [][]byte) error {
-		buf = appendRecord(buf[:0], Record{DB: db, Commands: [][][]byte{argv}})
-		frame = binary.AppendUvarint(frame[:0], uint64(len(buf)))
-		if _, err := w.Write(frame); err != nil {
-			return err
-		}
-		_, err := w.Write(buf)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := w.WriteByte(0); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return binary.Write(f, binary.BigEndian, sum.Sum32())
+	head = binary.AppendUvarint(head, uint64(now.UnixMilli()))
+	w.write(binary.AppendUvarint(head, flags))
 }
 
-// loadSnapshot loads the snapshot, if there is one, and returns the journal
-// sequence number it contains. The checksum is verified before anything is used.
-func (s *Store) loadSnapshot() (seq uint64, err error) {
-	s.snap.asked = make(chan struct{}, 1)
-	f, err := os.Open(snapshotPath(s.cfg.Dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("open snapshot: %w", err)
-	}
-	defer f.Close()
-	if err := verifySnapshot(f); err != nil {
-		return 0, fmt.Errorf("load snapshot %s: %w: move it away to start without it", f.Name(), err)
-	}
-	if _, err := f.Seek(int64(len(snapshotMagic))+1, io.SeekStart); err != nil {
-		return 0, fmt.Errorf("load snapshot: %w", err)
-	}
-	r := bufio.NewReaderSize(f, 1<<20)
-	var head [3]uint64
-	for i := range head {
-		if head[i], err = binary.ReadUvarint(r); err != nil {
-			return 0, fmt.Errorf("load snapshot: %w", err)
-		}
-	}
-	if err := s.loadFrames(r); err != nil {
-		return 0, fmt.Errorf("load snapshot: %w", err)
-	}
-	s.snap.savedAt = time.UnixMilli(int64(head[1]))
-	if head[2]&flagComplete != 0 {
-		s.res.complete[s.cfg.BaseDB] = true
-	}
-	return head[0], nil
+func (w *snapshotWriter) frame(db int, argv [][]byte) {
+	w.buf = appendRecord(w.buf[:0], Record{DB: db, Commands: [][][]byte{argv}})
+	var n [binary.MaxVarintLen64]byte
+	w.write(n[:binary.PutUvarint(n[:], uint64(len(w.buf)))])
+	w.write(w.buf)
 }
 
-func (s *Store) loadFrames(r *bufio.Reader) error {
-	var buf []byte
-	for {
-		n, err := binary.ReadUvarint(r)
-		if err != nil || n == 0 {
-			return err
-		}
-		if uint64(cap(buf)) < n {
-			buf = make([]byte, n) // the checksum vouches for n
-		}
-		buf = buf[:n]
-		if _, err := io.ReadFull(r, buf); err != nil {
-			return err
-		}
-		rec, err := DecodeRecord(0, buf)
-		if err != nil {
-			return err
-		}
-		for _, argv := range rec.Commands {
-			if err := s.eng.Apply(rec.DB, argv); err != nil {
-				return err
-			}
-			s.learnArgv(rec.DB, argv)
-		}
+func (w *snapshotWriter) finish() error {
+	w.write([]byte{0})
+	if w.err == nil {
+		w.err = w.w.Flush()
 	}
-}
-
-// verifySnapshot checks magic, version and checksum of the whole file.
-func verifySnapshot(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	if w.err != nil {
+		return fmt.Errorf("write snapshot: %w", w.err)
 	}
-	head := make([]byte, len(snapshotMagic)+1)
-	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(snapshotMagic)]) != snapshotMagic {
-		return ErrSnapshotDamaged
-	}
-	if head[len(snapshotMagic)] > snapshotVersion {
-		return ErrNewerFormat
-	}
-	if info.Size() < int64(len(head))+4 {
-		return ErrSnapshotDamaged
-	}
-	sum := crc32.New(castagnoli)
-	_, _ = sum.Write(head)
-	if _, err := io.CopyN(sum, f, info.Size()-int64(len(head))-4); err != nil {
-		return err
-	}
-	var want uint32
-	if err := binary.Read(f, binary.BigEndian, &want); err != nil || want != sum.Sum32() {
-		return ErrSnapshotDamaged
-	}
-	return nil
+	return binary.Write(w.file, binary.BigEndian, w.sum.Sum32())
 }

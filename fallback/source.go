@@ -140,7 +140,7 @@ func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
 	}
 	if ttl >= 0 {
 		at := strconv.FormatInt(asked.UnixMilli()+ttl, 10)
-		b.out = append(b.out, argv("PEXPIREAT", key, at))
+		b.out = append(b.out, argvOf("PEXPIREAT", key, at))
 	}
 	return value{commands: b.out, size: b.size}
 }
@@ -154,7 +154,7 @@ type builder struct {
 
 const buildChunk = 512 // arguments in one command
 
-func argv(args ...string) [][]byte {
+func argvOf(args ...string) [][]byte {
 	out := make([][]byte, len(args))
 	for i, a := range args {
 		out[i] = []byte(a)
@@ -168,7 +168,7 @@ func (b *builder) add(typ string, v any) bool {
 		s, ok := v.(string)
 		if ok {
 			b.size = int64(len(s))
-			b.out = append(b.out, argv("SET", b.key, s))
+			b.out = append(b.out, argvOf("SET", b.key, s))
 		}
 		return ok
 	case "hash":
@@ -209,7 +209,7 @@ func (b *builder) chunks(name string, items []string) bool {
 		for _, it := range items[:n] {
 			b.size += int64(len(it)) + 16
 		}
-		b.out = append(b.out, argv(args...))
+		b.out = append(b.out, argvOf(args...))
 		items = items[n:]
 	}
 	return true
@@ -231,7 +231,7 @@ func (b *builder) stream(v any) bool {
 		}
 		args := append([]string{"XADD", b.key, id}, flatten(pair[1])...)
 		b.size += int64(len(args)) * 32
-		b.out = append(b.out, argv(args...))
+		b.out = append(b.out, argvOf(args...))
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,14 +30,24 @@ type Store struct {
 	dirtyGen uint64        // counts changes of the engine, for snapshots
 	closed   bool
 	buf      []byte // record encoding, reused
+	running  *scope // what the running request touches; nil between requests
+	written  keySet // keys written in this outage
+	locks    map[keyID]lock
+	oldest   time.Time // of the oldest queued write
+	full     bool      // the last write did not fit into the journal
+	kept     retention
+	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
-	mode   atomic.Int32
-	offset atomic.Int64 // server clock minus local clock, nanoseconds
-	jr     *journal.Journal
-	mirror *mirror
-	dead   *deadLetters
-	replay replayState
-	snap   snapshotState
+	mode     atomic.Int32
+	epoch    atomic.Uint64 // counts changes of mode
+	offset   atomic.Int64  // server clock minus local clock, nanoseconds
+	settled  atomic.Uint64 // Redis has the journaled writes up to here
+	jr       *journal.Journal
+	mirror   *mirror
+	dead     *deadLetters
+	replay   replayState
+	snap     snapshotState
+	markFile *os.File
 }
 
 // Open recovers the local state from the data directory: the snapshot, then the
@@ -49,12 +60,16 @@ func Open(cfg Config) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	jr, err := journal.Open(journal.Config{Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes, Logger: cfg.Logger})
+	jr, err := journal.Open(journal.Config{
+		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
+		Logger: cfg.Logger,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
-	s.eng = engine.New(engine.Config{Now: s.serverNow})
+	s.written, s.locks = keySet{}, map[keyID]lock{}
+	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
 	s.mirror = newMirror(s)
 	s.mode.Store(int32(Offline))
@@ -62,7 +77,7 @@ func Open(cfg Config) (*Store, error) {
 		s.mode.Store(int32(Embedded))
 	}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(err, jr.Close())
+		return nil, errors.Join(err, s.closeFiles())
 	}
 	return s, nil
 }
@@ -76,7 +91,7 @@ func (s *Store) recover() error {
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
-	from, err := s.loadSnapshot()
+	from, wasEmbedded, err := s.loadSnapshot()
 	if err != nil {
 		return err
 	}
@@ -86,7 +101,51 @@ func (s *Store) recover() error {
 	}
 	s.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", s.snap.savedAt)
+	switch {
+	case s.cfg.Embedded && !wasEmbedded:
+		// From now on the directory is the database: that must be known to whoever
+		// opens it with a Redis later, even after a crash.
+		s.dirtyGen++
+		return s.saveSnapshot()
+	case !s.cfg.Embedded && wasEmbedded:
+		return s.queueEverything()
+	}
+	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
+		s.kept.add(s.settled.Load(), st.Bytes, s.cfg.Now())
+	}
 	return nil
+}
+
+// reapplyJournal executes the journaled writes after seq on the local state.
+func (s *Store) reapplyJournal(after uint64) (n int, err error) {
+	if last := s.jr.Stats().LastSeq; after > last {
+		s.log.Error("snapshot is newer than the journal: the journal was replaced or set back", "snapshot", after, "journal", last)
+	}
+	err = s.jr.Read(context.Background(), after, func(seq uint64, payload []byte) error {
+		r, err := DecodeRecord(seq, payload)
+		if err != nil {
+			return err
+		}
+		for _, argv := range r.Commands {
+			// It executed once before it was journaled; if it cannot now, the base it ran
+			// on was lost with an older snapshot. Redis still gets it at replay; here its
+			// keys are unknown.
+			if err := s.replayLocally(r.DB, argv); err != nil {
+				s.log.Debug("journaled write does not apply locally", "seq", seq, "error", err)
+			}
+		}
+		if seq > s.settled.Load() && !s.cfg.Embedded {
+			for _, b := range r.Bases {
+				s.written.add(keyID{r.DB, string(b.Key)})
+			}
+			if s.oldest.IsZero() {
+				s.oldest = time.UnixMilli(r.TimeMs)
+			}
+		}
+		n++
+		return nil
+	})
+	return n, err
 }
 
 // serverNow is the server's clock, as last measured; the local one before that.
@@ -112,6 +171,7 @@ func (s *Store) setMode(m Mode) {
 		return
 	}
 	s.mode.Store(int32(m))
+	s.epoch.Add(1)
 	s.since = s.cfg.Now()
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -152,5 +212,16 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eng.Close()
-	return errors.Join(err, s.jr.Close(), s.dead.Close())
+	return errors.Join(err, s.closeFiles())
+}
+
+func (s *Store) closeFiles() error {
+	err := s.jr.Close()
+	if s.dead != nil {
+		err = errors.Join(err, s.dead.Close())
+	}
+	if s.markFile != nil {
+		err = errors.Join(err, s.markFile.Close())
+	}
+	return err
 }

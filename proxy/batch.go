@@ -255,7 +255,7 @@ func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
 		c.endWrite(it)
 		if reply[0] != '-' && reply[0] != '!' {
-			c.s.acked(c.db, it)
+			c.s.acked(c.db, it, reply)
 		}
 	}
 	c.batch.out = append(c.batch.out, reply...)

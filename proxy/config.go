@@ -36,7 +36,7 @@ type Local interface {
 	AwaitServing(d time.Duration) error
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
-	Acked(db int, argvs [][][]byte)
+	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	Read(db int, key []byte)
 	RememberScript(body []byte)
 	Status() fallback.Status

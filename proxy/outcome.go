@@ -99,7 +99,7 @@ func (c *client) single(it *item) (done, again bool) {
 		}
 		reply := call.Replies[start:]
 		if write && reply[0] != '-' && reply[0] != '!' {
-			c.s.acked(c.db, it)
+			c.s.acked(c.db, it, reply)
 		}
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false

@@ -1,0 +1,149 @@
+package fallback
+
+import (
+	"bytes"
+	"strings"
+
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
+
+// actual says what an acknowledged command did, by its reply: a refused SET NX
+// did nothing, SPOP removed what it returned. nil: nothing.
+type actual func(argv [][]byte, reply resp.Value) [][]byte
+
+// byReply are the commands whose effect the arguments alone do not tell.
+var byReply = map[string]actual{
+	"set":    actualSet,
+	"setnx":  ifOne("SET"),
+	"msetnx": ifOne("MSET"),
+	"spop":   actualPop,
+	"xadd":   actualXAdd,
+}
+
+// ackedEffects turns an acknowledged command, or the commands of a unit, and the
+// reply into what happened. The result may share memory with both. A reply that
+// cannot be read leaves the commands as they are.
+func ackedEffects(argvs [][][]byte, reply []byte, unit bool) [][][]byte {
+	if !unit && !dependsOnReply(argvs[0]) {
+		return argvs
+	}
+	v, _, err := resp.Parse(reply)
+	if err != nil {
+		return argvs
+	}
+	if !unit {
+		return appendActual(nil, argvs[0], v)
+	}
+	if v.Null {
+		return nil // a watched key changed: nothing ran
+	}
+	if len(v.Elems) != len(argvs) {
+		return argvs
+	}
+	out := make([][][]byte, 0, len(argvs))
+	for i, argv := range argvs {
+		if !v.Elems[i].IsError() {
+			out = appendActual(out, argv, v.Elems[i])
+		}
+	}
+	return out
+}
+
+func dependsOnReply(argv [][]byte) bool {
+	c, ok := command.Lookup(argv)
+	return ok && byReply[c.Name] != nil
+}
+
+func appendActual(out [][][]byte, argv [][]byte, v resp.Value) [][][]byte {
+	c, ok := command.Lookup(argv)
+	if ok && byReply[c.Name] != nil {
+		done := byReply[c.Name](argv, v)
+		if done == nil {
+			return out
+		}
+		if _, _, lock := lockCall(argv); lock {
+			return append(out, argv) // kept whole: that it was granted is all there is to know
+		}
+		argv = done
+	}
+	return append(out, argv)
+}
+
+// actualSet drops NX, XX and GET, and the command if they kept it from acting.
+func actualSet(argv [][]byte, v resp.Value) [][]byte {
+	if len(argv) < 4 {
+		return argv
+	}
+	var nx, xx, get bool
+	out := argv[:3:3]
+	for _, opt := range argv[3:] {
+		switch strings.ToUpper(string(opt[:min(len(opt), 8)])) {
+		case "NX":
+			nx = true
+		case "XX":
+			xx = true
+		case "GET":
+			get = true
+		default:
+			out = append(out, opt)
+		}
+	}
+	switch {
+	case !get && v.Null, // refused by its condition
+		get && nx && !v.Null, // there was an old value
+		get && xx && v.Null:  // there was none
+		return nil
+	}
+	return out
+}
+
+// ifOne is for commands that answer 1 when they acted: what they did then.
+func ifOne(name string) actual {
+	return func(argv [][]byte, v resp.Value) [][]byte {
+		if v.Int != 1 {
+			return nil
+		}
+		return append([][]byte{[]byte(name)}, argv[1:]...)
+	}
+}
+
+func actualPop(argv [][]byte, v resp.Value) [][]byte {
+	out := [][]byte{[]byte("SREM"), argv[1]}
+	if v.Elems == nil && v.Kind == resp.KindBulk && !v.Null {
+		return append(out, v.Str)
+	}
+	for _, e := range v.Elems {
+		out = append(out, e.Str)
+	}
+	if len(out) == 2 {
+		return nil
+	}
+	return out
+}
+
+// actualXAdd puts the id that the server gave in the place of the one asked for.
+func actualXAdd(argv [][]byte, v resp.Value) [][]byte {
+	if v.Null {
+		return nil // NOMKSTREAM and no stream
+	}
+	for i := 2; i < len(argv); i++ {
+		word := argv[i]
+		switch {
+		case isWord(word, "NOMKSTREAM"), isWord(word, "KEEPREF"), isWord(word, "DELREF"), isWord(word, "ACKED"):
+		case isWord(word, "MAXLEN"), isWord(word, "MINID"):
+			if i++; i < len(argv) && (string(argv[i]) == "~" || string(argv[i]) == "=") {
+				i++
+			}
+		case isWord(word, "LIMIT"):
+			i++
+		default: // the id
+			out := append([][]byte(nil), argv...)
+			out[i] = v.Str
+			return out
+		}
+	}
+	return argv
+}
+
+func isWord(arg []byte, word string) bool { return bytes.EqualFold(arg, []byte(word)) }

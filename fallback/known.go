@@ -1,0 +1,101 @@
+package fallback
+
+import (
+	"bytes"
+	"strings"
+
+	"holdfast/backend/command"
+)
+
+// This file is the one place that knows commands by name: what the flags of the
+// command table do not say, as data.
+
+// trait is what a command does to keys whose old value is not held.
+type trait uint8
+
+const (
+	blind  trait = 1 << iota // the reply needs no old state: may be answered for unknown keys
+	whole                    // afterwards the keys' values are known, whatever they were
+	ranges                   // ranges over all keys of the database
+	global                   // names no keys, and depends on none
+	across                   // reaches keys of another database
+)
+
+var traits = map[string]trait{
+	"set":  blind | whole, // unless its options say otherwise, see traitsOf
+	"mset": blind | whole, "setex": blind | whole, "psetex": blind | whole,
+	"del": whole, "unlink": whole, "getdel": whole, "getset": whole,
+	"keys": ranges, "scan": ranges, "dbsize": ranges, "randomkey": ranges,
+	"time": global, "script|load": global, "script|exists": global,
+	"move": across, "copy": across,
+}
+
+// setOptions take from SET what it has without them.
+var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET": blind, "KEEPTTL": whole}
+
+func traitsOf(c *command.Command, argv [][]byte) trait {
+	t := traits[c.Name]
+	if c.Name == "set" {
+		for _, opt := range argv[min(3, len(argv)):] {
+			if len(opt) <= len("KEEPTTL") {
+				t &^= setOptions[strings.ToUpper(string(opt))]
+			}
+		}
+	}
+	return t
+}
+
+// rangePattern is the glob of a command that ranges over all keys; "*" without one.
+func rangePattern(c *command.Command, argv [][]byte) []byte {
+	switch {
+	case c.Name == "keys" && len(argv) == 2:
+		return argv[1]
+	case c.Name == "scan":
+		for i := 2; i+1 < len(argv); i += 2 {
+			if bytes.EqualFold(argv[i], []byte("match")) {
+				return argv[i+1]
+			}
+		}
+	}
+	return []byte("*")
+}
+
+// lockCall reports whether argv takes a lock: SET with NX and an expiry. ttl is
+// the option that says how long, and its value.
+func lockCall(argv [][]byte) (unit string, ttl []byte, ok bool) {
+	if len(argv) < 5 || !bytes.EqualFold(argv[0], []byte("set")) {
+		return "", nil, false
+	}
+	nx := false
+	for i, opt := range argv[3:] {
+		switch name := strings.ToUpper(string(opt[:min(len(opt), 8)])); name {
+		case "NX":
+			nx = true
+		case "EX", "PX", "EXAT", "PXAT":
+			if i+4 < len(argv) {
+				unit, ttl = name, argv[i+4]
+			}
+		}
+	}
+	return unit, ttl, nx && unit != ""
+}
+
+// releases are the commands that give a lock back, whoever holds it.
+var releases = map[string]bool{"del": true, "unlink": true, "getdel": true}
+
+// literalPrefix is the part of a glob pattern before its first special character.
+func literalPrefix(pattern []byte) string {
+	if i := bytes.IndexAny(pattern, `*?[\`); i >= 0 {
+		pattern = pattern[:i]
+	}
+	return string(pattern)
+}
+
+// commandKeys are the keys that argv names.
+func commandKeys(argv [][]byte) [][]byte {
+	c, ok := command.Lookup(argv)
+	if !ok {
+		return nil
+	}
+	return c.Keys(nil, argv)
+}

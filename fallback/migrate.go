@@ -1,0 +1,80 @@
+package fallback
+
+import (
+	"errors"
+	"fmt"
+
+	"holdfast/fallback/engine"
+	"holdfast/fallback/journal"
+)
+
+// queueEverything prepares a data directory that was the database itself for
+// its first Redis: every key is queued as one record that deletes the key there
+// and recreates it. A crash anywhere in between starts it over from the same
+// state: until the last step the snapshot says "embedded", nothing is replayed
+// before Open returns, and each record begins with DEL, so recovering a part of
+// them changes nothing.
+func (s *Store) queueEverything() error {
+	s.dirtyGen++
+	if err := s.saveSnapshotAs(true); err != nil { // 1. all that the journal holds is in the snapshot,
+		return fmt.Errorf("save embedded state: %w", err)
+	}
+	if err := s.jr.Truncate(s.snap.seq); err != nil { // 2. so that it need not be replayed,
+		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	s.settled.Store(s.snap.seq)
+	keys, err := s.appendAllKeys() // 3. but as whole keys,
+	if err != nil {
+		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	s.dirtyGen++
+	if err := s.saveSnapshotAs(false); err != nil { // 4. and from here on there is a Redis.
+		return fmt.Errorf("save state: %w", err)
+	}
+	s.oldest = s.cfg.Now()
+	s.log.Info("embedded state queued for redis", "keys", keys)
+	return nil
+}
+
+func (s *Store) appendAllKeys() (keys int, err error) {
+	rec := Record{TimeMs: s.serverNow().UnixMilli()}
+	appendKey := func() error {
+		if len(rec.Commands) == 0 {
+			return nil
+		}
+		s.buf = appendRecord(s.buf[:0], rec)
+		if keys++; keys%1024 == 0 {
+			if err := s.jr.Sync(); err != nil { // bounds what waits in memory
+				return err
+			}
+		}
+		_, err := s.jr.Append(s.buf)
+		if errors.Is(err, journal.ErrFull) {
+			return fmt.Errorf("%w: raise --journal-bytes", err)
+		}
+		return err
+	}
+	last := ""
+	never := func(int, string) bool { return false }
+	for at, done := (engine.Place{}), false; !done; {
+		at, done, err = s.eng.DumpSlice(at, dumpSlice, never, func(db int, argv [][]byte) error {
+			if key := string(argv[1]); len(rec.Commands) == 0 || key != last || db != rec.DB {
+				if err := appendKey(); err != nil {
+					return err
+				}
+				last, rec.DB = key, db
+				rec.Commands = append(rec.Commands[:0], argvOf("DEL", key))
+			}
+			rec.Commands = append(rec.Commands, argv)
+			return nil
+		})
+		if err != nil {
+			return keys, err
+		}
+	}
+	if err := appendKey(); err != nil {
+		return keys, err
+	}
+	s.buf = nil
+	return keys, s.jr.Sync()
+}

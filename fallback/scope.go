@@ -1,0 +1,149 @@
+package fallback
+
+import (
+	"errors"
+
+	"holdfast/backend/command"
+)
+
+// scope is what one request, or one acknowledged write being followed, has been
+// found to touch. The calls of a script add to it while the script runs.
+type scope struct {
+	serving bool           // a client waits: the offline policy applies
+	script  bool           // the calls come from a script
+	blind   map[keyID]bool // keys that got a whole new value in this scope
+	writes  []touch        // keys that may change
+	bases   []Base         // what they held, at their first write of the outage
+	locks   []keyID        // those of them that are locks somebody holds
+}
+
+type touch struct {
+	id   keyID
+	size int64
+}
+
+// admit judges one command against what is held, and notes what it will change.
+// It returns the refusal, "" when the command may run. Nothing has run when a
+// unit's first command is admitted, so that a refusal refuses all of it.
+func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) string {
+	if sc.serving {
+		if text := s.policyRefusal(sc, c, argv); text != "" {
+			return text
+		}
+	}
+	if c.Flags&(command.Read|command.Write) == 0 || c.Flags&command.Script != 0 {
+		return s.admitGlobal(c, argv) // a script's calls are asked about one by one
+	}
+	var buf [8][]byte
+	keys := c.Keys(buf[:0], argv)
+	if len(keys) == 0 {
+		return s.admitRange(db, c, argv)
+	}
+	if c.Flags&command.Write != 0 && traitsOf(c, argv)&across != 0 {
+		s.snap.abort()
+	}
+	t := traitsOf(c, argv)
+	for _, k := range keys {
+		id := keyID{db, string(k)}
+		known := sc.blind[id] || s.res.known(id)
+		may := known || t&blind != 0 || (!sc.serving && t&whole != 0)
+		switch {
+		case !may:
+			return replyUnknownKey
+		case c.Flags&command.Write == 0:
+		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && (sc.script || (t&blind == 0 && !sc.blind[id])):
+			return replyStrict
+		default:
+			s.willWrite(sc, id, argvBytes(argv), known)
+			if t&whole != 0 {
+				sc.blind[id] = true
+			}
+		}
+	}
+	return ""
+}
+
+// willWrite notes a key that is about to change.
+func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
+	s.snap.preimage(s, id)
+	sc.writes = append(sc.writes, touch{id, size})
+	if s.cfg.Embedded || !sc.serving {
+		return
+	}
+	if _, ok := s.locks[id]; ok && s.eng.Has(id.db, []byte(id.key)) {
+		sc.locks = append(sc.locks, id)
+	}
+	if known && !sc.blind[id] && !s.written.has(id) {
+		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
+		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
+	}
+}
+
+// admitGlobal judges commands that neither read nor write keys.
+func (s *Store) admitGlobal(c *command.Command, argv [][]byte) string {
+	if s.cfg.Embedded && c.Flags&command.Dangerous != 0 {
+		s.snap.abort()
+	}
+	return ""
+}
+
+// admitRange judges commands that name no key.
+func (s *Store) admitRange(db int, c *command.Command, argv [][]byte) string {
+	if s.cfg.Embedded {
+		if c.Flags&command.Write != 0 {
+			s.snap.abort()
+		}
+		return ""
+	}
+	switch t := traitsOf(c, argv); {
+	case t&global != 0, t&ranges != 0 && s.res.rangeKnown(db, literalPrefix(rangePattern(c, argv))):
+		return ""
+	}
+	return replyUnknownRange
+}
+
+// policyRefusal applies what the operator configured and what never works
+// without a Redis.
+func (s *Store) policyRefusal(sc *scope, c *command.Command, argv [][]byte) string {
+	if s.cfg.Embedded {
+		return ""
+	}
+	write := c.Flags&command.Write != 0
+	_, _, lock := lockCall(argv)
+	switch {
+	case s.cfg.Policy == Refuse:
+		return replyRefuse
+	case s.cfg.Policy == ReadOnly && write:
+		return replyReadOnly
+	case c.Flags&(command.Blocking|command.PubSub|command.Dangerous|command.Admin) != 0,
+		write && c.Flags&command.QueueableOffline == 0, lock:
+		return replyNotOffline
+	case s.cfg.MaxStale > 0 && !s.staleAt.IsZero() && s.cfg.Now().Sub(s.staleAt) > s.cfg.MaxStale && !write:
+		return replyStale
+	}
+	return ""
+}
+
+// access is asked by the engine before every call of a script.
+func (s *Store) access(db int, argv [][]byte) error {
+	sc := s.running
+	if sc == nil {
+		return nil
+	}
+	c, ok := command.Lookup(argv)
+	if !ok {
+		return nil // the engine knows the error for it
+	}
+	sc.script = true
+	if text := s.admit(sc, db, c, argv); text != "" {
+		return errors.New(text)
+	}
+	return nil
+}
+
+// learnScope notes what is known after the scope's commands ran.
+func (s *Store) learnScope(sc *scope) {
+	for _, t := range sc.writes {
+		s.res.learn(t.id, t.size)
+	}
+}

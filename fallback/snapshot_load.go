@@ -1,0 +1,145 @@
+package fallback
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+// loadSnapshot loads the snapshot, if there is one, and returns the journal
+// sequence number it contains and whether it is an embedded store's. The
+// checksum is verified before anything is used.
+func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
+	s.snap.asked = make(chan struct{}, 1)
+	f, err := os.Open(snapshotPath(s.cfg.Dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("open snapshot: %w", err)
+	}
+	defer f.Close()
+	if err := verifySnapshot(f); err != nil {
+		return 0, false, fmt.Errorf("load snapshot %s: %w: move it away to start without it", f.Name(), err)
+	}
+	if _, err := f.Seek(int64(len(snapshotMagic))+1, io.SeekStart); err != nil {
+		return 0, false, fmt.Errorf("load snapshot: %w", err)
+	}
+	r := bufio.NewReaderSize(f, 1<<20)
+	var head [3]uint64
+	for i := range head {
+		if head[i], err = binary.ReadUvarint(r); err != nil {
+			return 0, false, fmt.Errorf("load snapshot: %w", err)
+		}
+	}
+	if err := s.loadFrames(r); err != nil {
+		return 0, false, fmt.Errorf("load snapshot: %w", err)
+	}
+	s.snap.seq, s.snap.savedAt = head[0], time.UnixMilli(int64(head[1]))
+	return head[0], head[2]&flagEmbedded != 0, nil
+}
+
+func (s *Store) loadFrames(r *bufio.Reader) error {
+	var buf []byte
+	var doubts []keyID // set at the end: loading a key makes it known
+	for {
+		n, err := binary.ReadUvarint(r)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		if uint64(cap(buf)) < n {
+			buf = make([]byte, n) // the checksum vouches for n
+		}
+		buf = buf[:n]
+		if _, err := io.ReadFull(r, buf); err != nil {
+			return err
+		}
+		rec, err := DecodeRecord(0, buf)
+		if err != nil {
+			return err
+		}
+		for _, argv := range rec.Commands {
+			switch {
+			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
+				doubts = append(doubts, keyID{rec.DB, string(argv[2])})
+			case len(argv) > 2 && len(argv[0]) == 0:
+				s.loadNote(rec.DB, argv[1:])
+			default:
+				if err := s.loadKey(rec.DB, argv); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, id := range doubts {
+		s.res.forget(id)
+	}
+	return nil
+}
+
+func (s *Store) loadKey(db int, argv [][]byte) error {
+	if err := s.eng.Apply(db, argv); err != nil {
+		return err
+	}
+	if len(argv) > 1 && string(argv[0]) != "SCRIPT" {
+		s.res.learn(keyID{db, string(argv[1])}, argvBytes(argv))
+	}
+	return nil
+}
+
+// loadNote takes over what is not a key. Notes of later versions are ignored.
+func (s *Store) loadNote(db int, note [][]byte) {
+	switch {
+	case string(note[0]) == noteComplete:
+		if db == s.cfg.BaseDB && s.cfg.covered(note[1:]) {
+			s.res.complete[db] = true
+		}
+	case string(note[0]) == noteOffset:
+		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
+		s.offset.Store(n)
+	case string(note[0]) == noteWritten:
+		for b := note[1]; len(b) >= 8; b = b[8:] {
+			s.written[binary.BigEndian.Uint64(b)] = struct{}{}
+		}
+	case string(note[0]) == noteLock && len(note) == 4:
+		at, _ := strconv.ParseInt(string(note[3]), 10, 64)
+		s.locks[keyID{db, string(note[1])}] = lock{value: string(note[2]), expireMs: at}
+	}
+}
+
+// verifySnapshot checks magic, version and checksum of the whole file.
+func verifySnapshot(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	head := make([]byte, len(snapshotMagic)+1)
+	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(snapshotMagic)]) != snapshotMagic {
+		return ErrSnapshotDamaged
+	}
+	if head[len(snapshotMagic)] > snapshotVersion {
+		return ErrNewerFormat
+	}
+	if info.Size() < int64(len(head))+4 {
+		return ErrSnapshotDamaged
+	}
+	sum := crc32.New(castagnoli)
+	_, _ = sum.Write(head)
+	if _, err := io.CopyN(sum, f, info.Size()-int64(len(head))-4); err != nil {
+		return err
+	}
+	var want uint32
+	if err := binary.Read(f, binary.BigEndian, &want); err != nil || want != sum.Sum32() {
+		return ErrSnapshotDamaged
+	}
+	return nil
+}
