@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// outcome is what a client knows of a write.
+type outcome int
+
+const (
+	acked   outcome = iota // must be there, once
+	refused                // must not be there
+	unknown                // there once, or not at all
+)
+
+// counter is a number that only its owner raises.
+type counter struct {
+	key, field     string // field of a hash, member of a sorted set
+	kind           string // string, hash, zset
+	acked, unknown int64  // sums of what was added
+}
+
+func (c *counter) settle(o outcome, delta int64) {
+	switch o {
+	case acked:
+		c.acked += delta
+	case unknown:
+		c.unknown += delta
+	}
+}
+
+func (c *counter) get() []string {
+	switch c.kind {
+	case "hash":
+		return []string{"HGET", c.key, c.field}
+	case "zset":
+		return []string{"ZSCORE", c.key, c.field}
+	}
+	return []string{"GET", c.key}
+}
+
+// problem judges a value that was read: at least what was acknowledged (where
+// that can be asked for), at most that and all the unknown.
+func (c *counter) problem(val any, whole bool) string {
+	n, err := number(val)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s %s is no number: %v", c.key, c.field, val)
+	case n > c.acked+c.unknown:
+		return fmt.Sprintf("%s %s is %d, but only %d was added, and %d more of unknown outcome", c.key, c.field, n, c.acked, c.unknown)
+	case whole && n < c.acked:
+		return fmt.Sprintf("%s %s is %d, but %d was acknowledged (and %d unknown)", c.key, c.field, n, c.acked, c.unknown)
+	}
+	return ""
+}
+
+// register holds the last of many versions, written by its owner alone.
+type register struct {
+	key, field string
+	kind       string // string, hash, expiring
+	issued     int64
+	possible   []int64      // what it may hold; 0 is nothing
+	floor      atomic.Int64 // the last acknowledged version, for other readers
+}
+
+func (g *register) settle(o outcome, version int64) {
+	switch o {
+	case acked:
+		g.possible = []int64{version}
+		g.floor.Store(version)
+	case unknown:
+		g.possible = append(g.possible, version)
+	}
+}
+
+func (g *register) set(version int64) []string {
+	v := fmt.Sprintf("v:%d", version)
+	switch g.kind {
+	case "hash":
+		return []string{"HSET", g.key, g.field, v}
+	case "expiring":
+		return []string{"SET", g.key, v, "EX", "3600"}
+	}
+	return []string{"SET", g.key, v}
+}
+
+func (g *register) get() []string {
+	if g.kind == "hash" {
+		return []string{"HGET", g.key, g.field}
+	}
+	return []string{"GET", g.key}
+}
+
+// problem judges what the owner, or the end of the run, sees.
+func (g *register) problem(val any, whole bool) string {
+	v, err := version(val)
+	if err != nil {
+		return fmt.Sprintf("%s %s: %v", g.key, g.field, err)
+	}
+	for _, p := range g.possible {
+		if p == v {
+			return ""
+		}
+	}
+	if !whole && v < g.issued {
+		return ""
+	}
+	return fmt.Sprintf("%s %s holds version %d, but only %v are possible", g.key, g.field, v, g.possible)
+}
+
+// bag is a list, or a set, of ids that each were added at most once.
+type bag struct {
+	key     string
+	ordered bool
+	ids     map[string]outcome
+	added   int
+}
+
+func newBag(key string, ordered bool) *bag {
+	return &bag{key: key, ordered: ordered, ids: map[string]outcome{}}
+}
+
+// problems judges the members that were read. In an ordered bag those of one
+// client must come in the order in which it added them.
+func (b *bag) problems(members []string, whole bool) (list []string) {
+	add := func(format string, args ...any) {
+		list = append(list, fmt.Sprintf("%s: ", b.key)+fmt.Sprintf(format, args...))
+	}
+	seen := map[string]bool{}
+	last := map[string]int{}
+	for _, id := range members {
+		owner, n := splitID(id)
+		switch o, known := b.ids[id]; {
+		case seen[id]:
+			add("%s is there twice", id)
+		case !known:
+			add("%s is there, but nobody added it", id)
+		case o == refused:
+			add("%s is there, but the client was told that it is not", id)
+		case b.ordered && n < last[owner]:
+			add("%s comes after number %d of the same client", id, last[owner])
+		}
+		seen[id] = true
+		last[owner] = max(last[owner], n)
+	}
+	if whole {
+		for id, o := range b.ids {
+			if o == acked && !seen[id] {
+				add("%s was acknowledged and is not there", id)
+			}
+		}
+	}
+	sort.Strings(list)
+	return list
+}
+
+// splitID takes "client.number" apart.
+func splitID(id string) (string, int) {
+	owner, n, _ := strings.Cut(id, ".")
+	i, _ := strconv.Atoi(n)
+	return owner, i
+}
+
+func number(val any) (int64, error) {
+	switch v := val.(type) {
+	case nil:
+		return 0, nil
+	case int64:
+		return v, nil
+	case float64:
+		return int64(v), nil
+	case string:
+		return strconv.ParseInt(v, 10, 64)
+	}
+	return 0, fmt.Errorf("unexpected %T", val)
+}
+
+func version(val any) (int64, error) {
+	if val == nil {
+		return 0, nil
+	}
+	s, ok := val.(string)
+	rest, marked := strings.CutPrefix(s, "v:")
+	if !ok || !marked {
+		return 0, fmt.Errorf("%v is no version", val)
+	}
+	return strconv.ParseInt(rest, 10, 64)
+}
+
+func texts(val any) []string {
+	list, _ := val.([]any)
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = fmt.Sprint(v)
+	}
+	return out
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	"strings"
+	"time"
+
+	"holdfast/scripts/internal/clients"
+)
+
+// answerBound is how long one pipeline may take while the proxy lives. The
+// promise is the command time-out for each command; the rest is for a machine
+// that does other things, too.
+const answerBound = 10 * time.Second
+
+// op is one command, or one MULTI unit, and what its answer means.
+type op struct {
+	cmds   [][]string
+	read   bool
+	settle func(o outcome, val any)
+}
+
+// worker is one client with its own keys. Only it writes them.
+type worker struct {
+	w    *world
+	all  []*worker
+	id   int
+	rand *rand.Rand
+	conn clients.Conn
+	keys *keys
+
+	trusted int64 // life whose state was whole when the commands left
+
+	acked, unknown, refusedN, broken, reads int64
+	texts                                   map[string]int64 // error texts, how often
+	slowest                                 time.Duration
+}
+
+func newWorker(w *world, id int) *worker {
+	wk := &worker{w: w, id: id, rand: rand.New(rand.NewSource(w.cfg.seed*1000 + int64(id))), texts: map[string]int64{}}
+	proto := 2 + id/2%2
+	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, Life: w.currentLife}
+	if id%2 == 0 {
+		wk.conn = clients.GoRedis(cfg)
+	} else {
+		wk.conn = clients.Raw(cfg)
+	}
+	wk.keys = newKeys(wk)
+	return wk
+}
+
+// run sends pipelines of random commands until the world stops.
+func (wk *worker) run() {
+	defer wk.conn.Close()
+	for !wk.w.stopping.Load() {
+		n := 1
+		if wk.rand.Intn(3) == 0 {
+			n = 2 + wk.rand.Intn(14)
+		}
+		ops := make([]op, n)
+		for i := range ops {
+			ops[i] = wk.keys.next()
+		}
+		wk.do(ops)
+		time.Sleep(time.Duration(wk.rand.Intn(60)) * time.Millisecond)
+	}
+}
+
+func (wk *worker) do(ops []op) {
+	var cmds [][]string
+	for _, o := range ops {
+		cmds = append(cmds, o.cmds...)
+	}
+	wk.trusted = wk.w.trusted()
+	began := time.Now()
+	replies, err := wk.conn.Do(cmds)
+	took := time.Since(began)
+	if wk.w.trusted() != wk.trusted {
+		wk.trusted = 0
+	}
+	sent := wk.judgeConnection(err)
+	if err == nil {
+		wk.slowest = max(wk.slowest, took)
+		if took > answerBound {
+			wk.w.violate("slow answer", "client %d waited %v for %d commands, first %v", wk.id, took, len(cmds), cmds[0])
+		}
+	} else if !sent {
+		time.Sleep(20 * time.Millisecond)
+	}
+	for _, o := range ops {
+		last := replies[len(o.cmds)-1]
+		wk.settle(o, last, sent)
+		replies = replies[len(o.cmds):]
+	}
+}
+
+// judgeConnection reports whether unanswered commands may have left.
+func (wk *worker) judgeConnection(err error) (sent bool) {
+	if err == nil {
+		return true
+	}
+	var broken *clients.BrokenError
+	if !errors.As(err, &broken) {
+		wk.w.violate("judge", "client %d: %v", wk.id, err)
+		return true
+	}
+	if !wk.w.explained(broken.Life) {
+		wk.w.violate("connection closed", "client %d, life %d: %v", wk.id, broken.Life, err)
+	}
+	return broken.Sent
+}
+
+func (wk *worker) settle(o op, reply clients.Reply, sent bool) {
+	out := wk.judge(o, reply, sent)
+	if o.read {
+		wk.reads++
+		if out == acked {
+			o.settle(acked, reply.Val)
+		}
+		return
+	}
+	switch out {
+	case acked:
+		wk.acked++
+		wk.w.acked.Add(1)
+	case refused:
+		wk.refusedN++
+	case unknown:
+		wk.unknown++
+	}
+	o.settle(out, reply.Val)
+}
+
+// judge reads one answer.
+func (wk *worker) judge(o op, reply clients.Reply, sent bool) outcome {
+	switch {
+	case !reply.Answered && !sent:
+		return refused
+	case !reply.Answered:
+		if !o.read {
+			wk.broken++
+		}
+		return unknown
+	case reply.Err == "":
+		if nested := nestedError(reply.Val); nested != "" {
+			wk.w.violate("unexplained error", "client %d, inside %v: %s", wk.id, o.cmds, nested)
+			return unknown
+		}
+		return acked
+	}
+	wk.texts[reply.Err]++
+	for _, prefix := range refusals {
+		if strings.HasPrefix(reply.Err, prefix) && !strings.Contains(reply.Err, "may or may not") {
+			return refused
+		}
+	}
+	if !strings.Contains(reply.Err, "may or may not have been applied") {
+		wk.w.violate("unexplained error", "client %d, %v: %s", wk.id, o.cmds[0], reply.Err)
+	}
+	return unknown
+}
+
+// refusals start the error texts that say: not applied. The first two are the
+// proxy's, the others are what Redis says for a setting that a fault changed.
+var refusals = []string{"UPSTREAMDOWN ", "JOURNALFULL ", "NOSCRIPT ", "OOM ", "NOREPLICAS ", "EXECABORT "}
+
+// nestedError finds an error inside the answer of a unit.
+func nestedError(val any) string {
+	list, _ := val.([]any)
+	for _, v := range list {
+		if err, ok := v.(error); ok {
+			return fmt.Sprint(err)
+		}
+	}
+	return ""
+}
+
+// check notes a wrong answer.
+func (wk *worker) check(problem string) {
+	if problem != "" {
+		wk.w.violate("wrong answer", "client %d: %s", wk.id, problem)
+	}
+}
+
+// whole reports whether answers must contain everything that was acknowledged.
+func (wk *worker) whole() bool { return wk.trusted != 0 }
