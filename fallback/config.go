@@ -115,6 +115,16 @@ func (c *Config) withDefaults() error {
 	return nil
 }
 
+// mirroredKey is mirrored without an allocation.
+func (c *Config) mirroredKey(key []byte) bool {
+	for _, p := range c.MirrorPrefixes {
+		if len(key) >= len(p) && string(key[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
+}
+
 // mirrored reports whether key is under one of the mirrored prefixes.
 func (c *Config) mirrored(key string) bool {
 	for _, p := range c.MirrorPrefixes {

@@ -194,6 +194,10 @@ func (c *client) cached(it item) {
 		return
 	}
 	key := c.keys[0]
+	if !c.s.cache.Cacheable(key) {
+		c.forward(it)
+		return
+	}
 	if len(b.items) == 0 {
 		if out, hit := c.s.cache.Get(b.out, c.db, key, c.proto, it.raw); hit {
 			b.out = out

@@ -162,3 +162,7 @@ func (l Fill) Wait(deadline time.Time) (reply []byte, ok bool) {
 		return nil, false
 	}
 }
+
+// Cacheable reports whether replies about key may be stored at all: a cache
+// without room and no-cache prefixes say no. Reads of such keys need no fill.
+func (c *Cache) Cacheable(key []byte) bool { return c.cfg.MaxBytes > 0 && !c.noCache(key) }

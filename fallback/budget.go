@@ -1,0 +1,64 @@
+package fallback
+
+import "holdfast/backend/command"
+
+// affords reports whether the write is to be followed. One to mirrored keys
+// always is. The working set is followed within a budget for each tick, so that
+// it costs a busy proxy little; beyond it the keys only become unknown.
+func (m *mirror) affords(db int, argvs [][][]byte) bool {
+	var buf [8][]byte
+	for _, argv := range argvs {
+		c, ok := command.Lookup(argv)
+		if !ok {
+			return true
+		}
+		for _, k := range c.WriteKeys(buf[:0], argv) {
+			if m.s.cfg.mirroredKey(k) {
+				return true
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.budget > 0 {
+		m.budget--
+		return true
+	}
+	for _, argv := range argvs {
+		c, _ := command.Lookup(argv)
+		for _, k := range c.WriteKeys(buf[:0], argv) {
+			set := m.unknown[db]
+			if set == nil {
+				set = map[string]struct{}{}
+				m.unknown[db] = set
+			}
+			if _, ok := set[string(k)]; !ok {
+				set[string(k)] = struct{}{}
+			}
+		}
+	}
+	return false
+}
+
+// forgetUnknown makes the keys of writes that were not followed unknown. The
+// store's lock is held.
+func (m *mirror) forgetUnknown() {
+	m.mu.Lock()
+	unknown := m.unknown
+	if len(unknown) > 0 {
+		m.unknown = map[int]map[string]struct{}{}
+	}
+	m.mu.Unlock()
+	for db, keys := range unknown {
+		for k := range keys {
+			m.unlearn(db, [][]byte{[]byte(k)})
+		}
+	}
+}
+
+// refill gives the working set its budget for another tick.
+func (m *mirror) refill() {
+	m.mu.Lock()
+	m.budget = followPerTick
+	m.mu.Unlock()
+}
