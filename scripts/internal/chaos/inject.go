@@ -51,6 +51,8 @@ func (w *world) oneFault(ctx context.Context, r *rand.Rand, f fault) {
 	}
 	w.faults.Add(1)
 	w.logf("fault: %s, for %v", f.name, hold.Round(time.Millisecond))
+	st, err := w.holdfast.Status(ctx)
+	probe := (f.gone || f.hung) && err == nil && st.Online()
 	held, end := context.WithTimeout(ctx, hold)
 	defer end()
 	var probing sync.WaitGroup
@@ -59,7 +61,7 @@ func (w *world) oneFault(ctx context.Context, r *rand.Rand, f fault) {
 	if f.gone {
 		began = time.Now()
 	}
-	if f.gone || f.hung {
+	if probe {
 		probing.Go(func() { w.probeLocal(held, began, f.hung) })
 	}
 	<-held.Done()

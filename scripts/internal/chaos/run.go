@@ -121,7 +121,7 @@ func (w *world) must(what string, err error) {
 }
 
 func (w *world) close() {
-	w.holdfast.Kill()
+	w.endProxy(false)
 	w.redis.Kill()
 	w.link.Cut()
 	_ = w.events.Close()

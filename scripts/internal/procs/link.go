@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -12,37 +11,51 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Link is the network between a proxy and its Redis. Safe for concurrent use.
+// patience is how long a change of the network may take. Toxiproxy can block
+// for ever when a connection ends while a fault is being removed from it.
+const patience = 2 * time.Second
+
+// Link is the network between a proxy and its Redis. Not safe for concurrent use.
 type Link struct {
-	mu sync.Mutex
-	p  *toxiproxy.Proxy
+	near, far string
+	p         *toxiproxy.Proxy
 }
 
 // NewLink starts a link that leads to addr.
 func NewLink(addr string) (*Link, error) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics have a logger of their own
+	near, err := FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{near: near, far: addr}
+	l.renew()
+	return l, l.Mend()
+}
+
+// renew gives up the network as it is, connections and all, for a new one that
+// is not started yet.
+func (l *Link) renew() {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	l := &Link{p: toxiproxy.NewProxy(server, "link", "127.0.0.1:0", addr)}
-	return l, l.p.Start()
+	l.p = toxiproxy.NewProxy(server, "link", l.near, l.far)
 }
 
 // Addr is the near end.
-func (l *Link) Addr() string { return l.p.Listen }
+func (l *Link) Addr() string { return l.near }
 
 // Cut closes every connection; until Mend new ones are refused.
 func (l *Link) Cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.p.Stop()
+	old := l.p
+	if !within(func() { old.Stop() }) {
+		l.renew() // its listener is closed; its connections hang, as real ones do at times
+	}
 }
 
 // Mend takes connections again.
 func (l *Link) Mend() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var err error
 	// A connection of somebody else may hold the port for a moment.
-	for range 100 {
+	for range 200 {
 		if err = l.p.Start(); err == nil || err == toxiproxy.ErrProxyAlreadyStarted {
 			return nil
 		}
@@ -58,45 +71,43 @@ func (l *Link) Toxic(kind string, up bool, attributes string) error {
 	if up {
 		stream = "upstream"
 	}
-	return l.bounded("add "+kind, func() error {
-		_, err := l.p.Toxics.AddToxicJson(strings.NewReader(
+	p, result := l.p, make(chan error, 1)
+	done := within(func() {
+		_, err := p.Toxics.AddToxicJson(strings.NewReader(
 			fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":%s}`, kind, stream, attributes)))
-		if err == toxiproxy.ErrToxicAlreadyExists {
-			return nil
-		}
-		return err
+		result <- err
 	})
+	if !done {
+		l.Cut() // a fault as well
+		return nil
+	}
+	return <-result
 }
 
-// Heal removes all faults and mends the link.
+// Heal removes all faults and mends the link. Connections live on where
+// toxiproxy can do that.
 func (l *Link) Heal() error {
-	err := l.bounded("remove toxics", func() error {
-		l.p.Toxics.ResetToxics(context.Background())
-		return nil
-	})
-	if err != nil {
-		return err
+	p := l.p
+	if !within(func() { p.Toxics.ResetToxics(context.Background()) }) {
+		l.Cut()
+		l.renew()
 	}
 	return l.Mend()
 }
 
-// bounded runs a change of the toxics. A connection whose far end reads nothing
-// can hold it up; then all connections are closed, which lets it go on.
-func (l *Link) bounded(what string, change func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- change() }()
-	for range 2 {
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(3 * time.Second):
-			l.Cut()
-		}
-	}
+// within reports whether f ended in time; else it goes on alone.
+func within(f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
-	case err := <-done:
-		return err
-	case <-time.After(20 * time.Second):
-		return fmt.Errorf("%s: toxiproxy hangs", what)
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
