@@ -40,10 +40,9 @@ type world struct {
 // life is one process of the proxy.
 type life struct {
 	n       int64
-	started time.Time
 	ready   bool // it took a connection
 	ended   bool // it was killed, or is about to be
-	trusted bool // it has been online, and its mirror was loaded since it started
+	trusted bool // its mirror was loaded since it started
 }
 
 // violation is a broken promise.
@@ -94,7 +93,7 @@ func (w *world) startProxy() error {
 		return nil
 	}
 	w.lifeMu.Lock()
-	w.life = life{n: w.life.n + 1, started: time.Now()}
+	w.life = life{n: w.life.n + 1}
 	n := w.life.n
 	w.lifeMu.Unlock()
 	if err := w.holdfast.Start(); err != nil {
@@ -152,14 +151,15 @@ func (w *world) trusted() int64 {
 	return 0
 }
 
-// watchTrust follows the proxy's status.
+// watchTrust waits, in each life, until the mirror was loaded whole: before that
+// an outage may bring back the snapshot, which may be older than what was
+// acknowledged. The status does not tell the two apart, the log does.
 func (w *world) watchTrust(ctx context.Context) {
 	for ctx.Err() == nil {
 		n := w.currentLife()
-		st, err := w.holdfast.Status(ctx)
+		loaded := w.trusted() != n && w.holdfast.Logged("mirror loaded")
 		w.lifeMu.Lock()
-		if err == nil && n == w.life.n && st.Mode == "online" && st.Connected && st.Mirror.Complete &&
-			st.Mirror.RefreshedAt != nil && st.Mirror.RefreshedAt.After(w.life.started) {
+		if loaded && n == w.life.n && w.life.ready {
 			w.life.trusted = true
 		}
 		w.lifeMu.Unlock()

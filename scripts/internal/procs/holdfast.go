@@ -1,12 +1,16 @@
 package procs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,6 +20,7 @@ type Holdfast struct {
 	p           process
 	addr, admin string
 	http        *http.Client
+	logStart    atomic.Int64 // length of the log when the process started
 }
 
 // NewHoldfast prepares a proxy that finds its Redis at upstream (host:port) and
@@ -41,6 +46,9 @@ func (h *Holdfast) Addr() string { return h.addr }
 
 // Start runs the proxy, if it does not run, and waits until it takes clients.
 func (h *Holdfast) Start() error {
+	if info, err := os.Stat(h.p.log); err == nil && h.Ended() == nil {
+		h.logStart.Store(info.Size())
+	}
 	// A connection of somebody else may hold the port for a moment.
 	for try := 0; ; try++ {
 		if err := h.p.start(); err != nil {
@@ -75,6 +83,17 @@ func (h *Holdfast) Dump() { h.p.stop(syscall.SIGQUIT, 5*time.Second) }
 
 // Ended is closed when the process that runs now ends; nil when none runs.
 func (h *Holdfast) Ended() <-chan struct{} { return h.p.ended() }
+
+// Logged reports whether the process that was started last has logged text.
+func (h *Holdfast) Logged(text string) bool {
+	f, err := os.Open(h.p.log)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	log, err := io.ReadAll(io.NewSectionReader(f, h.logStart.Load(), 1<<30))
+	return err == nil && bytes.Contains(log, []byte(text))
+}
 
 // Status is what the proxy says about itself; the fields that judges need.
 type Status struct {
