@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -128,5 +127,3 @@ func directClient(t *testing.T, s *redistest.Server) *redis.Client {
 
 // durable are the arguments of a Redis that keeps its data over a kill.
 var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
-
-func key(i int) string { return fmt.Sprintf("aiclient:k%d", i) }
