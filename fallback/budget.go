@@ -24,6 +24,7 @@ func (m *mirror) affords(db int, argvs [][][]byte) bool {
 		m.budget--
 		return true
 	}
+	m.seq++ // a fetch under way for one of the keys is void
 	for _, argv := range argvs {
 		c, _ := command.Lookup(argv)
 		for _, k := range c.WriteKeys(buf[:0], argv) {
@@ -51,7 +52,9 @@ func (m *mirror) forgetUnknown() {
 	m.mu.Unlock()
 	for db, keys := range unknown {
 		for k := range keys {
-			m.unlearn(db, [][]byte{[]byte(k)})
+			if !m.s.written.holds(keyID{db, k}) { // a later local write is known
+				m.unlearn(db, [][]byte{[]byte(k)})
+			}
 		}
 	}
 }

@@ -143,7 +143,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		return true
 	})
 	for _, id := range gone {
-		if len(m.dirty) < dirtyMax {
+		if len(m.dirty) < m.room {
 			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
 			continue
 		}

@@ -31,7 +31,7 @@ var traits = map[string]trait{
 }
 
 // setOptions take from SET what it has without them.
-var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET": blind, "KEEPTTL": whole}
+var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET": blind, "KEEPTTL": blind | whole}
 
 func traitsOf(c *command.Command, argv [][]byte) trait {
 	t := traits[c.Name]

@@ -25,8 +25,8 @@ const releaseScript = `local t = redis.call('TIME') ` +
 	`if t[1] * 1000 + math.floor(t[2] / 1000) < tonumber(ARGV[2]) and redis.call('GET', KEYS[1]) == ARGV[1] ` +
 	`then return redis.call('DEL', KEYS[1]) end return 0`
 
-// noteLocks remembers the locks among acknowledged commands. The caller gives the
-// commands as sent, with their replies judged by acted. The store's lock is held.
+// noteLock remembers an acknowledged command that took a lock; ackedEffects lets
+// only granted ones through. The store's lock is held.
 func (s *Store) noteLock(db int, argv [][]byte) {
 	unit, ttl, ok := lockCall(argv)
 	if !ok {

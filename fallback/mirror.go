@@ -45,6 +45,7 @@ type mirror struct {
 	seq     uint64           // acknowledged writes so far
 	last    map[keyID]uint64 // key being fetched → seq of the last write to it
 	dirty   map[keyID]int    // keys to fetch again → failed tries
+	room    int              // how many of them at most
 	want    map[keyID]struct{}
 	flush   bool // everything is dirty
 	stats   mirrorStats
@@ -65,7 +66,7 @@ type mirrorStats struct {
 
 func newMirror(s *Store) *mirror {
 	return &mirror{
-		s: s, wake: make(chan struct{}, 1),
+		s: s, wake: make(chan struct{}, 1), room: dirtyMax,
 		unknown: map[int]map[string]struct{}{}, budget: followPerTick,
 		last: map[keyID]uint64{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
 	}
@@ -185,7 +186,7 @@ func (s *Store) forgetResident(keys [][]byte) {
 
 // markDirty queues the key for a fetch. Beyond the bound everything is dirty.
 func (m *mirror) markDirty(id keyID) {
-	if len(m.dirty) >= dirtyMax {
+	if len(m.dirty) >= m.room {
 		m.flush = true
 		return
 	}

@@ -1,0 +1,80 @@
+package fallback
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// newRigClient is what NewClient was before the rig was made embedded.
+func newRigClient(r *rig) func(db int) *redis.Client {
+	return func(db int) *redis.Client {
+		return redis.NewClient(&redis.Options{
+			Addr: "redis", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, Dialer: r.wire.dial, ContextTimeoutEnabled: true,
+		})
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	for policy, want := range map[Conflict][]any{
+		Ours:             {"101", "1", "2", "5", "7"},
+		Theirs:           {"100", "0", "2", "5", "7"},
+		ConflictToLetter: {"100", "0", "2", "5", "7"},
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Conflict = policy })
+			r.redis("MSET", "m:n", "1", "m:unit", "0", "m:calm", "1")
+			r.redis("HSET", "m:h", "b", "2", "a", "1")
+			r.redis("ZADD", "m:z", "0.1", "x")
+			r.loaded()
+			r.lost()
+			r.do("INCR", "m:n")
+			require.NoError(t, r.store.saveSnapshot())
+			r.crash()
+			r.do("INCR", "m:calm")
+			r.unit("INCR m:unit", "INCRBY m:n 0")
+			r.do("SET", "m:new", "5")
+			r.do("SET", "unknown", "7")
+			r.do("HSET", "m:h", "c", "3")
+			r.do("ZADD", "m:z", "2", "y")
+			r.redis("SET", "m:n", "100") // somebody else writes
+			r.redis("SET", "unknown", "x")
+			r.online()
+			require.Equal(t, want, r.redis("MGET", "m:n", "m:unit", "m:calm", "m:new", "unknown"))
+			require.EqualValues(t, 1, r.store.Status().Conflicts)
+			var found, filed []ConflictRecord
+			require.NoError(t, ReadConflicts(r.dir, func(c ConflictRecord) error {
+				if c.Key != nil {
+					found = append(found, c)
+				} else {
+					filed = append(filed, c)
+				}
+				return nil
+			}))
+			require.Len(t, found, 1)
+			require.Equal(t, "m:n", string(found[0].Key))
+			require.Equal(t, words("SET", "m:n", "100"), found[0].Theirs[0])
+			require.Equal(t, words("SET", "m:n", "2"), found[0].Ours[0])
+			letters, err := ReadDeadLetters(r.dir)
+			require.NoError(t, err)
+			switch policy {
+			case Theirs:
+				require.Len(t, filed, 2, "the unit follows its strictest key")
+			case ConflictToLetter:
+				require.Len(t, letters, 2)
+			default:
+				require.Empty(t, letters)
+			}
+		})
+	}
+}
+
+func TestDigestsOfEqualValuesAreEqual(t *testing.T) {
+	d := func(cmds ...[][]byte) digest { got, _ := digestOf(cmds); return got }
+	require.Equal(t, d(words("HSET", "k", "a", "1", "b", "2")), d(words("HSET", "k", "b", "2"), words("HSET", "k", "a", "1")))
+	require.Equal(t, d(words("ZADD", "k", "0.10000000000000001", "a")), d(words("ZADD", "k", "0.1", "a"), words("PEXPIREAT", "k", "9")))
+	require.NotEqual(t, d(words("RPUSH", "k", "a", "b")), d(words("RPUSH", "k", "b", "a")))
+	require.NotEqual(t, d(words("SADD", "k", "a")), d(words("RPUSH", "k", "a")))
+	require.Equal(t, digest{}, d())
+}

@@ -1,0 +1,158 @@
+package fallback
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSnapshotDamage(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "k", "v")
+	r.do("SET", "h", "1")
+	require.NoError(t, r.store.saveSnapshot())
+	r.close()
+	path := snapshotPath(r.dir)
+	good, err := os.ReadFile(path)
+	require.NoError(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	try := func(content []byte, want error) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		_, err := Open(r.cfg)
+		require.ErrorIs(t, err, want)
+		require.ErrorContains(t, err, path)
+	}
+	for _, at := range []int{0, 9, len(good) / 2, len(good) - 1} {
+		bad := append([]byte(nil), good...)
+		bad[at] ^= 1
+		want := ErrSnapshotDamaged
+		try(bad, want)
+	}
+	try(good[:len(good)-3], ErrSnapshotDamaged)
+	try(good[:4], ErrSnapshotDamaged)
+	newer := append([]byte(nil), good...)
+	newer[8] = snapshotVersion + 1
+	try(newer, ErrNewerFormat)
+	require.NoError(t, os.Remove(path))
+	r.open() // the journal still has everything
+	require.Equal(t, "$1\r\nv\r\n", r.do("GET", "k"))
+	r.close()
+	require.NoError(t, os.WriteFile(path, good, 0o600))
+	r.open()
+	require.Equal(t, "$1\r\n1\r\n", r.do("GET", "h"))
+}
+
+// A snapshot taken in slices while clients write is the state of its beginning:
+// with the journal on top, every write counts once.
+func TestSnapshotInSlicesUnderWriters(t *testing.T) {
+	r := newRig(t)
+	const keys = 3 * dumpSlice
+	for i := range keys {
+		_, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("SET", fmt.Sprint("k", i), "0")}})
+		require.NoError(t, err)
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	counts := make([]int, keys)
+	wg.Go(func() {
+		for i := 0; ; i = (i + 7) % keys {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, p, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("INCR", fmt.Sprint("k", i))}})
+			if err == nil && i%50 == 0 {
+				err = p.Wait()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			counts[i]++
+			_, _, _ = r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("SET", fmt.Sprint("new", i), "1")}})
+		}
+	})
+	for range 5 {
+		require.NoError(t, r.store.saveSnapshot())
+	}
+	close(stop)
+	wg.Wait()
+	require.NoError(t, r.store.jr.Sync())
+	r.crash()
+	for i, n := range counts {
+		want := strconv.Itoa(n)
+		require.Equal(t, fmt.Sprintf("$%d\r\n%s\r\n", len(want), want), r.do("GET", fmt.Sprint("k", i)))
+	}
+}
+
+func embedded(c *Config) { c.Embedded, c.NewClient, c.CompactBytes = true, nil, 1 }
+
+func TestEmbedded(t *testing.T) {
+	r := newRig(t, embedded)
+	require.Equal(t, "$-1\r\n", r.do("GET", "x"), "absent is absent")
+	require.Equal(t, ":1\r\n", r.do("INCR", "n"))
+	require.Equal(t, "+OK\r\n", r.do("SET", "lock", "me", "NX", "EX", "100"), "here locks are real")
+	require.Equal(t, "*0\r\n", r.do("KEYS", "zz*"))
+	r.crash()
+	require.Equal(t, ":2\r\n", r.do("INCR", "n"))
+	require.NoError(t, r.store.saveSnapshot())
+	require.EqualValues(t, 3, r.store.jr.Stats().TruncatedTo, "compacted")
+	require.Equal(t, ":3\r\n", r.do("INCR", "n"))
+	r.do("SELECT", "0")
+	r.do("MOVE", "n", "3")
+	require.Equal(t, ":1\r\n", r.request(Request{DB: 3, Proto: 2, Commands: [][][]byte{words("EXISTS", "n")}}))
+	r.crash()
+	require.Equal(t, "$1\r\n3\r\n", r.request(Request{DB: 3, Proto: 2, Commands: [][][]byte{words("GET", "n")}}))
+	r.do("FLUSHALL")
+	r.crash()
+	require.Zero(t, r.store.Status().Keys)
+}
+
+// An embedded directory is opened with a Redis. A crash after any of the steps
+// (simulated by putting older files back) must end with everything there once.
+func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
+	r := newRig(t, embedded)
+	client := newRigClient(r)
+	r.do("INCR", "n")
+	require.NoError(t, r.store.saveSnapshot())
+	r.do("INCR", "n")
+	r.do("RPUSH", "l", "a", "b")
+	r.request(Request{DB: 2, Proto: 2, Commands: [][][]byte{words("SET", "two", "2", "EX", "1000")}})
+	r.close()
+	old := filepath.Join(t.TempDir(), "snapshot")
+	raw, err := os.ReadFile(snapshotPath(r.dir))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(old, raw, 0o600))
+
+	r.redis("SET", "n", "100")
+	r.redis("RPUSH", "l", "stale")
+	r.cfg.Embedded, r.cfg.NewClient = false, client
+	r.open()
+	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
+	// Crash between queueing and the last snapshot: it still says "embedded".
+	s := r.store
+	s.dirtyGen++
+	require.NoError(t, s.saveSnapshotAs(true))
+	r.crash()
+	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
+	r.crash()
+	require.EqualValues(t, 3, r.store.Status().QueuedWrites, "once")
+	require.Equal(t, ":3\r\n", r.do("INCR", "n"))
+	r.online()
+	require.Equal(t, "3", r.redis("GET", "n"))
+	require.Equal(t, []any{"a", "b"}, r.redis("LRANGE", "l", 0, -1))
+	r.lost()
+	r.crash()
+	require.Zero(t, r.store.Status().QueuedWrites)
+	r.do("INCR", "n")
+	r.online()
+	require.Equal(t, "4", r.redis("GET", "n"))
+}
