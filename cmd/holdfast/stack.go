@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/urfave/cli/v2"
 
 	"holdfast/backend"
 	"holdfast/fallback"
@@ -68,7 +69,7 @@ func (st *stack) openUpstream() (err error) {
 	cfg := backend.Config{URL: s.redisURL, ConnectTimeout: s.connectTimeout, CommandTimeout: s.commandTimeout, Logger: s.logger}
 	if s.redisURL != "" { // check it before anything is made on disk
 		if st.upstream, err = backend.Open(cfg); err != nil {
-			return err
+			return cli.Exit(err.Error(), exitUsage)
 		}
 	}
 	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
