@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +17,20 @@ import (
 	"holdfast/fallback"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// binaryDir is where tests build the binary that they kill.
+var binaryDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "holdfast-test-")
+	if err != nil {
+		panic(err)
+	}
+	binaryDir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 // patience is how long a test waits for something that ought to happen soon.
 const patience = 20 * time.Second
