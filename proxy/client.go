@@ -227,7 +227,10 @@ func (c *client) cached(it item) {
 // beginWrite keeps the item's keys out of the cache until endWrite.
 func (c *client) beginWrite(it *item) {
 	it.wrote = true
-	c.eachWriteKey(it, func(key []byte) { c.s.cache.WriteBegin(c.db, key) })
+	c.eachWriteKey(it, func(key []byte) {
+		c.s.cache.WriteBegin(c.db, key)
+		c.s.cfg.Local.Sending(c.db, key)
+	})
 	if it.unit == nil {
 		c.s.beforeWrite(it.cmd, c.db, it.argv)
 		return
@@ -241,7 +244,10 @@ func (c *client) beginWrite(it *item) {
 
 func (c *client) endWrite(it *item) {
 	it.wrote = false
-	c.eachWriteKey(it, func(key []byte) { c.s.cache.WriteEnd(c.db, key) })
+	c.eachWriteKey(it, func(key []byte) {
+		c.s.cache.WriteEnd(c.db, key)
+		c.s.cfg.Local.Sent(c.db, key)
+	})
 }
 
 func (c *client) eachWriteKey(it *item, fn func(key []byte)) {

@@ -100,10 +100,15 @@ func (c *client) line() string {
 	if p := c.lastCmd.Load(); p != nil {
 		cmd = p.Name
 	}
+	sub, psub, ssub := c.subscribed()
+	flags := "N"
+	if sub+psub+ssub > 0 {
+		flags = "P"
+	}
 	now := time.Now()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=N db=%d sub=0 psub=0 ssub=0 multi=-1 cmd=%s user=%s resp=%d lib-name=%s lib-ver=%s",
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 cmd=%s user=%s resp=%d lib-name=%s lib-ver=%s",
 		c.id, c.addr, c.conn.LocalAddr(), name, int(now.Sub(c.created).Seconds()),
-		max(0, now.Unix()-c.lastSeen.Load()), c.shownDB.Load(), cmd, c.shownUser(), c.shownProto.Load(), lib, ver)
+		max(0, now.Unix()-c.lastSeen.Load()), flags, c.shownDB.Load(), sub, psub, ssub, cmd, c.shownUser(), c.shownProto.Load(), lib, ver)
 }
 
 func (c *client) shownUser() string {
@@ -122,8 +127,16 @@ func (c *client) clientInfo([][]byte) {
 // and close; those of Redis itself are its own affair.
 func (c *client) clientList(argv [][]byte) {
 	c.publish()
-	want := map[int64]bool{}
-	if len(argv) > 3 && strings.EqualFold(string(argv[2]), "id") {
+	var want map[int64]bool
+	kind := ""
+	switch {
+	case len(argv) == 4 && bytes.EqualFold(argv[2], []byte("type")):
+		if kind = strings.ToLower(string(argv[3])); !isClientType(kind) {
+			c.reject(fmt.Sprintf("ERR Unknown client type '%.128s'", argv[3]))
+			return
+		}
+	case len(argv) > 3 && bytes.EqualFold(argv[2], []byte("id")):
+		want = map[int64]bool{}
 		for _, a := range argv[3:] {
 			id, err := strconv.ParseInt(string(a), 10, 64)
 			if err != nil {
@@ -132,13 +145,13 @@ func (c *client) clientList(argv [][]byte) {
 			}
 			want[id] = true
 		}
-	} else if len(argv) != 2 && (len(argv) != 4 || !strings.EqualFold(string(argv[2]), "type")) {
+	case len(argv) != 2:
 		c.reject("ERR syntax error")
 		return
 	}
 	var b strings.Builder
 	for _, o := range c.s.clientsByID() {
-		if len(want) == 0 || want[o.id] {
+		if (want == nil || want[o.id]) && (kind == "" || kind == o.kind()) {
 			b.WriteString(o.line())
 			b.WriteByte('\n')
 		}
@@ -146,27 +159,43 @@ func (c *client) clientList(argv [][]byte) {
 	c.answer(resp.AppendVerbatim(nil, c.proto, b.String()))
 }
 
-// clientKill closes clients of the proxy by ID, ADDR or USER.
+func isClientType(kind string) bool {
+	switch kind {
+	case "normal", "pubsub", "master", "replica", "slave":
+		return true
+	}
+	return false
+}
+
+// kind is the client's type in CLIENT LIST and KILL.
+func (c *client) kind() string {
+	if sub, psub, ssub := c.subscribed(); sub+psub+ssub > 0 {
+		return "pubsub"
+	}
+	return "normal"
+}
+
+// clientKill closes clients of the proxy.
 func (c *client) clientKill(argv [][]byte) {
-	match, old := killFilter(argv[2:])
+	match, skipMe, text := c.killFilter(argv[2:])
 	if match == nil {
-		c.reject("ERR syntax error")
+		c.reject(text)
 		return
 	}
 	killed := 0
 	for _, o := range c.s.clientsByID() {
-		if !match(o) {
+		switch {
+		case !match(o) || (o == c && skipMe):
 			continue
+		case o == c:
+			c.closing = true
+		default:
+			_ = o.conn.Close()
 		}
 		killed++
-		if o == c {
-			c.closing = true
-			continue
-		}
-		_ = o.conn.Close()
 	}
 	switch {
-	case !old:
+	case len(argv) > 3:
 		c.answer(resp.AppendInt(nil, int64(killed)))
 	case killed > 0:
 		c.answer(replyOK)
@@ -175,32 +204,47 @@ func (c *client) clientKill(argv [][]byte) {
 	}
 }
 
-// killFilter parses CLIENT KILL's filters; old is the form with an address only.
-func killFilter(args [][]byte) (match func(*client) bool, old bool) {
+// killFilter parses CLIENT KILL's arguments: an address, or filters. match is
+// nil when they are refused with text.
+func (c *client) killFilter(args [][]byte) (match func(*client) bool, skipMe bool, text string) {
 	if len(args) == 1 {
-		return func(o *client) bool { return o.addr == string(args[0]) }, true
+		return func(o *client) bool { return o.addr == string(args[0]) }, false, ""
 	}
-	if len(args)%2 != 0 {
-		return nil, false
-	}
+	skipMe = true
 	var tests []func(*client) bool
 	for i := 0; i < len(args); i += 2 {
+		if i+1 == len(args) {
+			return nil, false, "ERR syntax error"
+		}
 		value := string(args[i+1])
 		switch strings.ToLower(string(args[i])) {
 		case "id":
 			id, err := strconv.ParseInt(value, 10, 64)
-			if err != nil {
-				return nil, false
+			if err != nil || id < 1 {
+				return nil, false, "ERR client-id should be greater than 0"
 			}
 			tests = append(tests, func(o *client) bool { return o.id == id })
+		case "type":
+			kind := strings.ToLower(value)
+			if !isClientType(kind) {
+				return nil, false, fmt.Sprintf("ERR Unknown client type '%s'", value)
+			}
+			tests = append(tests, func(o *client) bool { return o.kind() == kind })
 		case "addr":
 			tests = append(tests, func(o *client) bool { return o.addr == value })
+		case "laddr":
+			tests = append(tests, func(o *client) bool { return o.conn.LocalAddr().String() == value })
 		case "user":
+			if _, ok := c.s.cfg.Users[value]; !ok && value != "default" {
+				return nil, false, fmt.Sprintf("ERR No such user '%s'", value)
+			}
 			tests = append(tests, func(o *client) bool { return o.shownUser() == value })
-		case "skipme", "type", "laddr", "maxage":
-			// Every client is a normal one here, and SKIPME's default is kept below.
+		case "skipme":
+			if skipMe = strings.EqualFold(value, "yes"); !skipMe && !strings.EqualFold(value, "no") {
+				return nil, false, "ERR syntax error"
+			}
 		default:
-			return nil, false
+			return nil, false, "ERR syntax error"
 		}
 	}
 	return func(o *client) bool {
@@ -209,9 +253,25 @@ func killFilter(args [][]byte) (match func(*client) bool, old bool) {
 				return false
 			}
 		}
-		return len(tests) > 0
-	}, false
+		return true
+	}, skipMe, ""
+}
+
+// subscribed counts the client's subscriptions.
+func (c *client) subscribed() (channels, patterns, shards int) {
+	c.s.mu.Lock()
+	r := c.relay
+	c.s.mu.Unlock()
+	if r == nil {
+		return 0, 0, 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.subs.sets[0]), len(r.subs.sets[1]), len(r.subs.sets[2])
 }
 
 // isHoldfast reports whether argv is the proxy's own command.
 func isHoldfast(argv [][]byte) bool { return bytes.EqualFold(argv[0], []byte("holdfast")) }
+
+// muted reports whether replies of the next command are suppressed.
+func (c *client) muted() bool { return c.mute != muteOff }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ func init() {
 		"client|id": (*client).clientID, "client|getname": (*client).clientGetName, "client|setname": (*client).clientSetName,
 		"client|setinfo": (*client).clientSetInfo, "client|info": (*client).clientInfo, "client|list": (*client).clientList,
 		"client|no-evict": (*client).clientOnOff, "client|no-touch": (*client).clientOnOff,
-		"client|reply": (*client).clientReply, "client|kill": (*client).clientKill,
+		"client|reply": (*client).clientReply, "client|kill": (*client).clientKill, "client|unblock": (*client).clientUnblock,
 	}
 }
 
@@ -44,7 +45,7 @@ func init() {
 // it needs a dedicated connection.
 func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	run := localCommands[cmd.Name]
-	if cmd.Name == "watch" && c.online() {
+	if cmd.Name == "watch" && c.online() && c.multi == nil && !c.watchLost {
 		return false
 	}
 	if run == nil {
@@ -83,15 +84,17 @@ func (c *client) cmdQuit([][]byte) {
 // cmdReset brings the connection back to its beginning.
 func (c *client) cmdReset([][]byte) {
 	c.flush()
-	c.multi, c.watch = nil, nil
+	c.endSession()
+	c.multi, c.watch, c.mute = nil, nil, muteOff
 	c.proto, c.db = 2, c.s.baseDB()
 	c.name.Store(nil)
-	c.user, c.authed = "default", !c.s.needsAuth()
+	c.user = "default"
+	c.authed.Store(!c.s.needsAuth())
 	c.answer([]byte("+RESET\r\n"))
 }
 
 func (c *client) cmdUnwatch([][]byte) {
-	c.watch = nil
+	c.watch, c.watchLost = nil, false
 	c.answer(replyOK)
 }
 
@@ -121,7 +124,8 @@ func (c *client) login(user string, password []byte) bool {
 		c.reject("WRONGPASS invalid username-password pair or user is disabled.")
 		return false
 	}
-	c.user, c.authed = user, true
+	c.user = user
+	c.authed.Store(true)
 	return true
 }
 
@@ -178,7 +182,7 @@ func (c *client) cmdHello(argv [][]byte) {
 	if user != nil && !c.login(string(user), password) {
 		return
 	}
-	if !c.authed {
+	if !c.authed.Load() {
 		c.reject("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
@@ -207,8 +211,8 @@ func (s *Server) helloReply(proto int, id int64) []byte {
 // connection to it is made, and its error is the answer.
 func (c *client) cmdSelect(argv [][]byte) {
 	db, err := strconv.Atoi(string(argv[1]))
-	if err != nil {
-		c.reject("ERR invalid DB index")
+	if err != nil || strconv.Itoa(db) != string(argv[1]) {
+		c.reject("ERR value is not an integer or out of range")
 		return
 	}
 	c.flush()
@@ -220,8 +224,9 @@ func (c *client) cmdSelect(argv [][]byte) {
 		call := &backend.Call{}
 		call.Payload, call.N = append(call.Payload, "*1\r\n$4\r\nPING\r\n"...), 1
 		call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
-		if err := c.s.cfg.Upstream.Do(c.proto, db, call); err != nil && c.online() && c.s.cfg.Upstream.Up() {
-			c.reject("ERR DB index is out of range")
+		var refusal resp.ReplyError
+		if err := c.s.cfg.Upstream.Do(c.proto, db, call); errors.As(err, &refusal) {
+			c.reject(string(refusal))
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback"
 )
 
 // transaction collects a MULTI unit. It is sent, or executed locally, as a
@@ -34,7 +35,7 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		c.reject("ERR Command not allowed inside a transaction")
 		return true
 	}
-	if cmd.Flags&(command.ConnState|command.PubSub) != 0 && cmd.Flags&command.Blocking == 0 {
+	if cmd.Flags&command.ConnState != 0 && cmd.Flags&command.Blocking == 0 {
 		if c.online() {
 			return false
 		}
@@ -70,17 +71,21 @@ func (c *client) cmdDiscard(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "ERR DISCARD without MULTI"))
 		return
 	}
-	c.multi, c.watch = nil, nil
+	c.multi, c.watch, c.watchLost = nil, nil, false
 	c.answer(replyOK)
 }
 
 func (c *client) cmdExec(argv [][]byte) {
 	tx := c.multi
-	watch := c.watch
-	c.multi, c.watch = nil, nil
-	switch {
-	case tx == nil:
+	if tx == nil {
 		c.answer(resp.AppendError(nil, "ERR EXEC without MULTI"))
+		return
+	}
+	watch, lost := c.watch, c.watchLost
+	c.multi, c.watch, c.watchLost = nil, nil, false
+	switch {
+	case lost:
+		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because Redis went away after WATCH and the watched keys cannot be judged"))
 		return
 	case tx.spoiled:
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
@@ -122,6 +127,10 @@ func (c *client) cmdWatch(argv [][]byte) {
 		return
 	}
 	c.flush()
+	if c.watchLost {
+		c.answer(replyOK) // EXEC is refused anyway
+		return
+	}
 	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
 	if err != nil {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
@@ -134,7 +143,7 @@ func (c *client) cmdWatch(argv [][]byte) {
 // execWatched executes a unit whose keys were watched on the local state. If
 // Redis took over meanwhile, nobody can say whether they changed: the unit is
 // not executed, and the error (not nil, which would make clients loop) says so.
-func (c *client) execWatched(it *item, watch watchHandle) {
+func (c *client) execWatched(it *item, watch *fallback.Watch) {
 	c.flush()
 	req := c.request(it)
 	req.Watch = watch

@@ -41,6 +41,7 @@ type Server struct {
 	mu      sync.Mutex
 	clients map[*client]struct{}
 	wg      sync.WaitGroup // detached connections
+	byConn  sync.Map       // net.Conn → *client, where a password is needed
 
 	closeOnce sync.Once
 	closeErr  error
@@ -103,6 +104,9 @@ func (s *Server) onAccept(conn redcon.Conn) bool {
 	s.mu.Lock()
 	s.clients[c] = struct{}{}
 	s.mu.Unlock()
+	if s.needsAuth() {
+		s.byConn.Store(c.conn, c)
+	}
 	return true
 }
 
@@ -118,9 +122,8 @@ func (s *Server) forget(c *client) {
 	s.mu.Lock()
 	delete(s.clients, c)
 	s.mu.Unlock()
-	if c.relay != nil {
-		c.relay.close()
-	}
+	s.byConn.Delete(c.conn)
+	c.endSession()
 }
 
 // onCommand serves one batch: redcon's first command and what came with it.
@@ -142,7 +145,13 @@ func (s *Server) onCommand(conn redcon.Conn, first redcon.Command) {
 
 // connAuthed tells the guard whether a connection has authenticated: until then
 // Redis's tighter length caps hold.
-func (s *Server) connAuthed(net.Conn) bool { return !s.needsAuth() }
+func (s *Server) connAuthed(conn net.Conn) bool {
+	if !s.needsAuth() {
+		return true
+	}
+	c, ok := s.byConn.Load(conn)
+	return ok && c.(*client).authed.Load()
+}
 
 func (s *Server) baseDB() int { return s.cfg.BaseDB }
 

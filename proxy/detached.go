@@ -1,0 +1,198 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/tidwall/redcon"
+
+	"holdfast/proxy/front"
+)
+
+const (
+	// readAhead bounds the commands read while one before them waits. Reading
+	// goes on so that a client that hangs up while it blocks is noticed.
+	readAhead = 1024
+	// maxTogether bounds the commands served as one batch after detach.
+	maxTogether = 256
+)
+
+// detached is a client outside of redcon's loop: from now on replies may come
+// without a request, and requests may wait.
+type detached struct {
+	c    *client
+	conn redcon.DetachedConn
+	in   chan redcon.Command
+	gone chan struct{} // closed when the client has hung up
+
+	// Where commands are read; closed with the connection.
+	endOnce sync.Once
+	end     chan struct{}
+}
+
+// detach takes the connection out of redcon's loop. rest are commands already
+// read, in redcon's memory: they are copied.
+func (c *client) detach(conn redcon.Conn, rest []redcon.Command) {
+	c.detached = true
+	d := &detached{
+		c: c, conn: conn.Detach(), in: make(chan redcon.Command, readAhead),
+		gone: make(chan struct{}), end: make(chan struct{}),
+	}
+	c.session = d
+	left := make([]redcon.Command, len(rest))
+	for i := range rest {
+		left[i] = copyCommand(rest[i])
+	}
+	_ = d.conn.Flush() // replies of the batch before
+	c.s.wg.Add(2)
+	go func() {
+		defer c.s.wg.Done()
+		d.read()
+	}()
+	go func() {
+		defer c.s.wg.Done()
+		d.serve(left)
+		d.close()
+		c.s.forget(c)
+	}()
+}
+
+func (d *detached) close() {
+	d.endOnce.Do(func() {
+		close(d.end)
+		_ = d.conn.Close()
+	})
+}
+
+// read reads commands ahead until the client hangs up.
+func (d *detached) read() {
+	defer close(d.gone)
+	for {
+		next, err := d.conn.ReadCommand()
+		if err != nil {
+			return
+		}
+		select {
+		case d.in <- copyCommand(front.Resolve(d.conn.NetConn(), next)):
+		case <-d.end:
+			return
+		}
+	}
+}
+
+// copyCommand takes a command out of redcon's read buffer.
+func copyCommand(cmd redcon.Command) redcon.Command {
+	size := len(cmd.Raw)
+	for _, a := range cmd.Args {
+		size += len(a)
+	}
+	buf := make([]byte, 0, size)
+	buf = append(buf, cmd.Raw...)
+	out := redcon.Command{Raw: buf[:len(buf):len(buf)], Args: make([][]byte, len(cmd.Args))}
+	for i, a := range cmd.Args {
+		start := len(buf)
+		buf = append(buf, a...)
+		out.Args[i] = buf[start:len(buf):len(buf)]
+	}
+	return out
+}
+
+// serve takes commands in order, each to the relay or the shared way.
+func (d *detached) serve(left []redcon.Command) {
+	c := d.c
+	for !c.closing {
+		if len(left) == 0 {
+			select {
+			case cmd := <-d.in:
+				left = append(left, cmd)
+			case <-d.gone:
+				if len(d.in) == 0 {
+					return
+				}
+				continue
+			}
+		}
+		for more := true; more && len(left) < maxTogether; {
+			select {
+			case cmd := <-d.in:
+				left = append(left, cmd)
+			default:
+				more = false
+			}
+		}
+		ok := false
+		if left, ok = d.step(left); !ok {
+			return
+		}
+	}
+}
+
+// step serves some of the commands and returns the others. False: the client
+// has gone.
+func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) {
+	c := d.c
+	if r := c.relay; r != nil {
+		to, alive := r.route(cmds[0], d.gone)
+		switch {
+		case !alive:
+			return nil, false
+		case to == routeRelay:
+			r.send(cmds[0])
+			return cmds[1:], true
+		case to == routeHere:
+			return cmds[1:], d.shared(cmds[:1])
+		case to == routeStandIn:
+			return cmds[1:], c.writeRaw(c.standIn(cmds[0])) == nil
+		}
+	}
+	c.s.commands.Add(uint64(len(cmds)))
+	rest = c.serve(cmds)
+	if c.writeRaw(c.batch.out) != nil {
+		return nil, false
+	}
+	if len(rest) == 0 {
+		return nil, true
+	}
+	if !c.online() {
+		return rest[1:], d.waitLocally(rest[0])
+	}
+	c.startRelay(rest[0])
+	return rest[1:], true
+}
+
+// shared serves commands that concern the connection while the relay has state.
+func (d *detached) shared(cmds []redcon.Command) bool {
+	d.c.serve(cmds)
+	if r := d.c.relay; r != nil {
+		r.follow(d.c.proto)
+	}
+	return d.c.writeRaw(d.c.batch.out) == nil
+}
+
+// writeRaw writes to the client's socket, which the relay's pump shares.
+func (c *client) writeRaw(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	_, err := c.conn.Write(b)
+	return err
+}
+
+// endSession gives up the dedicated connection and all state on it.
+func (c *client) endSession() {
+	c.s.mu.Lock()
+	r := c.relay
+	c.relay = nil
+	c.s.mu.Unlock()
+	if r != nil {
+		r.close()
+	}
+	c.watchLost = false
+}
+
+// waitLocally is for a blocking command or a subscription while there is no
+// Redis to wait on.
+func (d *detached) waitLocally(cmd redcon.Command) bool {
+	return d.c.writeRaw([]byte("-UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own\r\n")) == nil
+}

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/tidwall/redcon"
+
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
+
+// handleMuted handles a command after CLIENT REPLY OFF or SKIP: on its own, so
+// that its reply can be taken out again.
+func (c *client) handleMuted(rc redcon.Command) bool {
+	b, was := &c.batch, c.mute
+	c.settleNow()
+	start := len(b.out)
+	c.mute = muteOff
+	if !c.handle(rc) {
+		c.mute = was
+		return false
+	}
+	if isReplyOn(rc.Args) && c.mute == muteOff {
+		return true
+	}
+	c.settleNow()
+	b.out = b.out[:start]
+	if c.mute == muteOff && was == muteOn {
+		c.mute = muteOn
+	}
+	return true
+}
+
+func isReplyOn(argv [][]byte) bool {
+	return len(argv) == 3 && bytes.EqualFold(argv[0], []byte("client")) &&
+		bytes.EqualFold(argv[1], []byte("reply")) && bytes.EqualFold(argv[2], []byte("on"))
+}
+
+// settleNow puts all replies so far in their final form.
+func (c *client) settleNow() {
+	c.flush()
+	c.settle()
+	clear(c.batch.durable)
+	c.batch.durable = c.batch.durable[:0]
+}
+
+// clientUnblock names the blocked connection as Redis knows it.
+func (c *client) clientUnblock(argv [][]byte) {
+	c.flush()
+	if !c.online() {
+		c.reject("UPSTREAMDOWN Redis is unavailable and no client is blocked on it")
+		return
+	}
+	args := append([][]byte(nil), argv...)
+	if id, err := strconv.ParseInt(string(argv[2]), 10, 64); err == nil {
+		args[2] = strconv.AppendInt(nil, c.s.upstreamID(id), 10)
+	}
+	c.forward(item{kind: kindForward, cmd: command.ByName("client|unblock"), argv: args, raw: resp.AppendCommand(nil, args...), replies: 1})
+	c.flush()
+}
+
+// upstreamID is the CLIENT ID in Redis of a client's dedicated connection, 0
+// when it has none.
+func (s *Server) upstreamID(id int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		if r := c.relay; c.id == id && r != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.sess != nil {
+				return r.sess.ID()
+			}
+		}
+	}
+	return 0
+}

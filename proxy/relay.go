@@ -1,0 +1,337 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"sync"
+
+	"github.com/tidwall/redcon"
+
+	"holdfast/backend"
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/proxy/front"
+)
+
+// relay is a dedicated upstream connection for one client: subscriptions,
+// blocking commands, WATCH, MONITOR, CLIENT TRACKING and commands that nobody
+// knows. Commands and replies pass as bytes. Once the client has no state there
+// any more, its commands take the shared way again.
+//
+// The client's goroutine sends; the pump (relay_read.go) delivers. What the pump
+// may expect is written down before it is sent.
+type relay struct {
+	c      *client
+	closed chan struct{}
+
+	mu       sync.Mutex
+	cond     *sync.Cond
+	sess     *backend.Session // nil: Redis is away
+	proto    int
+	db       int
+	queue    []expect // replies to come, in order
+	owed     int      // those of them that are not delivered yet
+	subs     subscriptions
+	watch    bool       // between the answers to WATCH and EXEC, DISCARD, UNWATCH
+	multi    bool       // between the answers to MULTI and EXEC, DISCARD
+	queueing bool       // between sending MULTI and sending EXEC, DISCARD
+	unit     [][][]byte // commands queued there, which EXEC will acknowledge
+	selected bool       // db was changed over the relay
+	monitor  bool
+	tracking [][]byte // the CLIENT TRACKING ON command
+	sticky   bool     // something we cannot follow: it stays to the end
+	gone     bool     // ended for good
+
+	lostWatch, lostMulti bool // Redis went away in the middle
+}
+
+// expect is a reply to come, or the confirmations of one command.
+type expect struct {
+	left    int  // frames; more than one only for confirmations
+	confirm bool // answered by subscription confirmations
+	swallow bool // the client has its answer already
+	mute    bool // CLIENT REPLY OFF or SKIP
+	keep    bool // its bytes are needed as a whole
+	cmd     *command.Command
+	argv    [][]byte
+	db      int
+	wrote   [][]byte // keys with cache.WriteBegin
+	undo    func()   // takes the noted state back when Redis refuses
+}
+
+// stateful reports whether Redis holds state of the client on this connection.
+// The lock is held.
+func (r *relay) stateful() bool {
+	return r.watch || r.multi || r.sticky || r.standing()
+}
+
+// standing reports whether there is state that outlives an outage: it is set up
+// again when Redis is back. The lock is held.
+func (r *relay) standing() bool { return r.subs.any() || r.monitor || r.tracking != nil }
+
+func (r *relay) close() {
+	r.mu.Lock()
+	if !r.gone {
+		r.gone = true
+		close(r.closed)
+	}
+	sess := r.sess
+	r.cond.Broadcast()
+	r.mu.Unlock()
+	if sess != nil {
+		_ = sess.Close()
+	}
+}
+
+type route uint8
+
+const (
+	routeShared  route = iota // the relay has no say
+	routeRelay                // over the relay
+	routeHere                 // by the proxy, though the relay has state
+	routeStandIn              // by the proxy for a subscriber while Redis is away
+)
+
+// route decides where the next command goes. It waits for replies that are owed
+// unless the command goes to the relay as well. False: the client has gone.
+func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
+	cmd, known := command.Lookup(rc.Args)
+	stop := r.wakeOn(gone)
+	defer stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		here := !r.stateful() || r.sess == nil || r.local(cmd, known) || isHoldfast(rc.Args)
+		if !here {
+			return routeRelay, true
+		}
+		if r.owed == 0 {
+			break
+		}
+		if isDone(gone) {
+			return 0, false
+		}
+		r.cond.Wait()
+	}
+	c := r.c
+	if r.selected {
+		c.db, r.selected = r.db, false
+	}
+	if r.lostMulti {
+		c.multi = &transaction{spoiled: true}
+	}
+	c.watchLost = c.watchLost || r.lostWatch
+	r.lostMulti, r.lostWatch = false, false
+	switch {
+	case r.gone:
+		return routeShared, true
+	case r.sess == nil && r.standing() && known && (isSubscribing(cmd) || (r.proto == 2 && r.subs.any() && !r.local(cmd, known))):
+		return routeStandIn, true
+	case r.stateful() && r.sess != nil:
+		return routeHere, true
+	}
+	return routeShared, true
+}
+
+// wakeOn lets a wait end when the client hangs up.
+func (r *relay) wakeOn(gone <-chan struct{}) (stop func()) {
+	r.mu.Lock()
+	idle := r.owed == 0
+	r.mu.Unlock()
+	if idle {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-gone:
+			r.mu.Lock()
+			r.cond.Broadcast()
+			r.mu.Unlock()
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
+}
+
+func isDone(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// local reports whether the proxy answers the command though the relay has
+// state: it is about the client's connection here. A RESP2 subscriber may do
+// little, and Redis says so best. The lock is held.
+func (r *relay) local(cmd *command.Command, known bool) bool {
+	if !known {
+		return false
+	}
+	switch cmd.Name {
+	case "quit", "reset":
+		return true
+	case "hello", "auth", "info", "client|id", "client|getname", "client|setname", "client|setinfo", "client|info",
+		"client|list", "client|kill", "client|no-evict", "client|no-touch", "client|reply", "client|unblock":
+		return !r.queueing && (r.proto == 3 || !r.subs.any())
+	}
+	return false
+}
+
+func isSubscribing(cmd *command.Command) bool {
+	return bytes.HasSuffix([]byte(cmd.Name), []byte("subscribe"))
+}
+
+// startRelay opens the dedicated connection, if need be, and sends the command.
+func (c *client) startRelay(cmd redcon.Command) {
+	if r := c.relay; r != nil && (r.away() || r.db != c.db || r.proto != c.proto) {
+		r.close() // idle, and bound to another database, protocol or link
+		c.relay = nil
+	}
+	if c.relay == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout)
+		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
+		cancel()
+		if err != nil {
+			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
+			return
+		}
+		r := &relay{c: c, sess: sess, proto: c.proto, db: c.db, closed: make(chan struct{})}
+		r.cond = sync.NewCond(&r.mu)
+		c.s.mu.Lock()
+		c.relay = r
+		c.s.mu.Unlock()
+		c.s.wg.Add(1)
+		go func() {
+			defer c.s.wg.Done()
+			r.run()
+		}()
+		if name := c.name.Load(); name != nil {
+			r.pass([][]byte{[]byte("CLIENT"), []byte("SETNAME"), []byte(*name)}, nil, true)
+		} else {
+			r.pass([][]byte{[]byte("CLIENT"), []byte("SETNAME"), nil}, nil, true)
+		}
+	}
+	c.moveUnit(c.relay)
+	c.relay.send(cmd)
+}
+
+func (r *relay) away() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sess == nil || r.gone
+}
+
+// moveUnit moves a unit that was being collected here to the dedicated
+// connection: its replies were given already.
+func (c *client) moveUnit(r *relay) {
+	tx := c.multi
+	if tx == nil {
+		return
+	}
+	c.multi = nil
+	r.pass([][]byte{[]byte("MULTI")}, nil, true)
+	for _, argv := range tx.unit {
+		r.pass(argv, nil, true)
+	}
+	if tx.spoiled { // so that EXEC is refused there, too
+		r.pass([][]byte{[]byte("MULTI"), []byte("spoiled")}, nil, true)
+	}
+}
+
+// send forwards one command of the client.
+func (r *relay) send(rc redcon.Command) {
+	cmd, _ := command.Lookup(rc.Args)
+	r.c.lastCmd.Store(cmd)
+	r.c.publish()
+	r.c.s.commands.Add(1)
+	r.pass(rc.Args, rc.Raw, false)
+	if r.c.mute == muteNext {
+		r.c.mute = muteOff
+	}
+}
+
+// follow tells Redis of a protocol that the client chose with HELLO meanwhile.
+func (r *relay) follow(proto int) {
+	r.mu.Lock()
+	same := r.proto == proto || r.sess == nil || r.gone
+	r.proto = proto
+	r.mu.Unlock()
+	if !same {
+		r.pass([][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(proto), 10)}, nil, true)
+	}
+}
+
+// pass writes down what to expect and sends the command.
+func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
+	if raw == nil {
+		raw = resp.AppendCommand(nil, argv...)
+	}
+	cmd, known := command.Lookup(argv)
+	c := r.c
+	r.mu.Lock()
+	sess := r.sess
+	e := expect{left: 1, swallow: swallow, argv: argv, db: r.db, mute: c.muted()}
+	if known {
+		e.cmd = cmd
+		r.note(&e)
+	}
+	if sess == nil || r.gone { // it went away just now
+		r.mu.Unlock()
+		r.fail(&e)
+		return
+	}
+	r.queue = append(r.queue, e)
+	r.owed++
+	r.mu.Unlock()
+	if _, err := sess.Conn().Write(raw); err != nil {
+		_ = sess.Close() // the pump answers what is owed
+	}
+}
+
+// note tracks what the command will leave behind on the connection, except what
+// only its reply decides. The lock is held.
+func (r *relay) note(e *expect) {
+	name := e.cmd.Name
+	ends := name == "exec" || name == "discard" && len(e.argv) == 1
+	queued := r.queueing && !ends
+	switch {
+	case ends:
+		r.queueing = false
+	case isSubscribing(e.cmd):
+		if queued {
+			r.sticky = true // confirmed inside EXEC's reply, where nobody counts
+			break
+		}
+		if e.cmd.ArityOK(len(e.argv)) {
+			r.expectConfirm(e)
+		}
+	case queued:
+	case name == "multi":
+		r.queueing, e.undo = true, func() { r.queueing = r.multi }
+	case name == "monitor" && !r.monitor:
+		r.monitor, e.undo = true, func() { r.monitor = false }
+	case name == "sync", name == "psync", name == "script|debug":
+		r.sticky = true
+	}
+	if e.cmd.Flags&(command.Write|command.Script) == 0 {
+		return
+	}
+	r.c.s.beforeWrite(e.cmd, e.db, e.argv)
+	for _, k := range e.cmd.WriteKeys(nil, e.argv) {
+		r.c.s.cache.WriteBegin(e.db, k)
+		e.wrote = append(e.wrote, k)
+	}
+}
+
+// expectConfirm counts the confirmations of a (un)subscribe command.
+func (r *relay) expectConfirm(e *expect) {
+	e.confirm = true
+	if guarded, ok := r.c.conn.(*front.Conn); ok {
+		guarded.NoIdle(true) // silence is normal for a subscriber
+	}
+	e.left, e.undo = r.subs.change(e.cmd.Name, e.argv[1:])
+}

@@ -1,0 +1,454 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"time"
+
+	"holdfast/backend"
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+	"holdfast/fallback"
+)
+
+// pump delivers the frames of one upstream connection. It looks at the first
+// bytes of a frame to tell a reply from a push; the rest passes through as it
+// comes, however long it is.
+type pump struct {
+	r       *relay
+	split   resp.Splitter
+	hold    []byte // start of a frame that is too short to judge
+	decided bool   // the frame under way is judged
+	deliver bool   // its bytes go to the client
+	reply   expect // what it answers, when it is a reply
+	isReply bool
+	head    [8]byte // its first bytes, which say how it went
+	whole   []byte  // all of it, for what looks into replies to writes
+}
+
+// run delivers until the client or the connection ends; after an outage it sets
+// up standing state again and goes on.
+func (r *relay) run() {
+	for {
+		r.mu.Lock()
+		sess := r.sess
+		r.mu.Unlock()
+		p := &pump{r: r}
+		p.copy(sess)
+		_ = sess.Close()
+		if r.lost(p, sess) {
+			break
+		}
+		if !r.restore() {
+			break
+		}
+	}
+	r.close()
+}
+
+func (p *pump) copy(sess *backend.Session) {
+	conn := sess.Conn()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := conn.Read(buf)
+		if n > 0 && p.take(buf[:n]) != nil {
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take passes on what was read: runs of delivered bytes in one write each.
+func (p *pump) take(b []byte) error {
+	if len(p.hold) > 0 {
+		b = append(p.hold, b...)
+		p.hold = nil
+	}
+	run, done := 0, 0 // b[run:i] waits to be written; replies completed
+	i := 0
+	for i < len(b) {
+		if !p.decided && !p.judge(b[i:]) {
+			p.hold = append([]byte(nil), b[i:]...)
+			b = b[:i]
+			break
+		}
+		n, complete, err := p.split.Feed(b[i:])
+		if err != nil {
+			return err
+		}
+		if p.isReply && p.reply.keep {
+			p.whole = append(p.whole, b[i:i+n]...)
+			p.reply.keep = len(p.whole) <= maxKeptBytes
+		}
+		if !p.deliver {
+			if err := p.r.c.writeRaw(b[run:i]); err != nil {
+				return err
+			}
+			run = i + n
+		}
+		i += n
+		if complete {
+			done += p.finish()
+		}
+	}
+	if run < len(b) {
+		if err := p.r.c.writeRaw(b[run:]); err != nil {
+			return err
+		}
+	}
+	p.r.settled(done)
+	return nil
+}
+
+// settled counts replies that the client has got.
+func (r *relay) settled(n int) {
+	if n == 0 {
+		return
+	}
+	r.mu.Lock()
+	r.owed -= n
+	r.cond.Broadcast()
+	r.mu.Unlock()
+}
+
+// judge decides what the frame that begins with b is. False: more of it is needed.
+func (p *pump) judge(b []byte) bool {
+	word, enough := firstWord(b)
+	if !enough {
+		return false
+	}
+	r := p.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.decided, p.deliver, p.isReply = true, true, false
+	copy(p.head[:], b)
+	inSub := r.subs.any() || (len(r.queue) > 0 && r.queue[0].confirm)
+	switch {
+	case len(r.queue) > 0 && r.queue[0].confirm && (bytes.HasSuffix(word, []byte("subscribe")) || b[0] == '-'):
+		p.take1(b[0] == '-')
+	case b[0] == '>':
+	case r.proto == 2 && inSub && isMessage(word):
+	case r.monitor && b[0] == '+' && b[1] >= '0' && b[1] <= '9':
+	case len(r.queue) > 0:
+		p.take1(true)
+		p.deliver = p.deliver && !p.reply.mute
+	}
+	return true
+}
+
+// take1 books one frame on the reply that is due. The relay's lock is held.
+func (p *pump) take1(all bool) {
+	e := &p.r.queue[0]
+	e.left--
+	p.deliver = !e.swallow
+	if e.left > 0 && !all {
+		return
+	}
+	p.reply, p.isReply = *e, true
+	p.reply.keep = e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
+	p.r.queue[0] = expect{}
+	p.r.queue = p.r.queue[1:]
+}
+
+func isMessage(word []byte) bool {
+	switch string(word) {
+	case "message", "pmessage", "smessage":
+		return true
+	}
+	return false
+}
+
+// firstWord is the first element of an array or push of bulk strings, nil for
+// everything else.
+func firstWord(b []byte) (word []byte, enough bool) {
+	if b[0] != '*' && b[0] != '>' {
+		return nil, len(b) >= 8 || bytes.IndexByte(b, '\n') >= 0
+	}
+	i := bytes.IndexByte(b, '\n') + 1
+	if i == 0 {
+		return nil, false
+	}
+	if c := b[1]; c == '0' || c == '-' {
+		return nil, true
+	}
+	if i == len(b) {
+		return nil, false
+	}
+	if b[i] != '$' {
+		return nil, true
+	}
+	j := bytes.IndexByte(b[i:], '\n') + i + 1
+	if j == i {
+		return nil, false
+	}
+	n, err := strconv.Atoi(string(b[i+1 : max(i+1, j-2)]))
+	if err != nil || n < 0 || n > len("punsubscribe") {
+		return nil, true
+	}
+	if len(b) < j+n {
+		return nil, false
+	}
+	return b[j : j+n], true
+}
+
+// finish notes the effects of a complete frame; it returns how many commands
+// that answers.
+func (p *pump) finish() int {
+	p.decided = false
+	if !p.isReply {
+		return 0
+	}
+	p.isReply = false
+	e := p.reply
+	p.reply = expect{}
+	r := p.r
+	failed := p.head[0] == '-' || p.head[0] == '!'
+	r.mu.Lock()
+	unit := r.answered(&e, p.head[:], p.whole, failed)
+	r.mu.Unlock()
+	r.endWrites(&e)
+	switch {
+	case unit != nil:
+		p.acked(&e, unit, true)
+	case !failed && isWrite(e.cmd) && e.cmd.Flags&command.Blocking == 0 && !bytes.HasPrefix(p.head[:], []byte("+QUEUED")):
+		p.acked(&e, [][][]byte{e.argv}, false)
+	}
+	p.whole = nil
+	return 1
+}
+
+// acked passes acknowledged writes on to the mirror; with a reply too long to
+// be kept, the mirror fetches the keys instead.
+func (p *pump) acked(e *expect, argvs [][][]byte, unit bool) {
+	local := p.r.c.s.cfg.Local
+	if e.keep {
+		local.Acked(e.db, argvs, p.whole, unit)
+		return
+	}
+	for _, argv := range argvs {
+		if cmd, ok := command.Lookup(argv); ok {
+			p.r.refetch(cmd.WriteKeys(nil, argv))
+		}
+	}
+}
+
+// refetch makes the mirror fetch keys again.
+func (r *relay) refetch(keys [][]byte) {
+	if f, ok := r.c.s.cfg.Local.(interface{ Invalidate(keys [][]byte) }); ok && len(keys) > 0 {
+		f.Invalidate(keys)
+	}
+}
+
+func isWrite(cmd *command.Command) bool {
+	return cmd != nil && cmd.Flags&(command.Write|command.Script) != 0
+}
+
+func isOK(head []byte) bool { return bytes.HasPrefix(head, []byte("+OK")) }
+
+// answered follows what a reply says about the connection. It returns the unit
+// that an EXEC has executed. The lock is held.
+func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][]byte) {
+	if failed && e.undo != nil {
+		e.undo()
+	}
+	if e.cmd == nil {
+		return nil
+	}
+	if bytes.HasPrefix(head, []byte("+QUEUED")) {
+		r.unit = append(r.unit, e.argv)
+		return nil
+	}
+	switch e.cmd.Name {
+	case "watch":
+		r.watch = r.watch || isOK(head)
+	case "multi":
+		r.multi = r.multi || isOK(head)
+	case "exec", "discard":
+		if bytes.HasPrefix(head, []byte("-ERR")) {
+			return nil // no unit, or wrong arity
+		}
+		if e.cmd.Name == "exec" && !failed && (head[0] == '*' && head[1] != '-') {
+			unit = r.unit
+		}
+		r.watch, r.multi, r.unit = false, false, nil
+		r.unitDone(unit, whole)
+	case "unwatch":
+		r.watch = r.watch && failed
+	case "select":
+		if db, err := strconv.Atoi(string(e.argv[len(e.argv)-1])); err == nil && isOK(head) {
+			r.db, r.selected = db, true
+		}
+	case "client|tracking":
+		if isOK(head) {
+			r.tracking = nil
+			if bytes.EqualFold(e.argv[2], []byte("on")) {
+				r.tracking = e.argv
+			}
+		}
+	}
+	return unit
+}
+
+// unitDone follows what an executed unit did to the connection: whole is the
+// reply of EXEC when there is something to follow. The lock is held.
+func (r *relay) unitDone(unit [][][]byte, whole []byte) {
+	v, _, err := resp.Parse(whole)
+	if err != nil || len(v.Elems) != len(unit) {
+		return
+	}
+	for i, argv := range unit {
+		cmd, _ := command.Lookup(argv)
+		if string(v.Elems[i].Str) != "OK" || cmd == nil {
+			continue
+		}
+		switch cmd.Name {
+		case "select":
+			if db, err := strconv.Atoi(string(argv[1])); err == nil {
+				r.db, r.selected = db, true
+			}
+		case "client|setname":
+			name := string(argv[2])
+			r.c.name.Store(&name)
+		}
+	}
+}
+
+// endWrites lets the keys of an answered write be cached again. What a blocking
+// command took is fetched anew by the mirror.
+func (r *relay) endWrites(e *expect) {
+	for _, k := range e.wrote {
+		r.c.s.cache.WriteEnd(e.db, k)
+	}
+	if len(e.wrote) > 0 && e.cmd.Flags&command.Blocking != 0 {
+		r.refetch(e.wrote)
+	}
+}
+
+// lost answers what Redis owes after the connection broke: a client gets one
+// answer for each command, and its connection stays. True: nothing is left to do.
+func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
+	r.mu.Lock()
+	owed := r.queue
+	if p.isReply {
+		owed = append([]expect{p.reply}, owed...)
+	}
+	cutOff := p.decided && p.deliver // half a frame has gone out: nothing can follow it
+	r.queue, r.sess = nil, nil
+	r.lostWatch, r.lostMulti = r.watch, r.multi
+	r.watch, r.multi, r.queueing, r.unit, r.sticky = false, false, false, nil, false
+	gone := r.gone
+	r.mu.Unlock()
+	if cutOff && !gone {
+		_ = r.c.conn.Close()
+	}
+	for i := range owed {
+		r.fail(&owed[i])
+	}
+	r.settled(len(owed))
+	r.mu.Lock()
+	standing := r.standing()
+	r.mu.Unlock()
+	if gone || cutOff || !standing {
+		return true
+	}
+	timer := time.NewTimer(2 * r.c.s.cfg.CommandTimeout)
+	defer timer.Stop()
+	select {
+	case <-sess.Lost():
+		return false
+	case <-r.closed:
+	case <-timer.C:
+		// Redis closed this one connection (CLIENT KILL, its output limit).
+		_ = r.c.conn.Close()
+	}
+	return true
+}
+
+// fail answers one command that got no reply.
+func (r *relay) fail(e *expect) {
+	if e.undo != nil && !e.swallow {
+		r.mu.Lock()
+		e.undo()
+		r.mu.Unlock()
+	}
+	r.endWrites(e)
+	if e.swallow || e.mute {
+		return
+	}
+	if e.cmd != nil && e.cmd.Flags&(command.Write|command.Script) == 0 && e.cmd.Name != "exec" {
+		_ = r.c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis went away while this command was under way"))
+		return
+	}
+	_ = r.c.writeRaw(fallback.ReplyUnknownOutcome(nil))
+}
+
+// restorePause is how often an orphaned subscriber looks for Redis.
+const restorePause = 50 * time.Millisecond
+
+// restore waits for Redis and sets up subscriptions, tracking and monitoring
+// again; the confirmations are swallowed, for the client had them. False: the
+// client has gone, or unsubscribed meanwhile.
+func (r *relay) restore() bool {
+	tick := time.NewTicker(restorePause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.closed:
+			return false
+		case <-tick.C:
+		}
+		if !r.c.online() || !r.c.s.cfg.Upstream.Up() {
+			continue
+		}
+		r.mu.Lock()
+		proto, db, standing := r.proto, r.db, r.standing()
+		r.mu.Unlock()
+		if !standing {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), r.c.s.cfg.CommandTimeout)
+		sess, err := r.c.s.cfg.Upstream.OpenSession(ctx, proto, db)
+		cancel()
+		if err == nil {
+			return r.resume(sess)
+		}
+	}
+}
+
+func (r *relay) resume(sess *backend.Session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		_ = sess.Close()
+		return false
+	}
+	again := r.subs.commands()
+	if r.tracking != nil {
+		again = append(again, r.tracking)
+		if r.proto == 3 { // what changed meanwhile, nobody announced
+			_ = r.c.writeRaw([]byte(">2\r\n$10\r\ninvalidate\r\n_\r\n"))
+		}
+	}
+	if r.monitor {
+		again = append(again, [][]byte{[]byte("MONITOR")})
+	}
+	var raw []byte
+	for _, argv := range again {
+		raw = resp.AppendCommand(raw, argv...)
+		cmd, _ := command.Lookup(argv)
+		e := expect{left: 1, swallow: true, cmd: cmd, argv: argv, db: r.db}
+		if isSubscribing(cmd) {
+			e.confirm, e.left = true, len(argv)-1
+		}
+		r.queue = append(r.queue, e)
+		r.owed++
+	}
+	r.sess = sess
+	if _, err := sess.Conn().Write(raw); err != nil {
+		_ = sess.Close()
+	}
+	return true
+}
