@@ -8,8 +8,8 @@ import (
 // scanCount is the COUNT hint of the initial load's SCAN.
 const scanCount = 1000
 
-// busyTries is how often a key that keeps changing under its fetch is asked for
-// again before the followed value is left to stand until the next invalidation.
+// busyTries is how often a key that changes its type under its fetch, or is of a
+// type that is not mirrored, is asked for again before the next invalidation.
 const busyTries = 8
 
 // fetchDue fetches what is due: dirty keys first, then a few of the wanted.
@@ -58,6 +58,13 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	s := m.s
 	sort.Strings(keys)
 	epoch := s.epoch.Load()
+	begun := make([]uint64, len(keys))
+	for i, k := range keys {
+		none, n := m.flight.quiet(db, k)
+		if begun[i] = n; !none {
+			begun[i] = ^n // never equal to what it will be
+		}
+	}
 	values, err := src.fetch(ctx, db, keys, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,12 +73,17 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	defer m.mu.Unlock()
 	for i, k := range keys {
 		id := keyID{db, k}
-		overtaken := m.last[id] != 0
+		_, now := m.flight.quiet(db, k)
+		overtaken := m.last[id] != 0 || now != begun[i]
 		delete(m.last, id)
 		if err != nil || s.Mode() != Online || s.epoch.Load() != epoch {
 			continue // of an earlier link: local writes may have overtaken it
 		}
-		if overtaken || values[i].busy {
+		switch {
+		case overtaken:
+			m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
+			continue
+		case values[i].busy:
 			m.retry(id)
 			continue
 		}

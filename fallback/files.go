@@ -66,17 +66,6 @@ func (s *Store) loadReplayMark() error {
 	return nil
 }
 
-// writeFile replaces a file so that after a crash it is whole: the old or the
-// new one. 0600, since values may be secrets.
-func writeFile(path string, data []byte) error {
-	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", filepath.Base(path), err)
-	}
-	_, err = tmp.Write(data)
-	return commitFile(tmp, path, err)
-}
-
 // commitFile syncs and closes a temporary file and renames it to path, then
 // syncs the directory so that the rename itself survives a crash.
 func commitFile(tmp *os.File, path string, err error) error {

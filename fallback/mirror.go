@@ -29,12 +29,14 @@ const (
 // executed locally in order, and invalidated keys are fetched again.
 //
 // A fetched value replaces the local one only if no write of this proxy to the
-// key was acknowledged between the fetch's start and its end; otherwise it is
-// fetched again. Every followed write makes its key dirty, so that the last
+// key was on its way or acknowledged between the fetch's start and its end;
+// otherwise it is fetched again. Every followed write makes its key dirty, so that the last
 // fetch always starts after the last write and the mirror converges.
 type mirror struct {
 	s    *Store
 	wake chan struct{}
+
+	flight *inflight
 
 	mu     sync.Mutex // guards the rest; taken after the store's lock, never before
 	follow []ackedWrite
@@ -66,7 +68,7 @@ type mirrorStats struct {
 
 func newMirror(s *Store) *mirror {
 	return &mirror{
-		s: s, wake: make(chan struct{}, 1), room: dirtyMax,
+		s: s, wake: make(chan struct{}, 1), flight: new(inflight), room: dirtyMax,
 		unknown: map[int]map[string]struct{}{}, budget: followPerTick,
 		last: map[keyID]uint64{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
+	"os"
 	"sort"
 	"strconv"
 	"sync"
@@ -25,6 +26,9 @@ type model struct {
 // be that of a model which applied each acknowledged command once.
 func TestRandomOutages(t *testing.T) {
 	seed := time.Now().UnixNano()
+	if env, err := strconv.ParseInt(os.Getenv("HOLDFAST_SEED"), 10, 64); err == nil {
+		seed = env // repeats the choices, if not their timing
+	}
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewSource(seed))
 	r := newRig(t)
@@ -128,6 +132,10 @@ func routed(t *testing.T, r *rig, args ...string) {
 			t.Errorf("%v: %s", args, reply)
 		}
 		return
+	}
+	for _, k := range commandKeys(words(args...)) {
+		r.store.Sending(0, k)
+		defer r.store.Sent(0, k)
 	}
 	raw := rawReply(t, r.srv.Addr(), anyOf(args)...)
 	r.store.Acked(0, [][][]byte{words(args...)}, raw, false)

@@ -114,14 +114,6 @@ func (r *residency) trim() {
 	}
 }
 
-// clear forgets everything, after the server was flushed or replaced.
-func (r *residency) clear() {
-	r.lru.Purge()
-	r.bytes = 0
-	r.complete = map[int]bool{}
-	r.doubt = map[keyID]struct{}{}
-}
-
 // resident reports whether the key itself was learned, whatever its prefix.
 func (r *residency) resident(id keyID) bool {
 	_, ok := r.lru.Peek(id)

@@ -134,18 +134,28 @@ func (s *Store) reapplyJournal(after uint64) (n int, err error) {
 				s.log.Debug("journaled write does not apply locally", "seq", seq, "error", err)
 			}
 		}
-		if seq > s.settled.Load() && !s.cfg.Embedded {
-			for _, b := range r.Bases {
-				s.written.add(keyID{r.DB, string(b.Key)})
-			}
-			if s.oldest.IsZero() {
-				s.oldest = time.UnixMilli(r.TimeMs)
-			}
+		if seq > s.replay.mark.Since && !s.cfg.Embedded {
+			s.noteWritten(r)
 		}
 		n++
 		return nil
 	})
 	return n, err
+}
+
+// noteWritten takes up again what was written in the present outage.
+func (s *Store) noteWritten(r Record) {
+	for _, argv := range r.Commands {
+		for _, k := range commandKeys(argv) {
+			s.written.add(keyID{r.DB, string(k)})
+		}
+	}
+	for _, b := range r.Bases {
+		s.written.add(keyID{r.DB, string(b.Key)})
+	}
+	if s.oldest.IsZero() && r.Seq > s.settled.Load() {
+		s.oldest = time.UnixMilli(r.TimeMs)
+	}
 }
 
 // serverNow is the server's clock, as last measured; the local one before that.

@@ -253,10 +253,10 @@ func integer(reply []byte) (n int64, ok bool) {
 // delivered notes the effects of an answered command and appends its reply.
 func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
-		c.endWrite(it)
 		if reply[0] != '-' && reply[0] != '!' {
 			c.s.acked(c.db, it, reply)
 		}
+		c.endWrite(it)
 	}
 	c.batch.out = append(c.batch.out, reply...)
 }

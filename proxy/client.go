@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,17 +27,21 @@ type client struct {
 	proto    int // 2 or 3
 	db       int
 	user     string
-	authed   bool
+	authed   atomic.Bool
 	closing  bool
 	detached bool       // out of redcon's loop; see session.go
 	writeMu  sync.Mutex // detached: replies and pushes share the socket
 	mute     muteState
 	multi    *transaction
 	watch    *fallback.Watch // WATCH while Redis is away
-	relay    *relay          // dedicated upstream connection; nil until one is needed
-	batch    batch
-	keys     [][]byte // reused for key extraction
-	cmds     []redcon.Command
+	// watchLost: keys were watched on a connection that is gone, so that nobody
+	// can say whether they changed; EXEC is refused.
+	watchLost bool
+	relay     *relay    // dedicated upstream connection; nil until one is needed
+	session   *detached // set once by detach
+	batch     batch
+	keys      [][]byte // reused for key extraction
+	cmds      []redcon.Command
 
 	name     atomic.Pointer[string]
 	lib      atomic.Pointer[[2]string]
@@ -62,8 +67,9 @@ func (c *client) publish() {
 func (s *Server) newClient(conn redcon.Conn) *client {
 	c := &client{
 		s: s, id: s.nextID.Add(1), conn: conn.NetConn(), addr: conn.RemoteAddr(),
-		created: time.Now(), proto: 2, db: s.baseDB(), user: "default", authed: !s.needsAuth(),
+		created: time.Now(), proto: 2, db: s.baseDB(), user: "default",
 	}
+	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
 	return c
 }
@@ -71,29 +77,27 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 // handle takes one command. It returns false, with nothing done, when the
 // command needs a dedicated connection first.
 func (c *client) handle(rc redcon.Command) bool {
+	if c.mute != muteOff {
+		return c.handleMuted(rc)
+	}
 	argv := rc.Args
 	if len(argv) == 0 {
 		return true
 	}
 	cmd, known := command.Lookup(argv)
 	c.lastCmd.Store(cmd)
-	if c.relay != nil && c.relay.busy() {
-		return false // the dedicated connection has this client's state
-	}
-	if !c.authed && !(known && cmd.Flags&command.NoAuth != 0) {
-		c.reject("NOAUTH Authentication required.")
-		return true
-	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
 	case !cmd.ArityOK(len(argv)):
-		c.reject(cmd.ArityError())
+		c.refuse(cmd, cmd.ArityError())
+	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
+		c.refuse(cmd, "NOAUTH Authentication required.")
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
-	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd) || cmd.Flags&command.PubSub != 0:
+	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
 		if c.online() {
 			return false
 		}
@@ -117,16 +121,25 @@ func (c *client) reject(text string) {
 	c.answer(resp.AppendError(nil, text))
 }
 
+// refuse rejects a command; EXEC, refused, ends its unit.
+func (c *client) refuse(cmd *command.Command, text string) {
+	if cmd.Name == "exec" {
+		c.multi, c.watch, c.watchLost = nil, nil, false
+		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
+	}
+	c.reject(text)
+}
+
 // unknown forwards a command that is not in the table (a module's, a newer
 // server's) on a dedicated connection, since nobody knows what it does to the
 // connection; while Redis is away it does not exist.
 func (c *client) unknown(container *command.Command, argv [][]byte) bool {
-	if isHoldfast(argv) {
+	if isHoldfast(argv) && c.authed.Load() {
 		c.flush()
 		c.answer(c.s.holdfast(c.proto, argv))
 		return true
 	}
-	if c.online() && c.multi == nil {
+	if c.online() && c.multi == nil && c.authed.Load() {
 		return false
 	}
 	c.reject(command.UnknownError(argv))

@@ -36,6 +36,8 @@ type Local interface {
 	AwaitServing(d time.Duration) error
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
+	Sending(db int, key []byte)
+	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	Read(db int, key []byte)
 	RememberScript(body []byte)

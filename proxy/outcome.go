@@ -87,11 +87,9 @@ func (c *client) single(it *item) (done, again bool) {
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
 	if write {
 		c.beginWrite(it)
+		defer c.endWrite(it) // after acked
 	}
 	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
-	if write {
-		c.endWrite(it)
-	}
 	if err == nil {
 		start := 0
 		if call.N > 1 {
