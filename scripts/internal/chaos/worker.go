@@ -31,7 +31,8 @@ type worker struct {
 	conn clients.Conn
 	keys *keys
 
-	trusted int64 // life whose state was whole when the commands left
+	trusted int64    // life whose state was whole when the commands left
+	recent  []string // what it did last, for the event log after a wrong answer
 
 	acked, unknown, refusedN, broken, reads int64
 	texts                                   map[string]int64 // error texts, how often
@@ -74,9 +75,13 @@ func (wk *worker) do(ops []op) {
 		cmds = append(cmds, o.cmds...)
 	}
 	wk.trusted = wk.w.trusted()
+	sentAt := wk.w.since()
 	began := time.Now()
 	replies, err := wk.conn.Do(cmds)
 	took := time.Since(began)
+	for i, cmd := range cmds {
+		wk.remember(fmt.Sprintf("%s to %s: %v -> %v", sentAt, wk.w.since(), cmd, replies[i]))
+	}
 	if wk.w.trusted() != wk.trusted {
 		wk.trusted = 0
 	}
@@ -177,10 +182,25 @@ func nestedError(val any) string {
 	return ""
 }
 
-// check notes a wrong answer.
+// check notes a wrong answer, and once in a while what led to it.
 func (wk *worker) check(problem string) {
-	if problem != "" {
-		wk.w.violate("wrong answer", "client %d: %s", wk.id, problem)
+	if problem == "" {
+		return
+	}
+	wk.w.violate("wrong answer", "client %d: %s", wk.id, problem)
+	for _, line := range wk.recent {
+		wk.w.logf("  client %d before that: %s", wk.id, line)
+	}
+	wk.recent = nil
+}
+
+// remembered is how many commands of a client are shown after a wrong answer.
+const remembered = 60
+
+func (wk *worker) remember(line string) {
+	wk.recent = append(wk.recent, line)
+	if len(wk.recent) >= 2*remembered {
+		wk.recent = append(wk.recent[:0], wk.recent[remembered:]...)
 	}
 }
 

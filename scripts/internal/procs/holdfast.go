@@ -98,6 +98,7 @@ func (h *Holdfast) Logged(text string) bool {
 // Status is what the proxy says about itself; the fields that judges need.
 type Status struct {
 	Mode      string `json:"mode"`
+	Since     string `json:"since"`
 	Connected bool   `json:"connected"`
 	Mirror    struct {
 		Complete    bool       `json:"complete"`

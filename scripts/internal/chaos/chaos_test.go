@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/scripts/internal/procs"
+)
+
+// A few seconds of ./scripts/chaos, always with the same choices.
+func TestNoAcknowledgedWriteIsLostOrDoubled(t *testing.T) {
+	binary, err := procs.Build(t.TempDir())
+	require.NoError(t, err)
+	rep, err := run(config{binary: binary, duration: 12 * time.Second, seed: 7, workers: 6, dir: t.TempDir(), progress: io.Discard})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	rep.print(&out)
+	t.Log(out.String())
+	require.False(t, rep.failed())
+	require.NotZero(t, rep.acked)
+	require.NotZero(t, rep.kills)
+	require.Greater(t, rep.faults, rep.kills)
+}
+
+// A judge that sees nothing proves nothing.
+func TestJudgeSeesEveryKindOfBrokenPromise(t *testing.T) {
+	c := &counter{key: "c", kind: "string", acked: 5, unknown: 2}
+	for _, n := range []any{"5", int64(6), 7.0} {
+		require.Empty(t, c.problem(n, true), "%v", n)
+	}
+	require.Contains(t, c.problem("4", true), "acknowledged")
+	require.Empty(t, c.problem("4", false), "a snapshot may be older")
+	require.Contains(t, c.problem("8", false), "only 5 was added")
+	require.Contains(t, c.problem("x", false), "no number")
+
+	g := &register{key: "r", kind: "string", issued: 3, possible: []int64{0}}
+	g.settle(acked, 1)
+	g.settle(unknown, 2)
+	require.Empty(t, g.problem("v:1", true))
+	require.Empty(t, g.problem("v:2", true))
+	require.NotEmpty(t, g.problem(nil, true), "lost")
+	require.NotEmpty(t, g.problem("v:3", true), "made up")
+	g.settle(acked, 3)
+	require.NotEmpty(t, g.problem("v:2", true), "an unknown one came late")
+	require.NotEmpty(t, g.problem("v", true))
+
+	b := newBag("b", true)
+	b.ids = map[string]outcome{"1.1": acked, "1.2": unknown, "1.3": refused, "1.4": acked, "2.1": acked}
+	require.Empty(t, b.problems([]string{"1.1", "2.1", "1.4"}, true))
+	require.Empty(t, b.problems([]string{"2.1", "1.1", "1.2", "1.4"}, true))
+	for text, members := range map[string][]string{
+		"1.4 was acknowledged":   {"1.1", "2.1"},
+		"1.1 is there twice":     {"1.1", "1.1", "2.1", "1.4"},
+		"1.1 comes after":        {"1.4", "1.1", "2.1"},
+		"told that it is not":    {"1.1", "1.3", "2.1", "1.4"},
+		"9.9 is there, but nobo": {"1.1", "9.9", "2.1", "1.4"},
+	} {
+		problems := b.problems(members, true)
+		require.Len(t, problems, 1, text)
+		require.Contains(t, problems[0], text)
+	}
+}
