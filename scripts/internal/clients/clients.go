@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -151,15 +152,36 @@ func plain(v resp.Value) any {
 	return v.Text()
 }
 
-// plainConn hides that it is a socket: go-redis looks at idle sockets and
-// silently replaces those that were closed, and the judges must see that.
-type plainConn struct{ net.Conn }
+// livedConn knows the life in which it was made, since go-redis may have several.
+// It hides that it is a socket: go-redis looks at idle sockets and silently
+// replaces those that were closed, and the judges must see that.
+type livedConn struct {
+	net.Conn
+	life   int64
+	failed *atomic.Int64 // told the life of each connection that failed
+}
+
+func (c livedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.failed.Store(c.life)
+	}
+	return n, err
+}
+
+func (c livedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.failed.Store(c.life)
+	}
+	return n, err
+}
 
 // goRedis is the client most Go programs use.
 type goRedis struct {
-	cfg  Config
-	c    *redis.Client // nil after a failed dial: its pool would repeat that error for a while
-	life int64
+	cfg    Config
+	c      *redis.Client // nil after a failed dial: its pool would repeat that error for a while
+	failed atomic.Int64  // life of the connection that failed last
 }
 
 // quiet keeps go-redis from logging each failed dial.
@@ -179,8 +201,11 @@ func (g *goRedis) open() *redis.Client {
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			life := g.cfg.life()
 			conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
-			g.life = life
-			return plainConn{conn}, err
+			if err != nil {
+				g.failed.Store(life)
+				return nil, err
+			}
+			return livedConn{conn, life, &g.failed}, nil
 		},
 	})
 }
@@ -222,7 +247,7 @@ func (g *goRedis) Do(cmds [][]string) ([]Reply, error) {
 		case broken == nil:
 			var op *net.OpError
 			dial := errors.As(err, &op) && op.Op == "dial"
-			broken = &BrokenError{Life: g.life, Sent: !dial, Err: err}
+			broken = &BrokenError{Life: g.failed.Load(), Sent: !dial, Err: err}
 			if dial {
 				defer g.Close()
 			}
