@@ -64,7 +64,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{serving: true, blind: map[keyID]bool{}}
+	sc := &scope{serving: true}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}

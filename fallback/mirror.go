@@ -287,7 +287,7 @@ func (s *Store) replayLocally(db int, argv [][]byte) error {
 	if !ok {
 		return s.eng.Apply(db, argv)
 	}
-	sc := &scope{blind: map[keyID]bool{}}
+	sc := &scope{}
 	err := errNotHeld
 	if s.admit(sc, db, c, argv) == "" {
 		s.running = sc

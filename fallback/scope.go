@@ -32,17 +32,17 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		}
 	}
 	if c.Flags&(command.Read|command.Write) == 0 || c.Flags&command.Script != 0 {
-		return s.admitGlobal(c, argv) // a script's calls are asked about one by one
+		return s.admitGlobal(c) // a script's calls are asked about one by one
 	}
 	var buf [8][]byte
 	keys := c.Keys(buf[:0], argv)
 	if len(keys) == 0 {
 		return s.admitRange(db, c, argv)
 	}
-	if c.Flags&command.Write != 0 && traitsOf(c, argv)&across != 0 {
+	t := traitsOf(c, argv)
+	if t&across != 0 {
 		s.snap.abort()
 	}
-	t := traitsOf(c, argv)
 	for _, k := range keys {
 		id := keyID{db, string(k)}
 		known := sc.blind[id] || s.res.known(id)
@@ -56,6 +56,9 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		default:
 			s.willWrite(sc, id, argvBytes(argv), known)
 			if t&whole != 0 {
+				if sc.blind == nil {
+					sc.blind = map[keyID]bool{}
+				}
 				sc.blind[id] = true
 			}
 		}
@@ -80,7 +83,7 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 }
 
 // admitGlobal judges commands that neither read nor write keys.
-func (s *Store) admitGlobal(c *command.Command, argv [][]byte) string {
+func (s *Store) admitGlobal(c *command.Command) string {
 	if s.cfg.Embedded && c.Flags&command.Dangerous != 0 {
 		s.snap.abort()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,8 @@ func (s *Store) recover() error {
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
+	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	from, wasEmbedded, err := s.loadSnapshot()
 	if err != nil {
 		return err
