@@ -74,6 +74,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	if len(res.Effects) == 0 {
 		return res.Reply, Pending{}, nil
 	}
+	s.notifyWrite(req)
 	if req.Origin.Key != "" {
 		sc.bases = nil // Redis may have changed these keys by this very write
 	}

@@ -39,6 +39,7 @@ type Store struct {
 	kept     retention
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
+	onWrite  atomic.Pointer[func(db int, commands [][][]byte)]
 	mode     atomic.Int32
 	epoch    atomic.Uint64 // counts changes of mode
 	offset   atomic.Int64  // server clock minus local clock, nanoseconds

@@ -98,10 +98,12 @@ func (c *client) handle(rc redcon.Command) bool {
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
-		if c.online() {
+		if c.online() || c.s.cfg.Upstream == nil {
 			return false
 		}
 		c.data(cmd, rc)
+	case c.s.cfg.Upstream == nil && cmd.Flags&command.PubSub != 0:
+		c.localPubSub(cmd, argv)
 	case localCommands[cmd.Name] != nil || cmd.Flags&command.ConnState != 0:
 		return c.local(cmd, argv)
 	default:

@@ -145,15 +145,15 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		}
 	}
 	c.s.commands.Add(uint64(len(cmds)))
-	rest = c.serve(cmds)
-	if c.writeRaw(c.batch.out) != nil {
+	rest, err := c.serveInOrder(cmds)
+	if err != nil {
 		return nil, false
 	}
 	if len(rest) == 0 {
 		return nil, true
 	}
 	if !c.online() {
-		return rest[1:], d.waitLocally(rest[0])
+		return rest[1:], d.serveAlone(rest[0])
 	}
 	c.startRelay(rest[0])
 	return rest[1:], true
@@ -189,10 +189,4 @@ func (c *client) endSession() {
 		r.close()
 	}
 	c.watchLost = false
-}
-
-// waitLocally is for a blocking command or a subscription while there is no
-// Redis to wait on.
-func (d *detached) waitLocally(cmd redcon.Command) bool {
-	return d.c.writeRaw([]byte("-UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own\r\n")) == nil
 }

@@ -50,7 +50,7 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	}
 	if run == nil {
 		switch {
-		case c.online():
+		case c.online(), c.s.cfg.Upstream == nil && cmd.Name == "client|tracking":
 			return false
 		case cmd.Flags&command.ConnState != 0 || c.s.cfg.Upstream != nil:
 			c.reject("UPSTREAMDOWN Redis is unavailable and '" + cmd.Name + "' cannot be answered without it")

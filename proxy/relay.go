@@ -33,11 +33,13 @@ type relay struct {
 	queue    []expect // replies to come, in order
 	owed     int      // those of them that are not delivered yet
 	subs     subscriptions
-	watch    bool       // between the answers to WATCH and EXEC, DISCARD, UNWATCH
-	multi    bool       // between the answers to MULTI and EXEC, DISCARD
-	queueing bool       // between sending MULTI and sending EXEC, DISCARD
-	unit     [][][]byte // commands queued there, which EXEC will acknowledge
-	selected bool       // db was changed over the relay
+	watch    bool        // between the answers to WATCH and EXEC, DISCARD, UNWATCH
+	multi    bool        // between the answers to MULTI and EXEC, DISCARD
+	queueing bool        // between sending MULTI and sending EXEC, DISCARD
+	unit     [][][]byte  // commands queued there, which EXEC will acknowledge
+	held     [][]byte    // keys they write, kept out of the cache until EXEC
+	outbox   chan []byte // messages and invalidations while there is no sess
+	selected bool        // db was changed over the relay
 	monitor  bool
 	tracking [][]byte // the CLIENT TRACKING ON command
 	sticky   bool     // something we cannot follow: it stays to the end
@@ -79,6 +81,7 @@ func (r *relay) close() {
 	sess := r.sess
 	r.cond.Broadcast()
 	r.mu.Unlock()
+	r.c.s.hub.leave(r)
 	if sess != nil {
 		_ = sess.Close()
 	}
@@ -122,6 +125,9 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 		c.multi = &transaction{spoiled: true}
 	}
 	c.watchLost = c.watchLost || r.lostWatch
+	if r.sess == nil {
+		r.proto, r.db = c.proto, c.db
+	}
 	r.lostMulti, r.lostWatch = false, false
 	switch {
 	case r.gone:
@@ -187,7 +193,12 @@ func isSubscribing(cmd *command.Command) bool {
 
 // startRelay opens the dedicated connection, if need be, and sends the command.
 func (c *client) startRelay(cmd redcon.Command) {
-	if r := c.relay; r != nil && (r.away() || r.db != c.db || r.proto != c.proto) {
+	r := c.relay
+	if r != nil && r.orphaned() {
+		_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is just back and this command needs the connection that is being restored"))
+		return
+	}
+	if r != nil && (r.away() || r.db != c.db || r.proto != c.proto) {
 		r.close() // idle, and bound to another database, protocol or link
 		c.relay = nil
 	}
@@ -199,11 +210,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
 			return
 		}
-		r := &relay{c: c, sess: sess, proto: c.proto, db: c.db, closed: make(chan struct{})}
-		r.cond = sync.NewCond(&r.mu)
-		c.s.mu.Lock()
-		c.relay = r
-		c.s.mu.Unlock()
+		r := c.newRelay(sess)
 		c.s.wg.Add(1)
 		go func() {
 			defer c.s.wg.Done()
@@ -217,6 +224,22 @@ func (c *client) startRelay(cmd redcon.Command) {
 	}
 	c.moveUnit(c.relay)
 	c.relay.send(cmd)
+}
+
+func (c *client) newRelay(sess *backend.Session) *relay {
+	r := &relay{c: c, sess: sess, proto: c.proto, db: c.db, closed: make(chan struct{})}
+	r.cond = sync.NewCond(&r.mu)
+	c.s.mu.Lock()
+	c.relay = r
+	c.s.mu.Unlock()
+	return r
+}
+
+// orphaned reports whether standing state waits for Redis.
+func (r *relay) orphaned() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sess == nil && !r.gone && r.standing()
 }
 
 func (r *relay) away() bool {
@@ -323,6 +346,7 @@ func (r *relay) note(e *expect) {
 	r.c.s.beforeWrite(e.cmd, e.db, e.argv)
 	for _, k := range e.cmd.WriteKeys(nil, e.argv) {
 		r.c.s.cache.WriteBegin(e.db, k)
+		r.c.s.cfg.Local.Sending(e.db, k)
 		e.wrote = append(e.wrote, k)
 	}
 }

@@ -2,14 +2,11 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"strconv"
-	"time"
 
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-	"holdfast/fallback"
 )
 
 // pump delivers the frames of one upstream connection. It looks at the first
@@ -209,7 +206,7 @@ func (p *pump) finish() int {
 	r.mu.Lock()
 	unit := r.answered(&e, p.head[:], p.whole, failed)
 	r.mu.Unlock()
-	r.endWrites(&e)
+	defer r.endWrites(&e)
 	switch {
 	case unit != nil:
 		p.acked(&e, unit, true)
@@ -258,7 +255,8 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 		return nil
 	}
 	if bytes.HasPrefix(head, []byte("+QUEUED")) {
-		r.unit = append(r.unit, e.argv)
+		r.unit, r.held = append(r.unit, e.argv), append(r.held, e.wrote...)
+		e.wrote = nil
 		return nil
 	}
 	switch e.cmd.Name {
@@ -274,6 +272,7 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 			unit = r.unit
 		}
 		r.watch, r.multi, r.unit = false, false, nil
+		e.wrote, r.held = append(e.wrote, r.held...), nil
 		r.unitDone(unit, whole)
 	case "unwatch":
 		r.watch = r.watch && failed
@@ -308,6 +307,7 @@ func (r *relay) unitDone(unit [][][]byte, whole []byte) {
 		case "select":
 			if db, err := strconv.Atoi(string(argv[1])); err == nil {
 				r.db, r.selected = db, true
+				r.c.s.cache.Invalidate(nil) // what was written where, nobody followed
 			}
 		case "client|setname":
 			name := string(argv[2])
@@ -321,134 +321,9 @@ func (r *relay) unitDone(unit [][][]byte, whole []byte) {
 func (r *relay) endWrites(e *expect) {
 	for _, k := range e.wrote {
 		r.c.s.cache.WriteEnd(e.db, k)
+		r.c.s.cfg.Local.Sent(e.db, k)
 	}
-	if len(e.wrote) > 0 && e.cmd.Flags&command.Blocking != 0 {
+	if len(e.wrote) > 0 && e.cmd != nil && e.cmd.Flags&command.Blocking != 0 {
 		r.refetch(e.wrote)
 	}
-}
-
-// lost answers what Redis owes after the connection broke: a client gets one
-// answer for each command, and its connection stays. True: nothing is left to do.
-func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
-	r.mu.Lock()
-	owed := r.queue
-	if p.isReply {
-		owed = append([]expect{p.reply}, owed...)
-	}
-	cutOff := p.decided && p.deliver // half a frame has gone out: nothing can follow it
-	r.queue, r.sess = nil, nil
-	r.lostWatch, r.lostMulti = r.watch, r.multi
-	r.watch, r.multi, r.queueing, r.unit, r.sticky = false, false, false, nil, false
-	gone := r.gone
-	r.mu.Unlock()
-	if cutOff && !gone {
-		_ = r.c.conn.Close()
-	}
-	for i := range owed {
-		r.fail(&owed[i])
-	}
-	r.settled(len(owed))
-	r.mu.Lock()
-	standing := r.standing()
-	r.mu.Unlock()
-	if gone || cutOff || !standing {
-		return true
-	}
-	timer := time.NewTimer(2 * r.c.s.cfg.CommandTimeout)
-	defer timer.Stop()
-	select {
-	case <-sess.Lost():
-		return false
-	case <-r.closed:
-	case <-timer.C:
-		// Redis closed this one connection (CLIENT KILL, its output limit).
-		_ = r.c.conn.Close()
-	}
-	return true
-}
-
-// fail answers one command that got no reply.
-func (r *relay) fail(e *expect) {
-	if e.undo != nil && !e.swallow {
-		r.mu.Lock()
-		e.undo()
-		r.mu.Unlock()
-	}
-	r.endWrites(e)
-	if e.swallow || e.mute {
-		return
-	}
-	if e.cmd != nil && e.cmd.Flags&(command.Write|command.Script) == 0 && e.cmd.Name != "exec" {
-		_ = r.c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis went away while this command was under way"))
-		return
-	}
-	_ = r.c.writeRaw(fallback.ReplyUnknownOutcome(nil))
-}
-
-// restorePause is how often an orphaned subscriber looks for Redis.
-const restorePause = 50 * time.Millisecond
-
-// restore waits for Redis and sets up subscriptions, tracking and monitoring
-// again; the confirmations are swallowed, for the client had them. False: the
-// client has gone, or unsubscribed meanwhile.
-func (r *relay) restore() bool {
-	tick := time.NewTicker(restorePause)
-	defer tick.Stop()
-	for {
-		select {
-		case <-r.closed:
-			return false
-		case <-tick.C:
-		}
-		if !r.c.online() || !r.c.s.cfg.Upstream.Up() {
-			continue
-		}
-		r.mu.Lock()
-		proto, db, standing := r.proto, r.db, r.standing()
-		r.mu.Unlock()
-		if !standing {
-			return false
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), r.c.s.cfg.CommandTimeout)
-		sess, err := r.c.s.cfg.Upstream.OpenSession(ctx, proto, db)
-		cancel()
-		if err == nil {
-			return r.resume(sess)
-		}
-	}
-}
-
-func (r *relay) resume(sess *backend.Session) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone {
-		_ = sess.Close()
-		return false
-	}
-	again := r.subs.commands()
-	if r.tracking != nil {
-		again = append(again, r.tracking)
-		if r.proto == 3 { // what changed meanwhile, nobody announced
-			_ = r.c.writeRaw([]byte(">2\r\n$10\r\ninvalidate\r\n_\r\n"))
-		}
-	}
-	if r.monitor {
-		again = append(again, [][]byte{[]byte("MONITOR")})
-	}
-	var raw []byte
-	for _, argv := range again {
-		raw = resp.AppendCommand(raw, argv...)
-		cmd, _ := command.Lookup(argv)
-		e := expect{left: 1, swallow: true, cmd: cmd, argv: argv, db: r.db}
-		if isSubscribing(cmd) {
-			e.confirm, e.left = true, len(argv)-1
-		}
-		r.queue = append(r.queue, e)
-		r.owed++
-	}
-	r.sess = sess
-	if _, err := sess.Conn().Write(raw); err != nil {
-		_ = sess.Close()
-	}
-	return true
 }

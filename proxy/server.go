@@ -37,6 +37,7 @@ type Server struct {
 	fencing   atomic.Int64 // fenced calls whose outcome is being settled
 	fenceSeen atomic.Bool  // a fenced call was answered since the start
 	scripts   scriptMemory
+	hub       *hub
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -52,7 +53,12 @@ func Open(cfg Config) (*Server, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}}
+	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub()}
+	if n, ok := cfg.Local.(interface {
+		OnWrite(func(db int, commands [][][]byte))
+	}); ok {
+		n.OnWrite(s.hub.wrote)
+	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout,
 		Authed: s.connAuthed, Logger: cfg.Logger,

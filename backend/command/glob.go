@@ -73,3 +73,6 @@ func matchClass(pattern []byte, c byte) ([]byte, bool) {
 	}
 	return pattern, found != negated
 }
+
+// MatchGlob reports whether s matches a pattern by Redis's rules.
+func MatchGlob(pattern, s []byte) bool { return matchGlob(pattern, string(s)) }

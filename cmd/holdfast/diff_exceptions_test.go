@@ -33,6 +33,7 @@ var maskedCommands = map[string]string{
 	"lastsave":       "a clock",
 	"xinfo|stream":   "radix-tree-keys and idle times depend on the server's history",
 	"xpending":       "idle times",
+	"function|list":  "functions come in the order of a random hash seed",
 	"function|stats": "engine counters of the server's history",
 	"memory|usage":   "allocator",
 	"info":           "the proxy adds its own section; figures are the server's",

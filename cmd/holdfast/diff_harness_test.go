@@ -212,7 +212,6 @@ func (p *pair) same(name, what string, want, got []byte) {
 type rawConn struct {
 	t    testing.TB
 	conn net.Conn
-	rd   *resp.Reader
 	buf  []byte
 	tmp  []byte
 }
@@ -239,13 +238,13 @@ func (c *rawConn) next() []byte {
 		n, err := resp.ReplyLen(c.buf)
 		require.NoError(c.t, err)
 		if n > 0 {
-			frame := c.buf[:n:n]
-			c.buf = c.buf[n:]
+			frame := append([]byte(nil), c.buf[:n]...)
+			c.buf = append(c.buf[:0], c.buf[n:]...)
 			return frame
 		}
 		n, err = c.conn.Read(c.tmp)
 		require.NoError(c.t, err, "after %q", c.buf)
-		c.buf = append(c.buf[:len(c.buf):len(c.buf)], c.tmp[:n]...)
+		c.buf = append(c.buf, c.tmp[:n]...)
 	}
 }
 

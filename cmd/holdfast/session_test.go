@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+	"holdfast/fallback"
+)
+
+func online(t *testing.T, change ...func(*proxySettings)) (*redistest.Server, *running) {
+	srv := redistest.Start(t, durable...)
+	p := startProxy(t, srv.URL(), change...)
+	p.awaitMode(fallback.Online)
+	return srv, p
+}
+
+func TestSubscriberLivesThroughAnOutage(t *testing.T) {
+	for _, proto := range []string{"2", "3"} {
+		t.Run("resp"+proto, func(t *testing.T) {
+			srv, p := online(t)
+			c := dialRaw(t, p.addr())
+			c.do("HELLO", proto)
+			c.do("SUBSCRIBE", "news")
+			c.do("PSUBSCRIBE", "n*")
+			srv.Kill()
+			p.awaitMode(fallback.Offline)
+			if proto == "2" {
+				assert.Equal(t, "*2\r\n$4\r\npong\r\n$0\r\n\r\n", c.do("PING"))
+			} else {
+				assert.Equal(t, "+PONG\r\n", c.do("PING"))
+			}
+			assert.Contains(t, c.do("SUBSCRIBE", "later"), "later")
+			srv.Start()
+			p.awaitMode(fallback.Online)
+			d := directClient(t, srv)
+			redistest.Eventually(t, patience, "subscriptions are back", func() bool {
+				return d.PubSubNumSub(context.Background(), "news", "later").Val()["later"] == 1 && d.PubSubNumPat(context.Background()).Val() == 1
+			})
+			require.EqualValues(t, 2, d.Publish(context.Background(), "news", "hello").Val())
+			assert.Contains(t, string(c.next()), "$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello", "no confirmation came twice")
+			assert.Contains(t, string(c.next()), "pmessage")
+			require.EqualValues(t, 1, d.Publish(context.Background(), "later", "x").Val())
+			assert.Contains(t, string(c.next()), "later")
+		})
+	}
+}
+
+func TestBlockedClientGetsOneErrorAndStays(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.send("BLPOP", "aiclient:q", "0")
+	awaitBlocked(t, srv, 1)
+	srv.Kill()
+	assert.Contains(t, string(c.next()), "-UPSTREAMDOWN")
+	assert.Equal(t, "+PONG\r\n", c.do("PING"))
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	c.send("BLPOP", "aiclient:q", "0")
+	awaitBlocked(t, srv, 1)
+	require.NoError(t, directClient(t, srv).RPush(context.Background(), "aiclient:q", "v").Err())
+	assert.Equal(t, "*2\r\n$10\r\naiclient:q\r\n$1\r\nv\r\n", string(c.next()))
+	assert.Equal(t, "+OK\r\n", c.do("SELECT", "3"))
+	assert.Equal(t, "+OK\r\n", c.do("SET", "x", "in3"))
+}
+
+func awaitBlocked(t *testing.T, srv *redistest.Server, n int) {
+	d := directClient(t, srv)
+	redistest.Eventually(t, patience, fmt.Sprintf("%d blocked clients", n), func() bool {
+		return strings.Contains(d.Info(context.Background(), "clients").Val(), fmt.Sprintf("blocked_clients:%d\r", n))
+	})
+}
+
+func TestClientThatLeavesWhileItBlocksLeavesNothing(t *testing.T) {
+	srv, p := online(t)
+	for _, more := range []bool{false, true} {
+		c := dialRaw(t, p.addr())
+		c.send("BLPOP", "q", "0")
+		if more {
+			c.send("PING")
+		}
+		awaitBlocked(t, srv, 1)
+		require.NoError(t, c.conn.Close())
+		awaitBlocked(t, srv, 0)
+	}
+	redistest.Eventually(t, patience, "client forgotten", func() bool { return p.st.server.Clients() == 0 })
+}
+
+func TestCommandsBehindABlockingOneWait(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.send("BLPOP", "q", "0")
+	c.send("CLIENT", "GETNAME")
+	c.send("GET", "k")
+	awaitBlocked(t, srv, 1)
+	d := p.client()
+	require.NoError(t, d.Set(context.Background(), "k", "v", 0).Err())
+	require.NoError(t, d.LPush(context.Background(), "q", "1").Err())
+	assert.Contains(t, string(c.next()), "*2")
+	assert.Equal(t, "$-1\r\n", string(c.next()))
+	assert.Equal(t, "$1\r\nv\r\n", string(c.next()))
+}
+
+func TestUnblockAndKillNameTheProxysClients(t *testing.T) {
+	srv, p := online(t)
+	c, other := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	id := strings.Trim(c.do("CLIENT", "ID"), ":\r\n")
+	c.do("CLIENT", "SETNAME", "blocked-one")
+	c.send("BLPOP", "q", "0")
+	awaitBlocked(t, srv, 1)
+	assert.Contains(t, directClient(t, srv).ClientList(context.Background()).Val(), "name=blocked-one", "Redis sees the name")
+	assert.Equal(t, ":1\r\n", other.do("CLIENT", "UNBLOCK", id, "ERROR"))
+	assert.Contains(t, string(c.next()), "-UNBLOCKED")
+	assert.Contains(t, other.do("CLIENT", "LIST"), "name=blocked-one")
+	assert.Equal(t, ":1\r\n", other.do("CLIENT", "KILL", "ID", id))
+	redistest.Eventually(t, patience, "killed", func() bool { return p.st.server.Clients() == 1 })
+}
+
+func TestWatchFindsConflicts(t *testing.T) {
+	ctx := context.Background()
+	_, p := online(t)
+	const workers, each = 8, 20
+	var wg sync.WaitGroup
+	for range workers {
+		c := p.client()
+		wg.Go(func() {
+			for n := 0; n < each; {
+				err := c.Watch(ctx, func(tx *redis.Tx) error {
+					v, err := tx.Get(ctx, "count").Int()
+					if err != nil && err != redis.Nil {
+						return err
+					}
+					_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+						pipe.Set(ctx, "count", v+1, 0)
+						return nil
+					})
+					return err
+				}, "count")
+				if err == nil {
+					n++
+				} else if err != redis.TxFailedErr {
+					t.Errorf("watch: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, fmt.Sprint(workers*each), p.client().Get(ctx, "count").Val())
+}
+
+func TestWatchOverAnOutageIsRefusedNotGuessed(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("SET", "aiclient:w", "1")
+	p.awaitMirror()
+	assert.Equal(t, "+OK\r\n", c.do("WATCH", "aiclient:w"))
+	inUnit := dialRaw(t, p.addr())
+	inUnit.do("WATCH", "aiclient:w")
+	inUnit.do("MULTI")
+	inUnit.do("SET", "aiclient:w", "3")
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	for _, r := range []*rawConn{c, inUnit} {
+		if r == c {
+			assert.Equal(t, "+OK\r\n", r.do("MULTI"))
+			assert.Equal(t, "+QUEUED\r\n", r.do("SET", "aiclient:w", "2"))
+		}
+		assert.Contains(t, r.do("EXEC"), "-EXECABORT")
+		assert.Equal(t, "$1\r\n1\r\n", r.do("GET", "aiclient:w"))
+		assert.Equal(t, "+OK\r\n", r.do("WATCH", "aiclient:w"), "the next try works")
+		r.do("MULTI")
+		r.do("GET", "aiclient:w")
+		assert.Equal(t, "*1\r\n$1\r\n1\r\n", r.do("EXEC"))
+	}
+}
+
+func TestTrackingPushesReachTheClient(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("HELLO", "3")
+	assert.Equal(t, "+OK\r\n", c.do("CLIENT", "TRACKING", "ON"))
+	c.do("GET", "tracked")
+	require.NoError(t, directClient(t, srv).Set(context.Background(), "tracked", 1, 0).Err())
+	assert.Equal(t, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$7\r\ntracked\r\n", string(c.next()))
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, ">2\r\n$10\r\ninvalidate\r\n_\r\n", string(c.next()), "what changed meanwhile is unknown")
+	d := directClient(t, srv)
+	redistest.Eventually(t, patience, "tracking is on again", func() bool {
+		return strings.Contains(c.do("CLIENT", "TRACKINGINFO"), "\r\non\r\n")
+	})
+	c.do("GET", "tracked")
+	require.NoError(t, d.Set(context.Background(), "tracked", 2, 0).Err())
+	assert.Contains(t, string(c.next()), "tracked")
+}
+
+func TestReplyOffAndSkip(t *testing.T) {
+	_, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.send("CLIENT", "REPLY", "SKIP")
+	c.send("SET", "a", "1")
+	assert.Equal(t, "$1\r\n1\r\n", c.do("GET", "a"))
+	c.send("CLIENT", "REPLY", "OFF")
+	for range 10 {
+		c.send("INCR", "a")
+	}
+	c.send("BLPOP", "none", "0.01")
+	c.send("NOSUCH")
+	assert.Equal(t, "+OK\r\n", c.do("CLIENT", "REPLY", "ON"))
+	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
+}
+
+func TestMonitorSeesCommands(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	assert.Equal(t, "+OK\r\n", c.do("MONITOR"))
+	require.NoError(t, directClient(t, srv).Set(context.Background(), "seen", 1, 0).Err())
+	deadline := time.Now().Add(patience)
+	for !strings.Contains(string(c.next()), "seen") {
+		require.True(t, time.Now().Before(deadline))
+	}
+}
+
+func TestLargeReplyOverTheRelay(t *testing.T) {
+	_, p := online(t)
+	c := dialRaw(t, p.addr())
+	big := strings.Repeat("x", 20<<20)
+	assert.Equal(t, ":1\r\n", c.do("RPUSH", "big", big))
+	got := c.do("BLPOP", "big", "1")
+	assert.Equal(t, len(big)+len("*2\r\n$3\r\nbig\r\n$20971520\r\n\r\n"), len(got))
+}

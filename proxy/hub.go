@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"sync"
+
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
+
+// hub stands in for Redis where it pushes: messages between the clients of an
+// embedded store, invalidations for clients that track keys while their
+// connection to Redis is gone, and waking those that block on a key.
+type hub struct {
+	mu      sync.Mutex // taken before a relay's lock
+	members map[*relay]struct{}
+	waiting int
+	change  chan struct{} // closed and replaced at a write, if anybody waits
+}
+
+// maxOutbox bounds the messages that wait for a client that does not read; one
+// more closes it, as Redis does.
+const maxOutbox = 8192
+
+func newHub() *hub { return &hub{members: map[*relay]struct{}{}, change: make(chan struct{})} }
+
+// join makes the relay a receiver. Its messages leave in a goroutine of their own, so that
+// no publisher waits for a slow reader.
+func (h *hub) join(r *relay) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.members[r]; ok || isDone(r.closed) {
+		return
+	}
+	h.members[r] = struct{}{}
+	if r.outbox != nil {
+		return
+	}
+	r.outbox = make(chan []byte, maxOutbox)
+	r.c.s.wg.Add(1)
+	go func() {
+		defer r.c.s.wg.Done()
+		for {
+			select {
+			case m := <-r.outbox:
+				_ = r.c.writeRaw(m)
+			case <-r.closed:
+				return
+			}
+		}
+	}()
+}
+
+func (h *hub) leave(r *relay) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.members, r)
+}
+
+// deliver queues a message. The hub's lock is held.
+func (r *relay) deliver(m []byte) {
+	select {
+	case r.outbox <- m:
+	default:
+		_ = r.c.conn.Close()
+	}
+}
+
+// publish sends to subscribers and returns how many messages that were.
+func (h *hub) publish(kind int, channel, message []byte) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for r := range h.members {
+		r.mu.Lock()
+		proto := r.proto
+		_, plain := r.subs.sets[kind][string(channel)]
+		var patterns []string
+		if kind == 0 {
+			for p := range r.subs.sets[1] {
+				if command.MatchGlob([]byte(p), channel) {
+					patterns = append(patterns, p)
+				}
+			}
+		}
+		r.mu.Unlock()
+		if plain {
+			m := resp.AppendBulkString(resp.AppendPushLen(nil, proto, 3), kinds[kind]+"message")
+			r.deliver(resp.AppendBulk(resp.AppendBulk(m, channel), message))
+			n++
+		}
+		for _, p := range patterns {
+			m := resp.AppendBulkString(resp.AppendPushLen(nil, proto, 4), "pmessage")
+			m = resp.AppendBulkString(m, p)
+			r.deliver(resp.AppendBulk(resp.AppendBulk(m, channel), message))
+			n++
+		}
+	}
+	return n
+}
+
+// wrote is told of each write on the local state.
+func (h *hub) wrote(_ int, commands [][][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting > 0 {
+		close(h.change)
+		h.change, h.waiting = make(chan struct{}), 0
+	}
+	var push []byte
+	for r := range h.members {
+		r.mu.Lock()
+		tracks := r.tracking != nil && r.proto == 3
+		r.mu.Unlock()
+		if !tracks {
+			continue
+		}
+		if push == nil {
+			push = invalidation(commands)
+		}
+		r.deliver(push)
+	}
+}
+
+// invalidation is the push about the keys of the commands; about everything
+// where a command names none.
+func invalidation(commands [][][]byte) []byte {
+	var keys [][]byte
+	for _, argv := range commands {
+		cmd, ok := command.Lookup(argv)
+		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
+			continue
+		}
+		n := len(keys)
+		if keys = cmd.WriteKeys(keys, argv); len(keys) == n {
+			return []byte(">2\r\n$10\r\ninvalidate\r\n_\r\n")
+		}
+	}
+	out := resp.AppendArrayLen([]byte(">2\r\n$10\r\ninvalidate\r\n"), len(keys))
+	for _, k := range keys {
+		out = resp.AppendBulk(out, k)
+	}
+	return out
+}
+
+// changed returns a channel that is closed at the next write.
+func (h *hub) changed() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting++
+	return h.change
+}
