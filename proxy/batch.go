@@ -209,8 +209,8 @@ func (c *client) finishFills(err error) {
 		if it.kind != kindForward || it.skip != 1 || it.unit != nil {
 			continue
 		}
-		if it.first+1 >= answered {
-			it.fill.Fail(err)
+		if it.first+1 >= answered || (err != nil && refused(c.replyAt(it.first+1))) {
+			it.fill.Fail(err) // whoever waits for it looks elsewhere, as this client does
 			continue
 		}
 		reply := c.replyAt(it.first + 1)
