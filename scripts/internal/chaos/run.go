@@ -124,6 +124,7 @@ func (w *world) close() {
 	w.endProxy(false)
 	w.redis.Kill()
 	w.link.Cut()
+	_ = w.direct.Close()
 	_ = w.events.Close()
 }
 
