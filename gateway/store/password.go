@@ -32,11 +32,14 @@ func PasswordHashed(stored []byte) bool {
 	return ok
 }
 
-// HashPassword hashes a plain password: bcrypt, or the pbkdf2 form where it is
-// longer than bcrypt takes.
-func HashPassword(plain string) ([]byte, error) {
+// HashPassword hashes a plain password: bcrypt of that cost (0 for the usual
+// one), or the pbkdf2 form where it is longer than bcrypt takes.
+func HashPassword(plain string, cost int) ([]byte, error) {
+	if cost == 0 {
+		cost = bcrypt.DefaultCost
+	}
 	if len(plain) <= maxBcryptBytes {
-		h, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.DefaultCost)
+		h, err := bcrypt.GenerateFromPassword([]byte(plain), cost)
 		if err != nil {
 			return nil, fmt.Errorf("hash password: %w", err)
 		}

@@ -38,6 +38,52 @@ func (s *Store) Get(ctx context.Context, key string) (raw []byte, ok bool, err e
 	return raw, true, nil
 }
 
+// Strings reads several string keys at once; an absent one is nil. foreign holds
+// the keys that exist and are no strings: MGET gives nothing for those either,
+// and whoever takes that for absent overwrites them.
+func (s *Store) Strings(ctx context.Context, keys []string) (vals [][]byte, foreign map[string]bool, err error) {
+	if len(keys) == 0 {
+		return nil, nil, nil
+	}
+	found, err := s.rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %d keys: %w", len(keys), err)
+	}
+	vals = make([][]byte, len(keys))
+	var without []string
+	for i, v := range found {
+		if text, ok := v.(string); ok {
+			vals[i] = []byte(text)
+		} else {
+			without = append(without, keys[i])
+		}
+	}
+	foreign, err = s.notStrings(ctx, without)
+	return vals, foreign, err
+}
+
+// notStrings says which of keys hold something that is no string. In the usual
+// case that is one command.
+func (s *Store) notStrings(ctx context.Context, keys []string) (map[string]bool, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if n, err := s.rdb.Exists(ctx, keys...).Result(); err != nil {
+		return nil, fmt.Errorf("look for %d keys: %w", len(keys), err)
+	} else if n == 0 {
+		return nil, nil
+	}
+	foreign := map[string]bool{}
+	for _, key := range keys {
+		kind, err := s.rdb.Type(ctx, key).Result()
+		if err != nil {
+			return nil, fmt.Errorf("look for %s: %w", key, err)
+		}
+		foreign[key] = kind != "none" && kind != "string"
+	}
+	return foreign, nil
+}
+
 // Set writes a string key without expiry.
 func (s *Store) Set(ctx context.Context, key string, raw []byte) error {
 	if err := s.rdb.Set(ctx, key, raw, 0).Err(); err != nil {

@@ -162,7 +162,7 @@ func TestLayoutRoundTripAndDamage(t *testing.T) {
 
 func TestPasswords(t *testing.T) {
 	for _, pw := range []string{"示例", string(bytes.Repeat([]byte("long"), 30))} {
-		h, err := HashPassword(pw)
+		h, err := HashPassword(pw, 0)
 		require.NoError(t, err)
 		assert.True(t, PasswordHashed(h))
 		assert.True(t, CheckPassword(append(h, '\n'), pw))

@@ -28,6 +28,8 @@ type InitConfig struct {
 	Port     int
 	Force    bool // remove everything under the prefix first
 	DryRun   bool
+
+	PasswordCost int // of bcrypt; 0 for the usual one
 }
 
 // InitResult is what was (in a dry run, would be) written. The secrets that were
@@ -79,7 +81,7 @@ func Init(ctx context.Context, cfg InitConfig) (*InitResult, error) {
 		res.APIKey, res.Password = "", ""
 		return res, nil
 	}
-	return res, writeInit(ctx, st, res, old)
+	return res, writeInit(ctx, st, res, old, cfg.PasswordCost)
 }
 
 // hideSession shortens a session's key: its hash is nobody's business.
@@ -103,8 +105,8 @@ func (r *InitResult) secrets(cfg InitConfig) {
 	}
 }
 
-func writeInit(ctx context.Context, st *store.Store, r *InitResult, old []any) error {
-	hash, err := store.HashPassword(r.Password)
+func writeInit(ctx context.Context, st *store.Store, r *InitResult, old []any, cost int) error {
+	hash, err := store.HashPassword(r.Password, cost)
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,18 @@ func (s *layoutSink) send(ctx context.Context) error {
 }
 
 func (s *layoutSink) finish(ctx context.Context) error {
-	raw, ok, err := s.w.st.Get(ctx, s.w.st.Keys.Layout(s.w.typ))
-	if err != nil {
-		return err
+	key := s.w.st.Keys.Layout(s.w.typ)
+	var raw []byte
+	var ok bool
+	if !s.w.layoutForeign {
+		var err error
+		if raw, ok, err = s.w.st.Get(ctx, key); err != nil {
+			return err
+		}
+	} else if !s.w.cfg.Force {
+		s.w.rep.refuse(&s.w.rep.Layout, key, poolsFile, "Redis holds something that is no string under this key; --force replaces it")
+		s.w.res.layoutSame = true // left alone
+		return nil
 	}
 	have := sha256.Sum256(raw)
 	s.w.res.layoutSame = ok && bytes.Equal(have[:], s.sum.Sum(nil)) || s.w.res.refused > 0

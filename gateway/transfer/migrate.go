@@ -31,6 +31,8 @@ type MigrateConfig struct {
 	Plan     func(*Report)  // called with the plan before anything is written
 	Progress func(done int) // called now and then with the items dealt with
 	Now      func() time.Time
+
+	PasswordCost int // of bcrypt, for a plain password; 0 for the usual one
 }
 
 // Migrate imports a configuration directory into Redis. It first makes the whole

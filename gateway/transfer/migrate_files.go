@@ -109,7 +109,7 @@ func (p *pass) password(ctx context.Context) error {
 	matches := func(have, _ []byte) bool { return store.CheckPassword(have, clear) }
 	hashed := []byte(nil)
 	if p.writing() {
-		if hashed, err = store.HashPassword(clear); err != nil {
+		if hashed, err = store.HashPassword(clear, p.cfg.PasswordCost); err != nil {
 			return err
 		}
 	}
@@ -153,6 +153,9 @@ func (p *pass) session(ctx context.Context, token string, raw []byte) error {
 		return nil
 	}
 	have, exists, err := p.st.Session(ctx, token)
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		have, exists, err = nil, true, nil // something else is there: it differs
+	}
 	switch {
 	case err != nil:
 		return err
@@ -257,13 +260,13 @@ func (p *pass) fileBatch(ctx context.Context, b *fileBatch) error {
 	for i, n := range b.names {
 		keys[i] = p.st.File(n)
 	}
-	have, err := p.st.Client().MGet(ctx, keys...).Result()
+	have, foreign, err := p.st.Strings(ctx, keys)
 	if err != nil {
 		return fmt.Errorf("read files: %w", err)
 	}
 	pipe := p.st.Client().Pipeline()
 	for i, raw := range b.raws {
-		if p.compareFile(b.names[i], keys[i], raw, have[i]) {
+		if p.compareFile(b.names[i], keys[i], raw, have[i], foreign[keys[i]]) {
 			pipe.Set(ctx, keys[i], raw, 0)
 		}
 	}
@@ -277,18 +280,17 @@ func (p *pass) fileBatch(ctx context.Context, b *fileBatch) error {
 	return nil
 }
 
-func (p *pass) compareFile(name, key string, raw []byte, have any) bool {
+func (p *pass) compareFile(name, key string, raw, have []byte, foreign bool) bool {
 	c := &p.rep.Files
-	stored, ok := have.(string)
 	switch {
-	case !ok:
+	case have == nil && !foreign:
 		c.New++
-	case stored == string(raw):
+	case !foreign && bytes.Equal(have, raw):
 		c.Identical++
 		p.rep.item(Skipped, "other file", name, "identical in Redis")
 		return false
 	case !p.cfg.Force:
-		p.rep.refuse(c, key, name, "Redis holds a different file; --force replaces it")
+		p.rep.refuse(c, key, name, "Redis holds something else; --force replaces it")
 		return false
 	default:
 		c.Replaced++

@@ -31,11 +31,12 @@ type account struct {
 // fills a unit.
 type poolWriter struct {
 	*pass
-	typ     string
-	res     *typeResult
-	exists  bool  // the pool's key exists
-	foreign bool  // its key holds something that is no pool
-	unit    *unit // nil while planning, and where nothing is to be done
+	typ           string
+	res           *typeResult
+	exists        bool  // the pool's key exists
+	foreign       bool  // its key holds something that is no pool
+	layoutForeign bool  // the layout's key holds something that is no layout
+	unit          *unit // nil while planning, and where nothing is to be done
 
 	uuids   map[string]bool
 	unnamed assigner
@@ -54,6 +55,10 @@ func (p *pass) poolWriter(ctx context.Context, typ string) (*poolWriter, error) 
 		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
 	}
 	w.exists, w.foreign = kind == "hash", kind != "hash" && kind != "none"
+	if kind, err = p.st.Client().Type(ctx, p.st.Keys.Layout(typ)).Result(); err != nil {
+		return nil, fmt.Errorf("look for the layout of %s: %w", typ, err)
+	}
+	w.layoutForeign = kind != "string" && kind != "none"
 	if w.res.listed, err = p.st.Client().SIsMember(ctx, p.st.PoolIndex(), typ).Result(); err != nil {
 		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
 	}
@@ -69,9 +74,20 @@ func (p *pass) poolWriter(ctx context.Context, typ string) (*poolWriter, error) 
 	if plan := p.plan; plan != nil && plan.types[typ] != nil && plan.types[typ].refused > 0 {
 		w.sink.mute = true // Redis keeps its own state, and with it its layout
 	}
+	w.sink.mute = w.sink.mute || w.layoutForeign && !p.cfg.Force
 	w.layout = store.NewLayoutWriter(w.sink, []byte("["))
 	w.sink.ctx = ctx
-	return w, nil
+	return w, w.replaceForeign(ctx)
+}
+
+// replaceForeign makes way, if forced, for a pool under a key of another kind.
+func (w *poolWriter) replaceForeign(ctx context.Context) error {
+	if !w.foreign || !w.cfg.Force {
+		return nil
+	}
+	w.foreign = false
+	w.res.changes++
+	return w.queue(ctx, []int{0}, []any{"DEL", w.st.Keys.Pool(w.typ)})
 }
 
 func (w *poolWriter) close() {
@@ -117,15 +133,9 @@ func (w *poolWriter) flush(ctx context.Context) error {
 	if len(w.batch) == 0 {
 		return nil
 	}
-	stored, tokens, err := w.stored(ctx)
+	stored, tokens, foreign, err := w.stored(ctx)
 	if err != nil {
 		return err
-	}
-	if w.foreign && w.cfg.Force {
-		w.foreign = false
-		if err := w.queue(ctx, []int{0}, []any{"DEL", w.st.Keys.Pool(w.typ)}); err != nil {
-			return err
-		}
 	}
 	hset := []any{"HSET", w.st.Keys.Pool(w.typ)}
 	mset := []any{"MSET"}
@@ -137,11 +147,12 @@ func (w *poolWriter) flush(ctx context.Context) error {
 				del = w.appendCounters(del, a.uuid)
 			}
 		}
-		switch w.compareToken(a, tokens[i]) {
+		key := w.st.Keys.Token(w.typ, a.uuid)
+		switch w.compareToken(a, key, tokens[i], foreign[key]) {
 		case actionSet:
-			mset = append(mset, w.st.Keys.Token(w.typ, a.uuid), a.token)
+			mset = append(mset, key, a.token)
 		case actionDelete:
-			del = append(del, w.st.Keys.Token(w.typ, a.uuid))
+			del = append(del, key)
 		}
 	}
 	w.batch, w.size = w.batch[:0], 0
@@ -172,8 +183,9 @@ func (w *poolWriter) appendCounters(del []any, uuid string) []any {
 }
 
 // stored reads what Redis holds for the batch; an absent value is nil.
-func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens [][]byte, err error) {
-	entries, tokens = make([]store.Entry, len(w.batch)), make([][]byte, len(w.batch))
+// foreign holds the token keys that are no strings.
+func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens [][]byte, foreign map[string]bool, err error) {
+	entries = make([]store.Entry, len(w.batch))
 	uuids, keys := make([]string, len(w.batch)), make([]string, len(w.batch))
 	for i, a := range w.batch {
 		uuids[i], keys[i] = a.uuid, w.st.Keys.Token(w.typ, a.uuid)
@@ -182,7 +194,7 @@ func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens 
 	if w.exists {
 		vals, err := w.st.Client().HMGet(ctx, w.st.Keys.Pool(w.typ), uuids...).Result()
 		if err != nil {
-			return nil, nil, fmt.Errorf("read pool %s: %w", w.typ, err)
+			return nil, nil, nil, fmt.Errorf("read pool %s: %w", w.typ, err)
 		}
 		for i, v := range vals {
 			if s, ok := v.(string); ok {
@@ -190,19 +202,13 @@ func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens 
 			}
 		}
 		if err := w.st.FillCounters(ctx, w.typ, entries); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	vals, err := w.st.Client().MGet(ctx, keys...).Result()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read tokens of %s: %w", w.typ, err)
+	if tokens, foreign, err = w.st.Strings(ctx, keys); err != nil {
+		err = fmt.Errorf("read tokens of %s: %w", w.typ, err)
 	}
-	for i, v := range vals {
-		if s, ok := v.(string); ok {
-			tokens[i] = []byte(s)
-		}
-	}
-	return entries, tokens, nil
+	return entries, tokens, foreign, err
 }
 
 // compareAccount counts one account and says whether it is to be written. The
@@ -242,22 +248,29 @@ const (
 	actionDelete
 )
 
-func (w *poolWriter) compareToken(a account, have []byte) action {
+// compareToken counts the token of an account. foreign says that its key holds
+// something that is no token.
+func (w *poolWriter) compareToken(a account, key string, have []byte, foreign bool) action {
 	c := &w.rep.Tokens
 	switch {
-	case a.file == "" && (a.path != "" || have == nil || !w.cfg.Force):
+	case a.file == "" && (a.path != "" || have == nil && !foreign || !w.cfg.Force):
 		return actionNone // a token that Redis has is not given up for a file that cannot be read
 	case a.file == "":
 		c.Removed++
 		w.res.changes++
 		return actionDelete
+	case foreign && !w.cfg.Force:
+		w.rep.refuse(c, key, a.file, "Redis holds something that is no string under this key; --force replaces it")
+		return actionNone
+	case foreign:
+		c.Replaced++
 	case have == nil:
 		c.New++
 	case bytes.Equal(have, a.token):
 		c.Identical++
 		return actionNone
 	case !w.cfg.Force:
-		w.rep.refuse(c, w.st.Keys.Token(w.typ, a.uuid), a.file, "Redis holds a different token; --force replaces it")
+		w.rep.refuse(c, key, a.file, "Redis holds a different token; --force replaces it")
 		return actionNone
 	default:
 		c.Replaced++
@@ -274,6 +287,10 @@ func (w *poolWriter) finish(ctx context.Context, tail []byte) error {
 	}
 	if w.same > 0 {
 		w.rep.item(Skipped, fmt.Sprintf("%s: %d accounts", w.typ, w.same), poolsFile, "identical in Redis")
+	}
+	if w.foreign && len(w.uuids) == 0 { // with accounts, each of them says so
+		w.res.refused++
+		w.rep.refuse(&w.rep.Pools, w.st.Keys.Pool(w.typ), poolsFile, "Redis holds something that is no pool under this key; --force replaces it")
 	}
 	if w.cfg.Force && w.exists {
 		if err := w.removeStale(ctx); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 	"pgregory.net/rapid"
 
 	"holdfast/gateway/store"
@@ -189,7 +190,7 @@ func TestRandomTreesInterruptedAnywhere(t *testing.T) {
 				c, err := net.Dial(network, addr)
 				return cutConn{c, &left}, err
 			}})
-		_, err = Migrate(context.Background(), MigrateConfig{Client: cut, Prefix: e.prefix, Dir: dir})
+		_, err = Migrate(context.Background(), MigrateConfig{Client: cut, Prefix: e.prefix, Dir: dir, PasswordCost: bcrypt.MinCost})
 		_ = cut.Close()
 		poolsWhole(t, e, sizes)
 		rep := e.migrate(dir, verify)
@@ -241,7 +242,7 @@ func TestKilledMigrateIsCompletedByTheNext(t *testing.T) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(uint64(seed), 1))
-	dir, sizes := manyAccounts(t, 1500)
+	dir, sizes := manyAccounts(t, 800)
 	whole := e.fresh(t)
 	whole.migrate(dir)
 	want := filepath.Join(t.TempDir(), "want")
@@ -302,7 +303,7 @@ func TestHundredThousandAccounts(t *testing.T) {
 
 func TestInit(t *testing.T) {
 	e, ctx := newEnv(t), context.Background()
-	cfg := InitConfig{Client: e.c, Prefix: e.prefix, Port: 3000}
+	cfg := InitConfig{Client: e.c, Prefix: e.prefix, Port: 3000, PasswordCost: bcrypt.MinCost}
 	dry := cfg
 	dry.DryRun = true
 	_, err := Init(ctx, dry)
