@@ -155,6 +155,9 @@ func (c *client) online() bool { return c.s.cfg.Upstream != nil && !c.s.cfg.Loca
 func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	it := item{kind: kindForward, cmd: cmd, argv: rc.Args, raw: rc.Raw, replies: 1}
 	if !c.online() {
+		if cmd.Flags&isData == 0 && c.answerOffline(cmd, rc.Args) {
+			return
+		}
 		c.flush()
 		c.elsewhere(&it)
 		return

@@ -50,6 +50,8 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	}
 	if run == nil {
 		switch {
+		case c.answerOffline(cmd, argv):
+			return true
 		case c.online(), c.s.cfg.Upstream == nil && cmd.Name == "client|tracking":
 			return false
 		case cmd.Flags&command.ConnState != 0 || c.s.cfg.Upstream != nil:

@@ -190,6 +190,8 @@ func (p *pair) comparePipelined(cmds [][]string, ch chunking, rng *rand.Rand) in
 func (p *pair) compareStepwise(cmds [][]string) int {
 	p.t.Helper()
 	a, b := dialRaw(p.t, p.direct), dialRaw(p.t, p.proxied)
+	defer a.conn.Close()
+	defer b.conn.Close()
 	for _, c := range cmds {
 		if strings.EqualFold(c[0], "quit") {
 			break
