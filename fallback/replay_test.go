@@ -35,9 +35,9 @@ func TestReplayCutAnywhereIsExactlyOnce(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			srv := redistest.Start(t)
 			for _, down := range []bool{false, true} {
-				step := int64(97)
+				step := int64(137)
 				if mode != "close" {
-					step = 293
+					step = 401
 				}
 				for at := int64(0); ; at += step {
 					if cutReplay(t, srv, mode, down, at) {
