@@ -26,6 +26,7 @@ type item struct {
 	skip    int        // how many of them come before the one the client gets
 	fill    cache.Fill // of a cacheable read
 	wrote   bool       // cache.WriteBegin was called for its keys
+	maybe   bool       // an earlier try of this write may have been applied
 	fence   int        // 1 + index in batch.fences; 0 = not fenced
 	local   [2]int     // kindDone: the answer, in batch.aux
 }

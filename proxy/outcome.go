@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -21,6 +22,7 @@ func (c *client) unanswered(it *item, sent bool) {
 		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
 		return
 	}
+	it.maybe = sent && it.cmd.Flags&(command.Write|command.Script) != 0
 	c.elsewhere(it)
 }
 
@@ -53,6 +55,9 @@ func (c *client) elsewhere(it *item) {
 	for {
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
 		switch {
+		case err == nil && it.maybe && localRefusal(reply):
+			c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+			return
 		case err == nil:
 			c.appendDurable(reply, pending)
 			return
@@ -71,7 +76,10 @@ func (c *client) elsewhere(it *item) {
 			}
 		}
 		wait := time.Until(deadline)
-		if wait <= 0 {
+		if wait <= 0 && it.maybe {
+			c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+			return
+		} else if wait <= 0 {
 			c.batch.out = resp.AppendError(c.batch.out, "UPSTREAMDOWN Redis did not answer in time")
 			return
 		}
@@ -102,8 +110,23 @@ func (c *client) single(it *item) (done, again bool) {
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false
 	}
-	_, sent := outcome(err, 0)
-	return false, !sent || !write || c.repeatable(it)
+	answered, sent := outcome(err, len(call.Ends))
+	if !sent || (answered == call.N && refused(call.Reply(call.N-1))) {
+		return false, true // it was not executed
+	}
+	it.maybe = it.maybe || write
+	return false, !write || c.repeatable(it)
+}
+
+// localRefusal reports whether the local state refused a command without
+// executing it. That says nothing about an earlier try at Redis.
+func localRefusal(reply []byte) bool {
+	for _, code := range []string{"-UPSTREAMDOWN ", "-JOURNALFULL ", "-JOURNALFAILED ", "-STALE "} {
+		if bytes.HasPrefix(reply, []byte(code)) {
+			return true
+		}
+	}
+	return false
 }
 
 // encode appends the item as sent to Redis and returns the number of replies.
