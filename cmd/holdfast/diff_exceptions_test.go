@@ -88,7 +88,7 @@ func sortedLeaves(reply []byte) []byte {
 	var leaves []string
 	var walk func(v resp.Value)
 	walk = func(v resp.Value) {
-		if len(v.Elems) > 0 {
+		if bytes.ContainsRune([]byte("*~%>"), rune(v.Kind)) && !v.Null {
 			for _, e := range v.Elems {
 				walk(e)
 			}

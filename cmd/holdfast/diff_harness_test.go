@@ -173,12 +173,13 @@ func (p *pair) comparePipelined(cmds [][]string, ch chunking, rng *rand.Rand) in
 	chunks := ch.cut(raw, rng)
 	want, got := cut(p.t, transcript(p.t, p.direct, chunks)), cut(p.t, transcript(p.t, p.proxied, chunks))
 	oneToOne := len(want) == len(cmds) && len(got) == len(want)
+	var u unitNames
 	for i := range min(len(want), len(got)) {
 		name, what := "", fmt.Sprintf("reply %d", i)
 		if oneToOne {
 			name, what = nameOf(cmds[i]), fmt.Sprintf("reply to %q", cmds[i])
 		}
-		p.same(name, what, want[i], got[i])
+		p.same(&u, name, what, want[i], got[i])
 	}
 	if len(want) != len(got) {
 		p.t.Errorf("%d replies from Redis, %d through the proxy; the last: %q and %q", len(want), len(got), want[len(want)-1], got[len(got)-1])
@@ -192,19 +193,18 @@ func (p *pair) compareStepwise(cmds [][]string) int {
 	a, b := dialRaw(p.t, p.direct), dialRaw(p.t, p.proxied)
 	defer a.conn.Close()
 	defer b.conn.Close()
+	var u unitNames
 	for _, c := range cmds {
-		if strings.EqualFold(c[0], "quit") {
-			break
-		}
 		raw := resp.AppendCommandStrings(nil, c...)
-		p.same(nameOf(c), fmt.Sprintf("reply to %q", c), a.ask(raw), b.ask(raw))
+		p.same(&u, nameOf(c), fmt.Sprintf("reply to %q", c), a.ask(raw), b.ask(raw))
 	}
 	return len(cmds)
 }
 
-func (p *pair) same(name, what string, want, got []byte) {
+func (p *pair) same(u *unitNames, name, what string, want, got []byte) {
 	p.t.Helper()
-	w, g := normal(name, want), normal(name, got)
+	w, g := u.normal(name, want), u.normal(name, got)
+	u.follow(name, want)
 	if !bytes.Equal(w, g) {
 		p.t.Errorf("%s\n redis: %.600q\n proxy: %.600q", what, w, g)
 	}
@@ -268,4 +268,33 @@ func scriptFiles(t testing.TB) []string {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	return files
+}
+
+// unitNames are the commands queued in MULTI, whose replies come with EXEC.
+type unitNames []string
+
+func (u *unitNames) follow(name string, reply []byte) {
+	switch {
+	case string(reply) == "+QUEUED\r\n":
+		*u = append(*u, name)
+	case name == "exec", name == "discard", name == "reset":
+		*u = nil
+	}
+}
+
+// normal applies the exceptions, to the parts of EXEC's reply one by one.
+func (u *unitNames) normal(name string, reply []byte) []byte {
+	head, rest, _ := bytes.Cut(reply, []byte("\r\n"))
+	if name != "exec" || string(head) != fmt.Sprintf("*%d", len(*u)) {
+		return normal(name, reply)
+	}
+	out := append([]byte(nil), head...)
+	for _, part := range *u {
+		n, err := resp.ReplyLen(rest)
+		if err != nil || n == 0 {
+			return reply
+		}
+		out, rest = append(out, normal(part, rest[:n])...), rest[n:]
+	}
+	return out
 }

@@ -165,7 +165,10 @@ func (e *Engine) Apply(db int, argv [][]byte) error {
 
 // Supports reports whether the engine executes the command at all, whatever
 // its options; the name may be in any case.
-func (e *Engine) Supports(name string) bool { return lookup(name) != nil }
+func (e *Engine) Supports(name string) bool {
+	container, _, _ := strings.Cut(name, "|") // its handler refuses subcommands that it does not know
+	return lookup(container) != nil
+}
 
 // Has reports whether the key exists.
 func (e *Engine) Has(db int, key []byte) bool {
