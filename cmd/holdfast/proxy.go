@@ -68,6 +68,7 @@ func proxyFlags() []cli.Flag {
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
 		dur("max-stale", 0, "how long after Redis went away local data is served; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk"),
+		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside)"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
 		dur("connect-timeout", 5*time.Second, "for connecting to Redis"),
 		dur("command-timeout", time.Second, "bound for one answer"),
@@ -97,6 +98,7 @@ type proxySettings struct {
 	maxStale       time.Duration
 	journalBytes   int64
 	fenceWrites    bool
+	conflict       fallback.Conflict
 	connectTimeout time.Duration
 	commandTimeout time.Duration
 	maxClients     int
@@ -123,6 +125,8 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	}
 	var err error
 	s.policy, err = fallback.ParsePolicy(c.String("offline"))
+	k.add(err)
+	s.conflict, err = fallback.ParseConflict(c.String("conflict"))
 	k.add(err)
 	s.users, err = parseUsers(c.StringSlice("user"))
 	k.add(err)

@@ -90,7 +90,7 @@ func (st *stack) storeConfig() fallback.Config {
 	s := st.settings
 	cfg := fallback.Config{
 		Dir: s.dataDir, Embedded: st.upstream == nil, MirrorPrefixes: s.mirror, MirrorBytes: s.mirrorBytes,
-		JournalBytes: s.journalBytes, Policy: s.policy, MaxStale: s.maxStale, Logger: s.logger,
+		JournalBytes: s.journalBytes, Policy: s.policy, Conflict: s.conflict, MaxStale: s.maxStale, Logger: s.logger,
 	}
 	if st.upstream != nil {
 		cfg.BaseDB, cfg.NewClient = st.upstream.DB(), st.link.client
