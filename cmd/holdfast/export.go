@@ -16,7 +16,7 @@ func exportCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "output-dir", Value: "./configs-backup", Usage: "target `DIR`", EnvVars: []string{"HOLDFAST_OUTPUT_DIR"}},
 		}, transferFlags("replace files that exist with other content")...),
-		Action: runExport,
+		Action: orJSON(runExport),
 	}
 }
 
@@ -33,18 +33,5 @@ func runExport(c *cli.Context) error {
 		DryRun: c.Bool("dry-run"), Force: c.Bool("force"),
 		Plan: show.plan, Progress: show.progress,
 	})
-	show.end()
-	if rep == nil {
-		return failed(err)
-	}
-	if c.Bool("json") {
-		return show.json(rep, err)
-	}
-	transfer.PrintTable(c.App.Writer, rep)
-	if err == nil {
-		transfer.PrintExported(c.App.Writer, rep, dir)
-	} else {
-		transfer.PrintStopped(c.App.Writer, rep)
-	}
-	return exitFor(rep, err)
+	return show.result(rep, err, func() { transfer.PrintExported(c.App.Writer, rep, dir) })
 }

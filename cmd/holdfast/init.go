@@ -21,7 +21,7 @@ func initCommand() *cli.Command {
 		Description: "Generated secrets are printed once. A prefix that holds anything is refused without --force.\n\n" +
 			"Example: holdfast init --redis-url redis://localhost:6379 --port 3000",
 		Flags:  append(flags, transferFlags("remove everything under the prefix first")...),
-		Action: runInit,
+		Action: orJSON(runInit),
 	}
 }
 

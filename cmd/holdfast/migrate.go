@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"holdfast/gateway/store"
 	"holdfast/gateway/transfer"
 )
 
@@ -27,7 +24,7 @@ func migrateCommand() *cli.Command {
 			&cli.StringFlag{Name: "config-dir", Value: "./configs", Usage: "source `DIR`", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
 			&cli.BoolFlag{Name: "verify", Usage: "afterwards, compare all content, tokens included"},
 		}, transferFlags("replace what differs in Redis, and remove what the files do not have")...),
-		Action: runMigrate,
+		Action: orJSON(runMigrate),
 	}
 }
 
@@ -48,18 +45,26 @@ func runMigrate(c *cli.Context) error {
 		DryRun: c.Bool("dry-run"), Force: c.Bool("force"), Verify: c.Bool("verify"),
 		Plan: show.plan, Progress: show.progress,
 	})
-	show.end()
-	if rep == nil {
+	return show.result(rep, err, func() { transfer.PrintMigrated(c.App.Writer, rep) })
+}
+
+// result ends the display with what came out, and gives the exit code. done
+// prints the end of a run that was not stopped.
+func (d *display) result(rep *transfer.Report, err error, done func()) error {
+	if d.bar != nil {
+		_ = d.bar.Finish()
+	}
+	switch {
+	case rep == nil:
 		return failed(err)
+	case d.c.Bool("json"):
+		return d.json(rep, err)
 	}
-	if c.Bool("json") {
-		return show.json(rep, err)
-	}
-	transfer.PrintTable(c.App.Writer, rep)
+	transfer.PrintTable(d.c.App.Writer, rep)
 	if err == nil {
-		transfer.PrintMigrated(c.App.Writer, rep)
+		done()
 	} else {
-		transfer.PrintStopped(c.App.Writer, rep)
+		transfer.PrintStopped(d.c.App.Writer, rep)
 	}
 	return exitFor(rep, err)
 }
@@ -108,48 +113,6 @@ func isRegular(name string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// transferTimeout is how long one answer may take: the end of a unit with
-// 100,000 accounts takes a server longer than the second that an ordinary
-// command may.
-const transferTimeout = 2 * time.Minute
-
-// transferFlags are the flags that migrate, export and init share.
-func transferFlags(force string) []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "redis-url", Usage: "`URL` of a Redis or a proxy (default: REDIS_URL, REDIS_HOST …, config.json, redis://localhost:6379)"},
-		&cli.StringFlag{Name: "key-prefix", Usage: "`PREFIX` of all keys (default: REDIS_KEY_PREFIX, config.json, aiclient:)"},
-		&cli.BoolFlag{Name: "dry-run", Usage: "write nothing, show what would happen"},
-		&cli.BoolFlag{Name: "force", Usage: force},
-		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
-	}
-}
-
-// transferClient connects by flags, environment, config.json and defaults.
-func transferClient(c *cli.Context, configJSON []byte) (redis.UniversalClient, store.Options, error) {
-	if c.NArg() > 0 {
-		return nil, store.Options{}, cli.Exit(fmt.Sprintf("unexpected argument %q: this command takes flags only", c.Args().First()), 2)
-	}
-	src := store.Sources{FlagURL: c.String("redis-url"), Getenv: os.Getenv, ConfigJSON: configJSON}
-	if c.IsSet("key-prefix") {
-		prefix := c.String("key-prefix")
-		src.FlagPrefix = &prefix
-	}
-	opts, err := store.Resolve(src)
-	if err != nil {
-		return nil, opts, cli.Exit(err.Error(), 2)
-	}
-	opts.CommandTimeout = max(opts.CommandTimeout, transferTimeout)
-	client, err := opts.Client()
-	if err != nil {
-		return nil, opts, cli.Exit(err.Error(), 2)
-	}
-	if err := client.Ping(c.Context).Err(); err != nil {
-		_ = client.Close()
-		return nil, opts, cli.Exit(fmt.Sprintf("connect to %s: %v", opts, err), 1)
-	}
-	return client, opts, nil
-}
-
 // display shows the plan and the progress: a bar on a terminal, nothing
 // otherwise. With --json only the result is printed.
 type display struct {
@@ -176,11 +139,5 @@ func (d *display) plan(r *transfer.Report) {
 func (d *display) progress(done int) {
 	if d.bar != nil {
 		_ = d.bar.Set(min(done, d.bar.GetMax()))
-	}
-}
-
-func (d *display) end() {
-	if d.bar != nil {
-		_ = d.bar.Finish()
 	}
 }

@@ -51,6 +51,9 @@ func Migrate(ctx context.Context, cfg MigrateConfig) (*Report, error) {
 	if !t.exists(configFile) && !t.exists(poolsFile) {
 		return nil, fmt.Errorf("read %s: %w: name the directory with --config-dir", cfg.Dir, ErrNothing)
 	}
+	if err := t.checkPaths(); err != nil {
+		return nil, err
+	}
 	m := &migrator{cfg: cfg, tree: t, st: store.New(cfg.Client, cfg.Prefix)}
 	plan, err := m.pass(ctx, nil)
 	if err != nil {
@@ -121,7 +124,7 @@ func (m *migrator) pass(ctx context.Context, plan *pass) (*pass, error) {
 	p := &pass{migrator: m, rep: &Report{}, plan: plan, types: map[string]*typeResult{},
 		seen: map[[16]byte]bool{}, accounts: map[[16]byte]bool{}, keep: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
-		p.pools, p.singles, p.sessions, p.files, p.sweep, p.meta,
+		p.checkRecords, p.pools, p.singles, p.sessions, p.files, p.sweep, p.meta,
 	} {
 		if err := step(ctx); err != nil {
 			return p, err

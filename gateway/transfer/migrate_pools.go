@@ -13,6 +13,7 @@ import (
 func (p *pass) pools(ctx context.Context) error {
 	real, err := p.tree.resolveInside(poolsFile)
 	if errors.Is(err, fs.ErrNotExist) && !p.tree.exists(poolsFile) {
+		p.rep.skip(&p.rep.Pools, "provider pools", poolsFile, "the file does not exist; no accounts were imported")
 		return p.removeTypes(ctx, nil)
 	}
 	var scan *poolsScan
@@ -44,6 +45,9 @@ func (p *pass) pools(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if p.rep.Accounts.total() == 0 {
+		p.rep.item(Note, "provider pools", poolsFile, "empty provider pools: the file holds no account")
 	}
 	return p.removeTypes(ctx, types)
 }

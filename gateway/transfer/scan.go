@@ -14,7 +14,10 @@ import (
 // maxGapBytes bounds the white space between two elements.
 const maxGapBytes = 16 << 20
 
-var errPoolsShape = errors.New("not a JSON object of provider types")
+var (
+	errPoolsShape = errors.New("not a JSON object of provider types")
+	errPoolsEmpty = errors.New("empty provider pools: the file is empty; no accounts were imported")
+)
 
 // poolsMember is one member of provider_pools.json, by its place in the file.
 type poolsMember struct {
@@ -43,6 +46,9 @@ func scanPools(f *os.File) (*poolsScan, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, plain(err)
+	}
+	if st.Size() == 0 {
+		return nil, errPoolsEmpty
 	}
 	s := &poolsScan{f: f, stat: st}
 	start := int64(0)

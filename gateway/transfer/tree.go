@@ -23,6 +23,7 @@ const (
 	sessionsFile = "token-store.json"
 	usageFile    = "usage-cache.json"
 	pluginsFile  = "plugins.json"
+	modelsFile   = "custom_models.json" // of no special meaning here, but to the gateway
 	// pathsFile maps token paths, as written in accounts, to places in an
 	// exported directory, where the path alone does not say it.
 	pathsFile = ".holdfast-paths.json"

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/urfave/cli/v2"
+
+	"holdfast/gateway/store"
+)
+
+// transferTimeout is how long one answer may take: the end of a unit with
+// 100,000 accounts takes a server longer than the second that an ordinary
+// command may.
+const transferTimeout = 2 * time.Minute
+
+// transferFlags are the flags that migrate, export and init share.
+func transferFlags(force string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "redis-url", Usage: "`URL` of a Redis or a proxy (default: REDIS_URL, REDIS_HOST …, config.json, redis://localhost:6379)"},
+		&cli.StringFlag{Name: "key-prefix", Usage: "`PREFIX` of all keys (default: REDIS_KEY_PREFIX, config.json, aiclient:)"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "write nothing, show what would happen"},
+		&cli.BoolFlag{Name: "force", Usage: force},
+		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
+	}
+}
+
+// transferClient connects by flags, environment, config.json and defaults.
+func transferClient(c *cli.Context, configJSON []byte) (redis.UniversalClient, store.Options, error) {
+	if c.NArg() > 0 {
+		return nil, store.Options{}, cli.Exit(fmt.Sprintf("unexpected argument %q: this command takes flags only", c.Args().First()), exitUsage)
+	}
+	src := store.Sources{FlagURL: c.String("redis-url"), Getenv: os.Getenv, ConfigJSON: configJSON}
+	if c.IsSet("key-prefix") {
+		prefix := c.String("key-prefix")
+		src.FlagPrefix = &prefix
+	}
+	opts, err := store.Resolve(src)
+	if err != nil {
+		return nil, opts, cli.Exit(err.Error(), exitUsage)
+	}
+	opts.CommandTimeout = max(opts.CommandTimeout, transferTimeout)
+	client, err := opts.Client()
+	if err != nil {
+		return nil, opts, cli.Exit(err.Error(), exitUsage)
+	}
+	if err := client.Ping(c.Context).Err(); err != nil {
+		_ = client.Close()
+		return nil, opts, cli.Exit(fmt.Sprintf("connect to %s: %v; %s", opts, err, remedy(err)), exitFailed)
+	}
+	return client, opts, nil
+}
+
+// remedy is what to do about a Redis that cannot be talked to.
+func remedy(err error) string {
+	var dial *net.OpError
+	if errors.As(err, &dial) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return "is a Redis or a proxy running there? Name another one with --redis-url or REDIS_URL"
+	}
+	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "ERR AUTH"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return "give user and password in --redis-url or REDIS_URL, or the password in REDIS_PASSWORD"
+		}
+	}
+	return "check --redis-url or REDIS_URL"
+}
+
+// orJSON makes a command that was asked for JSON print some even where it
+// stopped before it had a result.
+func orJSON(run cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		w := &noticing{Writer: c.App.Writer}
+		c.App.Writer = w
+		err := run(c)
+		if err != nil && c.Bool("json") && !w.written {
+			enc := json.NewEncoder(w)
+			enc.SetEscapeHTML(false)
+			_ = enc.Encode(map[string]string{"error": err.Error()}) // the error itself says it all
+		}
+		return err
+	}
+}
+
+// noticing is a writer that notices whether anything was written.
+type noticing struct {
+	io.Writer
+	written bool
+}
+
+func (n *noticing) Write(b []byte) (int, error) {
+	n.written = true
+	return n.Writer.Write(b)
+}
