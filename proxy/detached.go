@@ -33,6 +33,9 @@ type detached struct {
 // read, in redcon's memory: they are copied.
 func (c *client) detach(conn redcon.Conn, rest []redcon.Command) {
 	c.detached = true
+	if guarded, ok := c.conn.(*front.Conn); ok {
+		guarded.NoIdle(true) // silence is normal for a subscriber and for who blocks
+	}
 	d := &detached{
 		c: c, conn: conn.Detach(), in: make(chan redcon.Command, readAhead),
 		gone: make(chan struct{}), end: make(chan struct{}),

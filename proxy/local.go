@@ -185,7 +185,7 @@ func (c *client) cmdHello(argv [][]byte) {
 		return
 	}
 	if !c.authed.Load() {
-		c.reject("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		c.reject("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
 	c.flush() // earlier commands of the batch are answered in the old protocol

@@ -11,7 +11,6 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-	"holdfast/proxy/front"
 )
 
 // relay is a dedicated upstream connection for one client: subscriptions,
@@ -354,8 +353,5 @@ func (r *relay) note(e *expect) {
 // expectConfirm counts the confirmations of a (un)subscribe command.
 func (r *relay) expectConfirm(e *expect) {
 	e.confirm = true
-	if guarded, ok := r.c.conn.(*front.Conn); ok {
-		guarded.NoIdle(true) // silence is normal for a subscriber
-	}
 	e.left, e.undo = r.subs.change(e.cmd.Name, e.argv[1:])
 }

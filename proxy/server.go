@@ -24,6 +24,10 @@ import (
 // drainTimeout bounds how long Close waits for commands under way.
 const drainTimeout = 5 * time.Second
 
+// stuckTimeout is how long a client may take none of its replies before it is
+// closed: it would hold them in memory, or hold up its connection to Redis.
+const stuckTimeout = time.Minute
+
 // Server is the proxy's listener with its clients and its cache.
 type Server struct {
 	cfg     Config
@@ -60,7 +64,7 @@ func Open(cfg Config) (*Server, error) {
 		n.OnWrite(s.hub.wrote)
 	}
 	ln, err := front.Listen(front.Config{
-		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout,
+		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,
 		Authed: s.connAuthed, Logger: cfg.Logger,
 	})
 	if err != nil {
