@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/gateway/store"
 )
 
 // flushTimeout is the least time that counts get at the end to reach Redis.
@@ -56,7 +58,7 @@ func Open(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure gateway: %w", err)
 	}
-	k := keys{cfg.KeyPrefix}
+	k := keys{store.Keys{Prefix: cfg.KeyPrefix}}
 	patience := cfg.ConnectTimeout + cfg.CommandTimeout
 	g := &Gateway{
 		cfg: cfg, log: cfg.Logger, client: client, roster: newRoster(),

@@ -28,9 +28,9 @@ type loader struct {
 // load reads configuration, aliases and all pools, in two round trips.
 func (l *loader) load(ctx context.Context) (rawState, error) {
 	head := l.client.Pipeline()
-	config := head.Get(ctx, l.keys.config())
+	config := head.Get(ctx, l.keys.Config())
 	custom := head.Get(ctx, l.keys.customModels())
-	index := head.SMembers(ctx, l.keys.poolIndex())
+	index := head.SMembers(ctx, l.keys.PoolIndex())
 	if err := l.exec(ctx, head); err != nil {
 		return rawState{}, fmt.Errorf("load configuration: %w", err)
 	}
@@ -46,7 +46,7 @@ func (l *loader) load(ctx context.Context) (rawState, error) {
 	body := l.client.Pipeline()
 	replies := make([]*redis.MapStringStringCmd, len(types))
 	for i, typ := range types {
-		replies[i] = body.HGetAll(ctx, l.keys.pool(typ))
+		replies[i] = body.HGetAll(ctx, l.keys.Pool(typ))
 	}
 	if err := l.exec(ctx, body); err != nil {
 		return rawState{}, fmt.Errorf("load pools: %w", err)
@@ -100,7 +100,7 @@ func (l *loader) scan(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		for _, key := range page {
-			if typ, ok := l.keys.poolType(key); ok && !seen[typ] {
+			if typ, ok := l.keys.PoolType(key); ok && typ != "" && !seen[typ] {
 				seen[typ] = true
 				found = append(found, typ)
 			}

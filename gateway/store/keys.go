@@ -29,7 +29,16 @@ func (k Keys) Config() string { return k.Prefix + "config" }
 func (k Keys) PoolIndex() string { return k.Prefix + "pools:index" }
 
 // Pool is the hash of one provider type's accounts, by uuid.
-func (k Keys) Pool(typ string) string { return k.Prefix + "pools:" + escapeType(typ) }
+func (k Keys) Pool(typ string) string { return k.PoolPrefix() + escapeType(typ) }
+
+// PoolPrefix begins every key of Pool, and the index.
+func (k Keys) PoolPrefix() string { return k.Prefix + "pools:" }
+
+// PoolType is the provider type of a pool's key; false for any other key.
+func (k Keys) PoolType(key string) (typ string, ok bool) {
+	rest, ok := strings.CutPrefix(key, k.PoolPrefix())
+	return unescapeType(rest), ok && key != k.PoolIndex()
+}
 
 // Counter is one counter of an account.
 func (k Keys) Counter(typ, uuid, name string) string {

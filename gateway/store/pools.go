@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sort"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -65,11 +64,10 @@ func (s *Store) FindTypes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix := s.Prefix + "pools:"
-	err = s.Scan(ctx, prefix, func(keys []string) error {
+	err = s.Scan(ctx, s.PoolPrefix(), func(keys []string) error {
 		for _, k := range keys {
-			if k != s.PoolIndex() {
-				types = append(types, unescapeType(strings.TrimPrefix(k, prefix)))
+			if typ, ok := s.PoolType(k); ok {
+				types = append(types, typ)
 			}
 		}
 		return nil
