@@ -259,5 +259,5 @@ func (c *client) delivered(it *item, reply []byte) {
 		}
 		c.endWrite(it)
 	}
-	c.batch.out = append(c.batch.out, reply...)
+	c.appendReply(reply)
 }

@@ -187,7 +187,11 @@ func (c *client) forward(it item) {
 	}
 	c.closeFence()
 	if it.unit == nil {
-		b.call.Payload = append(b.call.Payload, it.raw...)
+		if len(b.call.Payload) == 0 && len(it.raw) > maxKeptBytes {
+			b.call.Payload = it.raw[:len(it.raw):len(it.raw)] // sent as it is, without a copy
+		} else {
+			b.call.Payload = append(b.call.Payload, it.raw...)
+		}
 	} else {
 		it.encode(&b.call.Payload)
 	}

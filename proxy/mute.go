@@ -76,3 +76,14 @@ func (s *Server) upstreamID(id int64) int64 {
 	}
 	return 0
 }
+
+// appendReply appends a reply of the call to out; a large one that is alone
+// there is taken over instead of copied.
+func (c *client) appendReply(reply []byte) {
+	b := &c.batch
+	if len(b.out) > 0 || len(reply) <= maxKeptBytes {
+		b.out = append(b.out, reply...)
+		return
+	}
+	b.out = reply[:len(reply):len(reply)] // nothing can be appended into what follows
+}

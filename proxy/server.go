@@ -142,7 +142,13 @@ func (s *Server) onCommand(conn redcon.Conn, first redcon.Command) {
 	c.cmds = front.Batch(c.cmds[:0], conn, first)
 	rest := c.serve(c.cmds)
 	s.commands.Add(uint64(len(c.cmds)))
-	conn.WriteRaw(c.batch.out)
+	if len(c.batch.out) > maxKeptBytes {
+		// redcon would copy it into a buffer that it keeps; nothing is waiting there.
+		_, _ = c.conn.Write(c.batch.out)
+		c.batch.out = nil
+	} else {
+		conn.WriteRaw(c.batch.out)
+	}
 	if rest != nil {
 		c.detach(conn, rest)
 		return
