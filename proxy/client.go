@@ -249,30 +249,42 @@ func (c *client) cached(it item) {
 // beginWrite keeps the item's keys out of the cache until endWrite.
 func (c *client) beginWrite(it *item) {
 	it.wrote = true
-	c.eachWriteKey(it, func(key []byte) {
-		c.s.cache.WriteBegin(c.db, key)
-		c.s.cfg.Local.Sending(c.db, key)
-	})
-	if it.unit == nil {
-		c.s.beforeWrite(it.cmd, c.db, it.argv)
-		return
-	}
-	for _, argv := range it.unit {
-		if cmd, ok := command.Lookup(argv); ok {
-			c.s.beforeWrite(cmd, c.db, argv)
+	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
+		c.s.beforeWrite(cmd, c.db, argv)
+		if c.reachesAll(cmd) {
+			c.s.cache.FlushBegin()
 		}
-	}
+		for _, key := range c.keys {
+			c.s.cache.WriteBegin(c.db, key)
+			c.s.cfg.Local.Sending(c.db, key)
+		}
+	})
 }
 
 func (c *client) endWrite(it *item) {
 	it.wrote = false
-	c.eachWriteKey(it, func(key []byte) {
-		c.s.cache.WriteEnd(c.db, key)
-		c.s.cfg.Local.Sent(c.db, key)
+	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
+		if c.reachesAll(cmd) {
+			c.s.cache.FlushEnd()
+		}
+		for _, key := range c.keys {
+			c.s.cache.WriteEnd(c.db, key)
+			c.s.cfg.Local.Sent(c.db, key)
+		}
 	})
 }
 
-func (c *client) eachWriteKey(it *item, fn func(key []byte)) {
+// reachesAll reports whether the write may change keys that it does not name:
+// FLUSHALL and SWAPDB, and scripts that declare no keys. c.keys are its keys.
+func (c *client) reachesAll(cmd *command.Command) bool {
+	if cmd.Flags&command.Script != 0 {
+		return len(c.keys) == 0 && cmd.Flags&command.MayReplicate != 0
+	}
+	return cmd.Flags&command.Dangerous != 0
+}
+
+// eachWrite calls fn for each write of the item, with its keys in c.keys.
+func (c *client) eachWrite(it *item, fn func(cmd *command.Command, argv [][]byte)) {
 	one := [1][][]byte{it.argv}
 	argvs := one[:]
 	if it.unit != nil {
@@ -284,8 +296,6 @@ func (c *client) eachWriteKey(it *item, fn func(key []byte)) {
 			continue
 		}
 		c.keys = cmd.WriteKeys(c.keys[:0], argv)
-		for _, k := range c.keys {
-			fn(k)
-		}
+		fn(cmd, argv)
 	}
 }

@@ -343,6 +343,9 @@ func (r *relay) note(e *expect) {
 		return
 	}
 	r.c.s.beforeWrite(e.cmd, e.db, e.argv)
+	if e.cmd.Flags&command.Dangerous != 0 {
+		r.c.s.cache.Invalidate(nil) // and again when it is answered
+	}
 	for _, k := range e.cmd.WriteKeys(nil, e.argv) {
 		r.c.s.cache.WriteBegin(e.db, k)
 		r.c.s.cfg.Local.Sending(e.db, k)

@@ -323,6 +323,9 @@ func (r *relay) endWrites(e *expect) {
 		r.c.s.cache.WriteEnd(e.db, k)
 		r.c.s.cfg.Local.Sent(e.db, k)
 	}
+	if e.cmd != nil && e.cmd.Flags&command.Dangerous != 0 {
+		r.c.s.cache.Invalidate(nil)
+	}
 	if len(e.wrote) > 0 && e.cmd != nil && e.cmd.Flags&command.Blocking != 0 {
 		r.refetch(e.wrote)
 	}

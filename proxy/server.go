@@ -220,15 +220,13 @@ func (s *Server) acked(db int, it *item, reply []byte) {
 
 // beforeWrite notes what a write says about how its key may be treated later:
 // a key ever written with NX is a lock and never cached; a script's body is kept
-// for an EVALSHA while Redis is away; FLUSHALL and SWAPDB drop everything.
+// for an EVALSHA while Redis is away.
 func (s *Server) beforeWrite(cmd *command.Command, db int, argv [][]byte) {
 	switch {
 	case cmd.Flags&command.Script != 0:
 		s.scripts.note(s.cfg.Local, cmd, argv)
 	case cmd.Name == "set" && len(argv) > 3 && hasWord(argv[3:], "nx"), cmd.Name == "setnx":
 		s.cache.NeverCache(db, argv[1])
-	case cmd.Flags&command.Dangerous != 0:
-		s.cache.Invalidate(nil)
 	}
 }
 
