@@ -14,7 +14,9 @@ import (
 // entryUUID is an entry's own uuid, if it has a usable one.
 func entryUUID(raw []byte) (string, bool) {
 	v, ok := store.Member(raw, "uuid")
-	return v.String(), ok && v.Type == gjson.String && v.String() != ""
+	// Copied: a part of the entry's text would keep all of it in memory for as
+	// long as the uuid is known.
+	return strings.Clone(v.String()), ok && v.Type == gjson.String && v.String() != ""
 }
 
 // tokenPath is the path of an entry's token file and the field it is in. The
