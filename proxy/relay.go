@@ -38,7 +38,7 @@ type relay struct {
 	unit     [][][]byte  // commands queued there, which EXEC will acknowledge
 	held     [][]byte    // keys they write, kept out of the cache until EXEC
 	outbox   chan []byte // messages and invalidations while there is no sess
-	selected bool        // db was changed over the relay
+	selected bool        // db or proto was changed over the relay
 	monitor  bool
 	tracking [][]byte // the CLIENT TRACKING ON command
 	sticky   bool     // something we cannot follow: it stays to the end
@@ -118,7 +118,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 	}
 	c := r.c
 	if r.selected {
-		c.db, r.selected = r.db, false
+		c.db, c.proto, r.selected = r.db, r.proto, false
 	}
 	if r.lostMulti {
 		c.multi = &transaction{spoiled: true}

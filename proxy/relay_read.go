@@ -300,10 +300,14 @@ func (r *relay) unitDone(unit [][][]byte, whole []byte) {
 	}
 	for i, argv := range unit {
 		cmd, _ := command.Lookup(argv)
-		if string(v.Elems[i].Str) != "OK" || cmd == nil {
+		if cmd == nil || v.Elems[i].IsError() {
 			continue
 		}
 		switch cmd.Name {
+		case "hello":
+			if len(argv) > 1 {
+				r.proto, r.selected = int(argv[1][0]-'0'), true // 2 or 3, or it had failed
+			}
 		case "select":
 			if db, err := strconv.Atoi(string(argv[1])); err == nil {
 				r.db, r.selected = db, true
