@@ -48,6 +48,7 @@ type batch struct {
 	call      *backend.Call
 	fences    []fenceGroup
 	open      bool // the last group still takes commands
+	moved     bool // a write of this call was executed after the call, or locally
 	followers int
 	sent      time.Time
 	durable   []durable
@@ -75,7 +76,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt = b.call.FenceAt[:0]
-	b.fences, b.open = b.fences[:0], false
+	b.fences, b.open, b.moved = b.fences[:0], false, false
 }
 
 func shrink(buf []byte) []byte {
@@ -166,6 +167,8 @@ func (c *client) deliver(err error) {
 				c.unanswered(it, sent)
 			case err != nil && refused(c.replyAt(last)):
 				c.unanswered(it, false) // the reply proves that it was not executed
+			case b.moved && it.cmd.Flags&(command.Write|command.Script) == 0:
+				c.elsewhere(it) // Redis answered it without a write before it
 			default:
 				c.delivered(it, c.replyAt(it.first+it.skip))
 			}

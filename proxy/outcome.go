@@ -51,6 +51,7 @@ func (c *client) followed(it *item) {
 // elsewhere executes one command again where it can be: on the local state, or
 // on Redis once that is there, within the command time-out.
 func (c *client) elsewhere(it *item) {
+	c.batch.moved = c.batch.moved || it.cmd.Flags&(command.Write|command.Script) != 0
 	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
 	for {
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+	"holdfast/fallback"
+)
+
+// A Redis that was made a replica refuses the write of a pipeline and would
+// answer the read behind it: the client must not see the one without the other.
+func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c, d := p.client(), directClient(t, srv)
+	require.NoError(t, c.RPush(ctx, "aiclient:l", "a").Err())
+	require.NoError(t, c.Set(ctx, "aiclient:s", "a", 0).Err())
+	p.awaitMirror()
+	require.NoError(t, d.SlaveOf(ctx, "127.0.0.1", "1").Err())
+	var list *redis.StringSliceCmd
+	var str *redis.StringCmd
+	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.RPush(ctx, "aiclient:l", "b")
+		list = pipe.LRange(ctx, "aiclient:l", 0, -1)
+		pipe.Set(ctx, "aiclient:s", "b", 0)
+		str = pipe.Get(ctx, "aiclient:s")
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "b"}, list.Val())
+	assert.Equal(t, "b", str.Val())
+	require.NoError(t, d.SlaveOf(ctx, "NO", "ONE").Err())
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, []string{"a", "b"}, d.LRange(ctx, "aiclient:l", 0, -1).Val())
+}
