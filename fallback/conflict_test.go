@@ -11,7 +11,7 @@ import (
 func newRigClient(r *rig) func(db int) *redis.Client {
 	return func(db int) *redis.Client {
 		return redis.NewClient(&redis.Options{
-			Addr: "redis", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, Dialer: r.wire.dial, ContextTimeoutEnabled: true,
+			Addr: "127.0.0.1:1", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, Dialer: r.wire.dial, ContextTimeoutEnabled: true,
 		})
 	}
 }

@@ -155,7 +155,7 @@ func newRigOn(t *testing.T, srv *redistest.Server, set ...func(*Config)) *rig {
 	r.direct = redis.NewClient(&redis.Options{Addr: srv.Addr(), MaxRetries: -1, DisableIdentity: true})
 	r.cfg = Config{MirrorPrefixes: []string{"m:"}, SnapshotEvery: time.Hour, NewClient: func(db int) *redis.Client {
 		return redis.NewClient(&redis.Options{
-			Addr: "redis", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, Dialer: r.wire.dial,
+			Addr: "127.0.0.1:1", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, Dialer: r.wire.dial,
 			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, ContextTimeoutEnabled: true,
 		})
 	}}

@@ -43,6 +43,7 @@ type mirror struct {
 	budget int // writes outside the mirror that may still be followed in this tick
 	// Keys of writes that were acknowledged and not followed, by database.
 	unknown map[int]map[string]struct{}
+	changed map[string]struct{} // keys that the server announced, database unknown
 	bytes   int
 	seq     uint64           // acknowledged writes so far
 	last    map[keyID]uint64 // key being fetched → seq of the last write to it
@@ -69,7 +70,7 @@ type mirrorStats struct {
 func newMirror(s *Store) *mirror {
 	return &mirror{
 		s: s, wake: make(chan struct{}, 1), flight: new(inflight), room: dirtyMax,
-		unknown: map[int]map[string]struct{}{}, budget: followPerTick,
+		changed: map[string]struct{}{}, unknown: map[int]map[string]struct{}{}, budget: followPerTick,
 		last: map[keyID]uint64{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
 	}
 }
@@ -155,33 +156,51 @@ func (s *Store) Invalidate(keys [][]byte) {
 		m.signal()
 		return
 	}
+	// Only the mirror's own lock: the caller reads the heartbeat, too, and must
+	// not wait while the store takes over a large value.
 	m.mu.Lock()
 	for _, k := range keys {
-		if s.cfg.mirrored(string(k)) {
+		if s.cfg.mirroredKey(k) {
 			m.markDirty(keyID{s.cfg.BaseDB, string(k)})
 		}
+		m.noteChanged(k)
 	}
 	m.mu.Unlock()
-	s.forgetResident(keys)
 }
 
-// forgetResident makes changed keys outside the mirror unknown and asks for
-// their new values.
-func (s *Store) forgetResident(keys [][]byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// noteChanged remembers that a key changed in some database. m.mu is held.
+func (m *mirror) noteChanged(key []byte) {
+	if len(m.changed) >= dirtyMax {
+		m.flush = true
+		return
+	}
+	if _, ok := m.changed[string(key)]; !ok {
+		m.changed[string(key)] = struct{}{}
+		m.signal()
+	}
+}
+
+// askChanged asks for the new values of changed keys that are resident beside
+// the mirrored ones. The store's lock is held.
+func (m *mirror) askChanged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.changed) == 0 {
+		return
+	}
+	changed := m.changed
+	m.changed = map[string]struct{}{}
+	s := m.s
 	if s.Mode() != Online {
 		return
 	}
-	for _, k := range keys {
-		for db := range s.res.dbs() {
-			id := keyID{db, string(k)}
-			if (db == s.cfg.BaseDB && s.cfg.mirrored(id.key)) || !s.res.resident(id) {
-				continue
+	dbs := s.res.dbs()
+	for k := range changed {
+		for db := range dbs {
+			id := keyID{db, k}
+			if (db != s.cfg.BaseDB || !s.cfg.mirrored(k)) && s.res.resident(id) {
+				m.markDirty(id)
 			}
-			s.mirror.mu.Lock()
-			s.mirror.markDirty(id)
-			s.mirror.mu.Unlock()
 		}
 	}
 }
@@ -201,6 +220,7 @@ func (m *mirror) markDirty(id keyID) {
 // drainLocked executes all acknowledged writes that wait. The store's lock is held.
 func (m *mirror) drainLocked() {
 	m.followQueued()
+	m.askChanged()
 	m.forgetUnknown() // after the queue: a key in both ends up unknown
 }
 

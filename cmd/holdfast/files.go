@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"holdfast/fallback"
 	"holdfast/gateway/transfer"
@@ -53,7 +54,10 @@ func (st *stack) warmFromFiles(ctx context.Context, dir string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, DisableIdentity: true})
+	client := redis.NewClient(&redis.Options{
+		Network: "unix", Addr: socket, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 	_, err = transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: st.settings.keyPrefix(), Dir: dir})
 	err = errors.Join(err, client.Close())
 	cancel()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/urfave/cli/v2"
 
 	"holdfast/backend"
@@ -228,7 +229,9 @@ var errNoLink = errors.New("no link to redis yet")
 // retries: whether a write was applied is the caller's to find out.
 func (l *link) client(db int) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: "upstream", DB: db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 4, DialerRetries: 1,
+		Addr:                     "127.0.0.1:1", // never dialed: the dialer knows where
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		DB:                       db, Protocol: 2, MaxRetries: -1, DisableIdentity: true, PoolSize: 4, DialerRetries: 1,
 		ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, ContextTimeoutEnabled: true,
 		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			dial := l.dial.Load()

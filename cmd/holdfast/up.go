@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/urfave/cli/v2"
 
 	"holdfast/gateway"
@@ -106,6 +107,7 @@ func (st *stack) selfOptions() *redis.Options {
 	return &redis.Options{
 		Network: addr.Network(), Addr: reachable(addr), Password: st.settings.password,
 		TLSConfig: selfTLS(st.settings.tls), DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 }
 

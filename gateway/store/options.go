@@ -164,6 +164,8 @@ func (o Options) Client() (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	// No handshake beyond plain Redis, and no look-up of host names for it.
+	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewUniversalClient(u), nil
 }
 
