@@ -37,6 +37,8 @@ type Call struct {
 	// within the call. They are filled in before the first byte is sent.
 	FenceAt []int
 	// Fence is the number at the first place, once Do has returned with Sent.
+	// Without a place it is the next number of the connection: a fence that has
+	// reached it proves that this call was executed before.
 	Fence uint64
 	// Deadline, when set, is the time after which the call is not sent any more.
 	// It does not end a call that was sent: CommandTimeout does.

@@ -58,6 +58,10 @@ func (f *fenceCounter) catchUp(c *conn, name string) error {
 // assign fills the numbers into the payload. The trunk's lock is held.
 func (f *fenceCounter) assign(c *Call) {
 	n := uint64(len(c.FenceAt))
+	if n == 0 {
+		c.Fence = f.last.Load() + 1
+		return
+	}
 	c.Fence = f.last.Add(n) - n + 1
 	for i, at := range c.FenceAt {
 		digits := strconv.AppendUint(nil, c.Fence+uint64(i), 10)
@@ -74,8 +78,8 @@ func (f *fenceCounter) assign(c *Call) {
 // killed process included: what they have not executed by now, they never will.
 // A name that others may have, too, is left alone.
 func (u *Upstream) killNamesakes(c *conn) error {
-	if u.cfg.ClientName == defaultClientName {
-		return nil
+	if u.cfg.ClientName == defaultClientName || c.id == 0 {
+		return nil // not ours alone, or a server too old to tell us apart
 	}
 	rs, err := c.exchange([]string{"CLIENT", "LIST"})
 	if err != nil {

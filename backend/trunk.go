@@ -76,9 +76,7 @@ func (t *trunk) do(c *Call) error {
 		t.mu.Unlock()
 		return &OutcomeError{Err: err}
 	}
-	if len(c.FenceAt) > 0 {
-		t.fences.assign(c) // under mu: the order of numbers is the order on the wire
-	}
+	t.fences.assign(c) // under mu: the order of numbers is the order on the wire
 	t.queue = append(t.queue, c)
 	t.accepted.Add(1)
 	first := !t.writing

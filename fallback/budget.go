@@ -12,7 +12,11 @@ func (m *mirror) affords(db int, argvs [][][]byte) bool {
 		if !ok {
 			return true
 		}
-		for _, k := range c.WriteKeys(buf[:0], argv) {
+		keys := c.WriteKeys(buf[:0], argv)
+		if len(keys) == 0 {
+			return true // it may have changed anything
+		}
+		for _, k := range keys {
 			if m.s.cfg.mirroredKey(k) {
 				return true
 			}
@@ -64,4 +68,19 @@ func (m *mirror) refill() {
 	m.mu.Lock()
 	m.budget = followPerTick
 	m.mu.Unlock()
+}
+
+// forgetAll follows FLUSHALL, FLUSHDB and SWAPDB: nothing held is true any more,
+// and everything is fetched again. The store's lock is held.
+func (m *mirror) forgetAll() {
+	if m.s.Mode() != Online {
+		return // an answer of Redis that came in late, behind local writes
+	}
+	m.s.eng.Flush(-1)
+	m.s.res.clear()
+	m.s.dirtyGen++
+	m.mu.Lock()
+	m.flush = true
+	m.mu.Unlock()
+	m.signal()
 }

@@ -79,6 +79,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		if err != nil || s.Mode() != Online || s.epoch.Load() != epoch {
 			continue // of an earlier link: local writes may have overtaken it
 		}
+		if (overtaken || values[i].busy) && !(s.eng.Has(db, []byte(k)) && s.res.known(id)) {
+			s.res.forget(id) // there at Redis and not here: unknown, not absent
+		}
 		switch {
 		case overtaken:
 			m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause

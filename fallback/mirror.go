@@ -254,6 +254,8 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 		keys := c.Keys(buf[:0], argv)
 		m.s.noteLock(w.db, argv)
 		switch {
+		case c.Flags&command.Dangerous != 0:
+			m.forgetAll()
 		case m.overtaken(w.db, keys): // a later write is here already
 		case behind && m.sheds(keys), !m.apply(w.db, c, argv):
 			m.unlearn(w.db, keys)

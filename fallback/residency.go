@@ -131,3 +131,11 @@ func (r *residency) dbs() map[int]struct{} {
 	}
 	return out
 }
+
+// clear forgets everything, after the server was flushed.
+func (r *residency) clear() {
+	r.lru.Purge()
+	r.bytes = 0
+	r.complete = map[int]bool{}
+	r.doubt = map[keyID]struct{}{}
+}

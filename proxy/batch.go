@@ -19,16 +19,18 @@ type item struct {
 	kind    itemKind
 	cmd     *command.Command
 	argv    [][]byte
-	raw     []byte     // the command as the client sent it; for a unit, nil
-	unit    [][][]byte // commands of a MULTI unit
-	first   int        // index of its first reply in the call
-	replies int        // how many replies of the call are this item's
-	skip    int        // how many of them come before the one the client gets
-	fill    cache.Fill // of a cacheable read
-	wrote   bool       // cache.WriteBegin was called for its keys
-	maybe   bool       // an earlier try of this write may have been applied
-	fence   int        // 1 + index in batch.fences; 0 = not fenced
-	local   [2]int     // kindDone: the answer, in batch.aux
+	raw     []byte          // the command as the client sent it; for a unit, nil
+	unit    [][][]byte      // commands of a MULTI unit
+	first   int             // index of its first reply in the call
+	replies int             // how many replies of the call are this item's
+	skip    int             // how many of them come before the one the client gets
+	fill    cache.Fill      // of a cacheable read
+	wrote   bool            // cache.WriteBegin was called for its keys
+	maybe   bool            // an earlier try of this write may have been applied
+	fence   int             // 1 + index in batch.fences; 0 = not fenced
+	after   int             // fences of the call before it
+	origin  fallback.Origin // set when Redis may have executed it
+	local   [2]int          // kindDone: the answer, in batch.aux
 }
 
 type itemKind uint8
@@ -48,6 +50,7 @@ type batch struct {
 	call      *backend.Call
 	fences    []fenceGroup
 	open      bool // the last group still takes commands
+	writes    bool // a write is among the items
 	moved     bool // a write of this call was executed after the call, or locally
 	followers int
 	sent      time.Time
@@ -76,7 +79,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt = b.call.FenceAt[:0]
-	b.fences, b.open, b.moved = b.fences[:0], false, false
+	b.fences, b.open, b.moved, b.writes = b.fences[:0], false, false, false
 }
 
 func shrink(buf []byte) []byte {
@@ -126,7 +129,7 @@ func (c *client) flush() {
 	c.closeFence()
 	if b.call.N > 0 {
 		b.sent = time.Now()
-		if len(b.fences) > 0 {
+		if b.writes {
 			// Until every write under way has found its place, Redis must not be
 			// declared back: its fences would move on.
 			c.s.fencing.Add(1)

@@ -159,6 +159,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 			return
 		}
 		c.flush()
+		c.awaitSettled()
 		c.elsewhere(&it)
 		return
 	}
@@ -201,7 +202,8 @@ func (c *client) forward(it item) {
 // push notes where the item's replies will be.
 func (c *client) push(it item) {
 	b := &c.batch
-	it.first = b.call.N
+	it.first, it.after = b.call.N, len(b.fences)
+	b.writes = b.writes || it.wrote
 	b.call.N += it.replies
 	b.items = append(b.items, it)
 }

@@ -96,8 +96,10 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 	reply := c.replyAt(exec)
 	if !g.split {
 		g.split = true
-		c.s.fenceSeen.Store(true)
 		g.elems = splitArray(reply, g.count+1)
+		if g.elems != nil {
+			c.s.seenFences.Store([2]int{c.proto, c.db}, true)
+		}
 	}
 	switch {
 	case g.elems == nil && reply[0] == '-':
@@ -146,7 +148,7 @@ func refusedAny(c *client, it *item) bool {
 // have executed: the replay asks the fence. What the local state cannot answer
 // for, nobody can: the client is told so.
 func (c *client) fencedUnknown(it *item, sent bool) {
-	c.endWrite(it)
+	defer c.endWrite(it) // not before: a fetch of the mirror must not get in between
 	if !sent {
 		c.elsewhere(it)
 		return
@@ -158,13 +160,13 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 	call := c.batch.call
 	n := call.Fence + uint64(it.fence) - 1
 	req := c.request(it)
-	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto), Number: n, Seen: c.s.fenceSeen.Load()}
+	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
 	if c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
 		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
 		return
 	}
 	reply, pending, err := c.s.cfg.Local.Do(req)
-	if err != nil || bytes.HasPrefix(reply, []byte("-UPSTREAMDOWN")) || bytes.HasPrefix(reply, []byte("-JOURNAL")) {
+	if err != nil || localRefusal(reply) {
 		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
 		return
 	}
@@ -215,4 +217,11 @@ func unitReply(elems [][]byte) []byte {
 		out = append(out, e...)
 	}
 	return out
+}
+
+// fenceSeen reports whether a fence of the protocol and database was answered
+// since the start: then it has to be at Redis, unless somebody removed it.
+func (s *Server) fenceSeen(proto, db int) bool {
+	_, seen := s.seenFences.Load([2]int{proto, db})
+	return seen
 }

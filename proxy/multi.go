@@ -101,6 +101,7 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	if !c.online() {
 		c.flush()
+		c.awaitSettled()
 		c.elsewhere(&it)
 		return
 	}

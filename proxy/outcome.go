@@ -16,14 +16,27 @@ import (
 // been applied only if applying it again does no harm.
 func (c *client) unanswered(it *item, sent bool) {
 	if it.wrote {
-		c.endWrite(it)
+		defer c.endWrite(it) // not before: a fetch of the mirror must not get in between
 	}
 	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
 		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
 		return
 	}
 	it.maybe = sent && it.cmd.Flags&(command.Write|command.Script) != 0
+	if name := c.s.cfg.Upstream.FenceName(c.proto); it.maybe && name != "" {
+		// A later fence of this connection proves that it was executed: repeating it
+		// then would undo what came after it.
+		it.origin = fallback.Origin{Key: name, Number: c.batch.call.Fence + uint64(it.after)}
+	}
 	c.elsewhere(it)
+}
+
+// awaitSettled lets writes that were under way when the link died find their
+// place in the journal before a new one: Redis may have executed them.
+func (c *client) awaitSettled() {
+	for end := time.Now().Add(c.s.cfg.CommandTimeout); c.s.Fencing() && time.Now().Before(end); {
+		time.Sleep(200 * time.Microsecond)
+	}
 }
 
 func (c *client) repeatable(it *item) bool {
@@ -122,7 +135,7 @@ func (c *client) single(it *item) (done, again bool) {
 // localRefusal reports whether the local state refused a command without
 // executing it. That says nothing about an earlier try at Redis.
 func localRefusal(reply []byte) bool {
-	for _, code := range []string{"-UPSTREAMDOWN ", "-JOURNALFULL ", "-JOURNALFAILED ", "-STALE "} {
+	for _, code := range []string{"-UPSTREAMDOWN ", "-JOURNALFULL ", "-JOURNALFAILED ", "-STALE ", "-ERR this write is larger"} {
 		if bytes.HasPrefix(reply, []byte(code)) {
 			return true
 		}
@@ -146,9 +159,9 @@ func (it *item) encode(dst *[]byte) int {
 
 func (c *client) request(it *item) fallback.Request {
 	if it.unit != nil {
-		return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.unit, Unit: true}
+		return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.unit, Unit: true, Origin: it.origin}
 	}
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{it.argv}}
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{it.argv}, Origin: it.origin}
 }
 
 // appendDurable appends a local answer; settle waits for its write.

@@ -348,7 +348,9 @@ func (r *relay) note(e *expect) {
 	}
 	for _, k := range e.cmd.WriteKeys(nil, e.argv) {
 		r.c.s.cache.WriteBegin(e.db, k)
-		r.c.s.cfg.Local.Sending(e.db, k)
+		if e.cmd.Flags&command.Blocking == 0 || queued { // one that blocks would hold up fetches for as long
+			r.c.s.cfg.Local.Sending(e.db, k)
+		}
 		e.wrote = append(e.wrote, k)
 	}
 }

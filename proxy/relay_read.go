@@ -324,6 +324,9 @@ func (r *relay) unitDone(unit [][][]byte, whole []byte) {
 // command took is fetched anew by the mirror.
 func (r *relay) endWrites(e *expect) {
 	for _, k := range e.wrote {
+		if e.cmd != nil && e.cmd.Flags&command.Blocking != 0 {
+			r.c.s.cfg.Local.Sending(e.db, k) // voids a fetch that is under way now
+		}
 		r.c.s.cache.WriteEnd(e.db, k)
 		r.c.s.cfg.Local.Sent(e.db, k)
 	}

@@ -36,12 +36,12 @@ type Server struct {
 	ln      *front.Listener
 	started time.Time
 
-	nextID    atomic.Int64
-	commands  atomic.Uint64
-	fencing   atomic.Int64 // fenced calls whose outcome is being settled
-	fenceSeen atomic.Bool  // a fenced call was answered since the start
-	scripts   scriptMemory
-	hub       *hub
+	nextID     atomic.Int64
+	commands   atomic.Uint64
+	fencing    atomic.Int64 // fenced calls whose outcome is being settled
+	seenFences sync.Map     // [protocol, database] of fences that were answered since the start
+	scripts    scriptMemory
+	hub        *hub
 
 	mu      sync.Mutex
 	clients map[*client]struct{}

@@ -23,7 +23,7 @@ func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
 	require.NoError(t, c.RPush(ctx, "aiclient:l", "a").Err())
 	require.NoError(t, c.Set(ctx, "aiclient:s", "a", 0).Err())
 	p.awaitMirror()
-	require.NoError(t, d.SlaveOf(ctx, "127.0.0.1", "1").Err())
+	require.NoError(t, d.ReplicaOf(ctx, "127.0.0.1", "1").Err())
 	var list *redis.StringSliceCmd
 	var str *redis.StringCmd
 	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -36,7 +36,7 @@ func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b"}, list.Val())
 	assert.Equal(t, "b", str.Val())
-	require.NoError(t, d.SlaveOf(ctx, "NO", "ONE").Err())
+	require.NoError(t, d.ReplicaOf(ctx, "NO", "ONE").Err())
 	p.awaitMode(fallback.Online)
 	assert.Equal(t, []string{"a", "b"}, d.LRange(ctx, "aiclient:l", 0, -1).Val())
 }
