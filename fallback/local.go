@@ -16,9 +16,9 @@ type Request struct {
 	DB       int
 	Proto    int // 2 or 3: the protocol of the reply
 	Commands [][][]byte
-	Unit     bool          // answer as EXEC does
-	Watch    *engine.Watch // the unit runs only if these keys did not change; nil = none
-	Origin   Origin        // of a write that may have been executed by Redis already; see there
+	Unit     bool            // answer as EXEC does
+	Watch    []*engine.Watch // the unit runs only if none of these keys changed
+	Origin   Origin          // of a write that may have been executed by Redis already; see there
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -86,8 +86,10 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 }
 
 func (s *Store) execute(req Request) engine.Result {
-	if req.Watch != nil && req.Watch.Changed() {
-		return engine.Result{Reply: resp.AppendNullArray(nil, req.Proto)}
+	for _, w := range req.Watch {
+		if w.Changed() {
+			return engine.Result{Reply: resp.AppendNullArray(nil, req.Proto)}
+		}
 	}
 	if req.Unit {
 		return s.eng.DoUnit(req.DB, req.Proto, req.Commands)

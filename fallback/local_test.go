@@ -101,7 +101,7 @@ func TestWatchWhileAway(t *testing.T) {
 	w, err := r.store.Watch(0, words("a"))
 	require.NoError(t, err)
 	req := unitOf("SET a 2")
-	req.Watch = w
+	req.Watch = append(req.Watch, w)
 	require.Equal(t, "*1\r\n+OK\r\n", r.request(req))
 	require.Equal(t, "*-1\r\n", r.request(req), "changed by the first")
 	require.EqualValues(t, 2, r.store.Status().QueuedWrites)

@@ -83,7 +83,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 		return err
 	}
 	for round := 0; ; round++ {
-		if err := s.jr.Sync(); err != nil {
+		if err := s.syncJournal(); err != nil {
 			return err
 		}
 		if err := r.run(ctx); err != nil {
@@ -105,7 +105,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.locked = true
-	if err := s.jr.Sync(); err != nil {
+	if err := s.syncJournal(); err != nil {
 		return err
 	}
 	if err := r.run(ctx); err != nil {

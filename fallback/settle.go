@@ -1,6 +1,11 @@
 package fallback
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"holdfast/fallback/journal"
+)
 
 // kept is a piece of the journal that Redis has and that is kept for a while:
 // after a failover the new Redis may lack it.
@@ -69,4 +74,14 @@ func (s *Store) giveUpKept() error {
 	}
 	s.mu.Unlock()
 	return s.jr.Truncate(upTo)
+}
+
+// syncJournal waits for the last writes to be durable. A journal that failed
+// has nothing to wait for: what it acknowledged can be read and replayed, and a
+// healthy Redis must not be kept away over it. Status goes on telling.
+func (s *Store) syncJournal() error {
+	if err := s.jr.Sync(); err != nil && !errors.Is(err, journal.ErrFailed) {
+		return err
+	}
+	return nil
 }

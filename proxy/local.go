@@ -46,7 +46,10 @@ func init() {
 func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	run := localCommands[cmd.Name]
 	if cmd.Name == "watch" && c.online() && c.multi == nil && !c.watchLost {
-		return false
+		if len(c.watch) == 0 {
+			return false
+		}
+		c.watchLost = true // keys watched while Redis was away cannot be judged any more
 	}
 	if run == nil {
 		switch {

@@ -95,7 +95,7 @@ func (c *client) cmdExec(argv [][]byte) {
 	if it.unit == nil {
 		it.unit = [][][]byte{}
 	}
-	if watch != nil {
+	if len(watch) > 0 {
 		c.execWatched(&it, watch)
 		return
 	}
@@ -137,20 +137,30 @@ func (c *client) cmdWatch(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
 		return
 	}
-	c.watch = w
+	since := c.s.cfg.Local.Status().Since
+	if len(c.watch) > 0 && !since.Equal(c.watchAt) {
+		c.watchLost = true // Redis was back in between: the first ones cannot be judged
+	}
+	c.watch, c.watchAt = append(c.watch, w), since
 	c.answer(replyOK)
 }
+
+var watchedLost = resp.AppendError(nil, "EXECABORT Transaction discarded because the watched keys cannot be judged after Redis came back")
 
 // execWatched executes a unit whose keys were watched on the local state. If
 // Redis took over meanwhile, nobody can say whether they changed: the unit is
 // not executed, and the error (not nil, which would make clients loop) says so.
-func (c *client) execWatched(it *item, watch *fallback.Watch) {
+func (c *client) execWatched(it *item, watch []*fallback.Watch) {
 	c.flush()
+	if !c.s.cfg.Local.Status().Since.Equal(c.watchAt) {
+		c.answer(watchedLost)
+		return
+	}
 	req := c.request(it)
 	req.Watch = watch
 	reply, pending, err := c.s.cfg.Local.Do(req)
 	if err != nil {
-		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because the watched keys cannot be judged after Redis came back"))
+		c.answer(watchedLost)
 		return
 	}
 	c.appendDurable(reply, pending)

@@ -198,8 +198,10 @@ func (c *client) startRelay(cmd redcon.Command) {
 		return
 	}
 	if r != nil && (r.away() || r.db != c.db || r.proto != c.proto) {
-		r.close() // idle, and bound to another database, protocol or link
+		r.close()     // idle, and bound to another database, protocol or link
+		c.s.mu.Lock() // CLIENT LIST of others looks at it
 		c.relay = nil
+		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout)

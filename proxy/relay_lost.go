@@ -106,8 +106,21 @@ func (r *relay) restore() bool {
 	}
 }
 
+// announceGap tells a client that tracks keys that nobody announced what changed
+// meanwhile. It writes to the client without the relay's lock: whoever holds the
+// client's socket may be waiting for that.
+func (r *relay) announceGap() {
+	r.mu.Lock()
+	tracks := r.tracking != nil && r.proto == 3 && !r.gone
+	r.mu.Unlock()
+	if tracks {
+		_ = r.c.writeRaw([]byte(">2\r\n$10\r\ninvalidate\r\n_\r\n"))
+	}
+}
+
 func (r *relay) resume(sess *backend.Session) bool {
 	r.c.s.hub.leave(r)
+	r.announceGap()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gone {
@@ -117,9 +130,6 @@ func (r *relay) resume(sess *backend.Session) bool {
 	again := r.subs.commands()
 	if r.tracking != nil {
 		again = append(again, r.tracking)
-		if r.proto == 3 { // what changed meanwhile, nobody announced
-			_ = r.c.writeRaw([]byte(">2\r\n$10\r\ninvalidate\r\n_\r\n"))
-		}
 	}
 	if r.monitor {
 		again = append(again, [][]byte{[]byte("MONITOR")})

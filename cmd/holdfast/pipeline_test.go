@@ -40,3 +40,19 @@ func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
 	p.awaitMode(fallback.Online)
 	assert.Equal(t, []string{"a", "b"}, d.LRange(ctx, "aiclient:l", 0, -1).Val())
 }
+
+// Every WATCH adds to the ones before it.
+func TestSecondWatchKeepsTheFirst(t *testing.T) {
+	ctx := context.Background()
+	p := startProxy(t, "")
+	c, other := p.client(func(o *redis.Options) { o.PoolSize = 1 }), p.client()
+	conn := c.Conn()
+	defer conn.Close()
+	require.NoError(t, conn.Do(ctx, "WATCH", "a").Err())
+	require.NoError(t, conn.Do(ctx, "WATCH", "b").Err())
+	require.NoError(t, other.Set(ctx, "a", 99, 0).Err())
+	require.NoError(t, conn.Do(ctx, "MULTI").Err())
+	require.NoError(t, conn.Do(ctx, "SET", "c", 1).Err())
+	assert.ErrorIs(t, conn.Do(ctx, "EXEC").Err(), redis.Nil)
+	assert.ErrorIs(t, other.Get(ctx, "c").Err(), redis.Nil)
+}
