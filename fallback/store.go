@@ -104,7 +104,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.staleAt = s.snap.savedAt
-	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", s.snap.savedAt)
+	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
 	case s.cfg.Embedded && !wasEmbedded:
 		// From now on the directory is the database: that must be known to whoever
@@ -238,4 +238,12 @@ func (s *Store) closeFiles() error {
 		err = errors.Join(err, s.markFile.Close())
 	}
 	return err
+}
+
+// snapshotTime is a time for the log; "none" instead of the year 1.
+func snapshotTime(t time.Time) string {
+	if t.IsZero() {
+		return "none"
+	}
+	return t.UTC().Format(time.RFC3339)
 }

@@ -48,7 +48,7 @@ func printReport(c *cli.Context, r journal.Report) {
 		_ = json.NewEncoder(w).Encode(r)
 		return
 	}
-	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  queued writes   %d (sequence %d to %d)\n  settled up to   %d\n  torn bytes      %d\n",
+	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d; replayed ones are kept for a while, see 'holdfast status' for what waits)\n  settled up to   %d\n  torn bytes      %d\n",
 		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, r.TruncatedTo, r.TornBytes)
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)

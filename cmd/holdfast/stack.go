@@ -153,7 +153,7 @@ func (st *stack) Close() error {
 func (st *stack) firstLook(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for st.upstream != nil && st.store.Mode() != fallback.Online && st.upstream.Status().LastErrorAt.IsZero() {
+	for st.upstream != nil && !st.upstream.Up() && st.upstream.Status().LastErrorAt.IsZero() {
 		select {
 		case <-ctx.Done():
 			return false
