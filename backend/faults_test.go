@@ -78,9 +78,13 @@ func TestOutcomesOverCutLinks(t *testing.T) {
 	u := runUp(t, Config{URL: "redis://" + p.Listen}, ev)
 	toxic(t, p, "slicer", "upstream", `{"average_size":30,"size_variation":20,"delay":10}`)
 	toxic(t, p, "slicer", "downstream", `{"average_size":5,"size_variation":3,"delay":10}`)
-	cls := clients(t, u, srv.Addr(), 20, func() {
+	clients(t, u, srv.Addr(), 20, func() {
 		for i := range 5 {
 			waitUp(t, u)
+			// Each link answers before it is cut, however slow the machine.
+			waitFor(t, "an answer", func() bool {
+				return u.Do(2, 0, &Call{Payload: []byte("*1\r\n$4\r\nPING\r\n"), N: 1}) == nil
+			})
 			before := u.Status().LastConnectedAt
 			p.Stop() // closes every connection
 			waitFor(t, "loss", func() bool { return ev.losts.Load() > int64(i) })
@@ -90,11 +94,6 @@ func TestOutcomesOverCutLinks(t *testing.T) {
 			waitFor(t, "up again", func() bool { return u.Up() && u.Status().LastConnectedAt != before })
 		}
 	})
-	var acked int64
-	for _, cl := range cls {
-		acked += cl.acked
-	}
-	require.NotZero(t, acked)
 	waitFor(t, "reconnects counted", func() bool { return u.Status().Reconnects >= 5 })
 }
 
