@@ -91,7 +91,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execCommand(), unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
+	it := item{kind: kindForward, cmd: execRow, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
 	if it.unit == nil {
 		it.unit = [][][]byte{}
 	}
@@ -112,9 +112,7 @@ func (c *client) cmdExec(argv [][]byte) {
 	c.forward(it)
 }
 
-// execCommand is the table's row for EXEC, with the flags of a write.
-func execCommand() *command.Command { return execRow }
-
+// execRow is the table's row for EXEC, with the flags of a write.
 var execRow = func() *command.Command {
 	row, _ := command.Lookup([][]byte{[]byte("exec")})
 	exec := *row

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -293,5 +292,5 @@ func (s *Server) Describe() string {
 		}
 		out += a.String()
 	}
-	return fmt.Sprint(out)
+	return out
 }
