@@ -242,7 +242,8 @@ func (k *control) beat(deep bool) error {
 }
 
 // ask sends one command and waits for its reply for about CommandTimeout,
-// counted in ticks for the reason given at timeoutTicks.
+// counted in ticks for the reason given at timeoutTicks. Ticks while the server
+// is busy with a large unit of ours do not count.
 func (k *control) ask(args ...string) (resp.Value, error) {
 	timeout := k.g.u.cfg.CommandTimeout
 	_ = k.c.SetWriteDeadline(time.Now().Add(timeout))
@@ -251,13 +252,16 @@ func (k *control) ask(args ...string) (resp.Value, error) {
 	}
 	tick := time.NewTicker(timeout / timeoutTicks)
 	defer tick.Stop()
-	for range timeoutTicks {
+	for silent := 0; silent < timeoutTicks; {
 		select {
 		case v := <-k.replies:
 			return v, nil
 		case <-k.g.ctx.Done():
 			return resp.Value{}, k.g.ctx.Err()
 		case <-tick.C:
+			if !k.g.busy.Load() {
+				silent++
+			}
 		}
 	}
 	return resp.Value{}, ErrTimeout

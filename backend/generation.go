@@ -28,6 +28,7 @@ type generation struct {
 	wg     sync.WaitGroup // goroutines, and trunks with waiters
 
 	trunks atomic.Pointer[map[trunkKey]*trunk] // copied on write
+	busy   atomic.Bool                         // with a large unit, and in its allowance
 
 	mu      sync.Mutex
 	cause   error // set once: the generation has ended
@@ -113,6 +114,9 @@ func (g *generation) watchdog() {
 			return
 		case <-tick.C:
 		}
+		if g.waits() {
+			continue
+		}
 		for _, t := range *g.trunks.Load() {
 			if t.overdue() {
 				g.fail(ErrTimeout)
@@ -120,6 +124,40 @@ func (g *generation) watchdog() {
 			}
 		}
 	}
+}
+
+// withTimeout gives a context that ends after about CommandTimeout, not counting
+// ticks while the server is busy with a large unit.
+func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(g.ctx)
+	go func() {
+		defer cancel()
+		tick := time.NewTicker(g.u.cfg.CommandTimeout / timeoutTicks)
+		defer tick.Stop()
+		for silent := 0; silent < timeoutTicks; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if !g.busy.Load() {
+					silent++
+				}
+			}
+		}
+	}()
+	return ctx, cancel
+}
+
+// waits is called at each tick of the watchdog. It reports, and notes for the
+// heartbeat, whether the tick counts for nobody: the server runs one command at
+// a time, so a large unit on one trunk keeps everybody waiting.
+func (g *generation) waits() bool {
+	busy := false
+	for _, t := range *g.trunks.Load() {
+		busy = t.patience.tick(g.u.cfg.CommandTimeout/timeoutTicks) || busy
+	}
+	g.busy.Store(busy)
+	return busy
 }
 
 // trunk gives the trunk for (proto, db) and makes it on first use. Making one
@@ -139,7 +177,7 @@ func (g *generation) trunk(key trunkKey) (*trunk, error) {
 	}
 	if d := g.dialing[key]; d != nil {
 		g.mu.Unlock()
-		<-d.done // bounded by CommandTimeout
+		<-d.done // bounded by withTimeout
 		return d.t, d.err
 	}
 	d := &trunkDial{done: make(chan struct{})}
@@ -151,7 +189,7 @@ func (g *generation) trunk(key trunkKey) (*trunk, error) {
 }
 
 func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
-	ctx, cancel := context.WithTimeout(g.ctx, g.u.cfg.CommandTimeout)
+	ctx, cancel := g.withTimeout()
 	defer cancel()
 	c, err := g.u.target.dial(ctx, key.proto, key.db)
 	g.judge(err)

@@ -22,6 +22,9 @@ const (
 	// progressBytes moved since the last look restart the watchdog's window: a
 	// large transfer may take longer than CommandTimeout, a stalled one may not.
 	progressBytes = 64 << 10
+	// replyWeight is what one reply counts in that, so that the QUEUED lines of a
+	// long unit are progress as well.
+	replyWeight = 128
 )
 
 // trunk is one multiplexed connection. Calls go queue → inflight → answered, in
@@ -55,7 +58,8 @@ type trunk struct {
 
 	accepted  atomic.Uint64 // calls taken in
 	completed atomic.Uint64 // calls fully answered
-	moved     atomic.Uint64 // bytes read, and bytes of large payloads written
+	moved     atomic.Uint64 // bytes read, weighted replies, and bytes of large payloads written
+	patience  patience      // with units that keep the server busy
 
 	// Of the watchdog alone.
 	window [timeoutTicks]uint64 // accepted, as seen at the last ticks
@@ -170,6 +174,7 @@ func (t *trunk) writeLarge(c *Call) error {
 		t.moved.Add(uint64(n))
 		rest = rest[n:]
 	}
+	t.patience.sent(c)
 	return nil
 }
 
@@ -185,6 +190,7 @@ func (t *trunk) writeSmall(batch []*Call) (n int, err error) {
 	taken, err := t.conn.Write(t.wbuf)
 	for i, c := range batch[:n] {
 		c.unsent = err != nil && t.starts[i] >= taken
+		t.patience.sent(c)
 		c.half()
 	}
 	return n, err
@@ -223,9 +229,9 @@ func (t *trunk) finishLocked() {
 	go t.ended(t, t.err, t.idle)
 }
 
-// overdue is called at each watchdog tick, by one goroutine. It reports whether
-// a call that was taken in timeoutTicks ago is still waiting while nothing much
-// has moved.
+// overdue is called at each watchdog tick that counts, by one goroutine. It
+// reports whether a call that was taken in timeoutTicks ago is still waiting
+// while nothing much has moved.
 func (t *trunk) overdue() bool {
 	accepted := t.accepted.Load()
 	if moved := t.moved.Load(); moved-t.mark >= progressBytes {

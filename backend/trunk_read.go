@@ -15,8 +15,9 @@ type trunkReader struct {
 	split resp.Splitter
 	head  []*Call // taken from inflight in one go; head[at] is answered next
 	at    int
-	start int  // where the current reply starts in head[at].Replies
-	push  bool // the current reply is a push, which goes nowhere
+	start int    // where the current reply starts in head[at].Replies
+	push  bool   // the current reply is a push, which goes nowhere
+	ended uint64 // replies not yet counted as progress
 }
 
 // readLoop reads until the connection ends, then gives back what it holds.
@@ -44,7 +45,8 @@ func (r *trunkReader) run() error {
 		}
 		n, err := r.t.conn.Read(buf)
 		if n > 0 {
-			r.t.moved.Add(uint64(n))
+			r.t.moved.Add(uint64(n) + r.ended*replyWeight)
+			r.ended = 0
 			if err := r.consume(buf[:n]); err != nil {
 				return err
 			}
@@ -156,6 +158,7 @@ func (r *trunkReader) replyDone(c *Call) {
 	reply := c.Replies[r.start:]
 	r.start = len(c.Replies)
 	c.Ends = append(c.Ends, r.start)
+	r.ended++
 	if reply[0] == '-' && IsRefusal(reply) {
 		if c.refused == 0 {
 			c.refused = len(c.Ends)
@@ -169,6 +172,7 @@ func (r *trunkReader) replyDone(c *Call) {
 	r.at++
 	r.start = 0
 	r.t.completed.Add(1)
+	r.t.patience.answered(c)
 	c.half()
 }
 
