@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -39,6 +40,7 @@ const (
 	kindForward itemKind = iota // goes to Redis in this call
 	kindFollow                  // waits for the same read by another client
 	kindDone                    // answered; only its place matters
+	kindFailed                  // a read that Redis did not answer
 )
 
 // batch collects the commands of one flush. It belongs to one client and is
@@ -49,9 +51,11 @@ type batch struct {
 	items     []item
 	call      *backend.Call
 	fences    []fenceGroup
-	open      bool // the last group still takes commands
-	writes    bool // a write is among the items
-	moved     bool // a write of this call was executed after the call, or locally
+	open      bool     // the last group still takes commands
+	writes    bool     // a write is among the items
+	moved     bool     // a write of this call was executed after the call, or locally
+	wrote     [][]byte // keys of its writes
+	wroteAny  bool     // a write may have reached keys that are not among them
 	followers int
 	sent      time.Time
 	durable   []durable
@@ -80,6 +84,8 @@ func (b *batch) resetCall() {
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt = b.call.FenceAt[:0]
 	b.fences, b.open, b.moved, b.writes = b.fences[:0], false, false, false
+	clear(b.wrote)
+	b.wrote, b.wroteAny = b.wrote[:0], false
 }
 
 func shrink(buf []byte) []byte {
@@ -87,6 +93,23 @@ func shrink(buf []byte) []byte {
 		return nil
 	}
 	return buf[:0]
+}
+
+// maxWrote bounds the search in batch.wrote.
+const maxWrote = 64
+
+// noteWrite remembers that this call writes to key; nil: perhaps to any key.
+func (b *batch) noteWrite(key []byte) {
+	if key == nil || len(b.wrote) == maxWrote {
+		b.wroteAny = true
+		return
+	}
+	b.wrote = append(b.wrote, key)
+}
+
+// writesTo reports whether this call writes to key before what comes next.
+func (b *batch) writesTo(key []byte) bool {
+	return b.wroteAny || slices.ContainsFunc(b.wrote, func(k []byte) bool { return bytes.Equal(k, key) })
 }
 
 // answer appends a reply in its place: right into out when nothing is pending.
@@ -160,7 +183,9 @@ func (c *client) deliver(err error) {
 		case kindDone:
 			b.out = append(b.out, b.aux[it.local[0]:it.local[1]]...)
 		case kindFollow:
-			c.followed(it)
+			c.followed(i)
+		case kindFailed:
+			c.elsewhere(it)
 		case kindForward:
 			last := it.first + it.replies - 1
 			switch {
@@ -216,23 +241,18 @@ func (c *client) finishFills(err error) {
 		if it.kind != kindForward || it.skip != 1 || it.unit != nil {
 			continue
 		}
-		if it.first+1 >= answered || (err != nil && refused(c.replyAt(it.first+1))) {
-			it.fill.Fail(err) // whoever waits for it looks elsewhere, as this client does
-			continue
-		}
-		reply := c.replyAt(it.first + 1)
-		it.fill.Done(reply, c.life(c.replyAt(it.first)), reply[0] != '-' && reply[0] != '!')
+		finishFill(it.fill, b.call, it.first, answered, err, b.sent)
 	}
 }
 
 // life is how long a value may be served, from the PTTL sent beside it: counted
 // from before the send, so that the cache never outlives the server's deadline.
-func (c *client) life(pttl []byte) time.Duration {
+func life(pttl []byte, sent time.Time) time.Duration {
 	ms, ok := integer(pttl)
 	if !ok || ms < 0 {
 		return -1
 	}
-	return max(0, time.Duration(ms)*time.Millisecond-time.Since(c.batch.sent))
+	return max(0, time.Duration(ms)*time.Millisecond-time.Since(sent))
 }
 
 // integer reads a RESP integer reply.

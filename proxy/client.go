@@ -219,8 +219,8 @@ func (c *client) cached(it item) {
 		return
 	}
 	key := c.keys[0]
-	if !c.s.cache.Cacheable(key) {
-		c.forward(it)
+	if !c.s.cache.Cacheable(key) || b.writesTo(key) {
+		c.forward(it) // behind an own write: the same read of another may be older
 		return
 	}
 	if len(b.items) == 0 {
@@ -243,9 +243,7 @@ func (c *client) cached(it item) {
 	c.s.cfg.Local.Read(c.db, key)
 	it.fill, it.skip, it.replies = fill, 1, 2
 	c.closeFence()
-	b.call.Payload = append(b.call.Payload, "*2\r\n$4\r\nPTTL\r\n"...)
-	b.call.Payload = resp.AppendBulk(b.call.Payload, key)
-	b.call.Payload = append(b.call.Payload, it.raw...)
+	b.call.Payload = appendWithLife(b.call.Payload, key, it.raw)
 	c.push(it)
 }
 
@@ -256,8 +254,10 @@ func (c *client) beginWrite(it *item) {
 		c.s.beforeWrite(cmd, c.db, argv)
 		if c.reachesAll(cmd) {
 			c.s.cache.FlushBegin()
+			c.batch.noteWrite(nil)
 		}
 		for _, key := range c.keys {
+			c.batch.noteWrite(key)
 			c.s.cache.WriteBegin(c.db, key)
 			c.s.cfg.Local.Sending(c.db, key)
 		}

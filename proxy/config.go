@@ -102,5 +102,5 @@ func (c *Config) newCache() *cache.Cache {
 	for i, p := range c.NoCache {
 		noCache[i] = []byte(p)
 	}
-	return cache.New(cache.Config{MaxBytes: c.CacheBytes, MaxAge: c.MaxAge, NoCache: noCache})
+	return cache.New(cache.Config{MaxBytes: c.CacheBytes, MaxAge: c.MaxAge, NoCache: noCache, FillTimeout: 5 * c.CommandTimeout})
 }

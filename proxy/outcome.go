@@ -52,15 +52,6 @@ func (c *client) repeatable(it *item) bool {
 	return true
 }
 
-// followed answers a read that waited for the same read of another client.
-func (c *client) followed(it *item) {
-	if reply, ok := it.fill.Wait(time.Now().Add(c.s.cfg.CommandTimeout)); ok {
-		c.batch.out = append(c.batch.out, reply...)
-		return
-	}
-	c.elsewhere(it)
-}
-
 // elsewhere executes one command again where it can be: on the local state, or
 // on Redis once that is there, within the command time-out.
 func (c *client) elsewhere(it *item) {

@@ -117,7 +117,7 @@ func (c *Cache) Invalidate(keys [][]byte) {
 	for _, key := range keys {
 		c.locked(key, func(s *shard, hash uint64) {
 			s.invalidations++
-			s.dropKey(uint32(hash), key)
+			s.dropKey(hash)
 		})
 	}
 }
@@ -143,18 +143,18 @@ func (c *Cache) dropAll(also func(*shard)) {
 // db does not narrow it. Several writes may be on the way at a time.
 func (c *Cache) WriteBegin(_ int, key []byte) {
 	c.locked(key, func(s *shard, hash uint64) {
-		s.dropKey(uint32(hash), key)
-		s.state(key).writers++
+		s.dropKey(hash)
+		s.state(hash).writers++
 	})
 }
 
 // WriteEnd is called once the write has its outcome, before the client gets it.
 func (c *Cache) WriteEnd(_ int, key []byte) {
 	c.locked(key, func(s *shard, hash uint64) {
-		if st := s.inflight[string(key)]; st != nil && st.writers > 0 {
+		if st := s.inflight[hash]; st != nil && st.writers > 0 {
 			st.writers--
 		}
-		s.dropKey(uint32(hash), key)
+		s.dropKey(hash)
 	})
 }
 
@@ -170,7 +170,7 @@ func (c *Cache) FlushEnd() { c.dropAll(func(s *shard) { s.flushing = max(s.flush
 func (c *Cache) NeverCache(_ int, key []byte) {
 	c.locked(key, func(s *shard, hash uint64) {
 		s.never.Add(hash, struct{}{})
-		s.dropKey(uint32(hash), key)
+		s.dropKey(hash)
 	})
 }
 
@@ -193,11 +193,8 @@ func (c *Cache) Purge(prefix []byte) int {
 				n += s.drop(hash)
 			}
 		}
-		for key, st := range s.inflight {
-			if bytes.HasPrefix([]byte(key), prefix) {
-				st.kill()
-				s.forget([]byte(key), st)
-			}
+		for _, st := range s.inflight {
+			st.kill(prefix)
 		}
 		s.mu.Unlock()
 	}

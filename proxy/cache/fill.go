@@ -2,15 +2,16 @@ package cache
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
-// fill is one read on its way to the server. Fields but reply are guarded by
+// fill is one read on its way to the server, or one that waits for its turn: a
+// killed read of the same id is still on the way. Fields but reply are guarded by
 // its shard's mu; reply is set before done is closed.
 type fill struct {
 	s        *shard
 	hash     uint64
-	key      []byte
 	id       []byte
 	began    int64 // before the read was sent: the reply is not older
 	gen      uint64
@@ -19,6 +20,11 @@ type fill struct {
 	ended    bool
 	done     chan struct{} // made by the first follower
 	reply    []byte        // nil: the leader failed
+
+	next    *fill         // for those who came after this one was killed; waits for its end
+	waiting bool          // not begun: nobody leads it yet
+	turn    chan struct{} // one slot, full once it may begin: whoever takes it leads
+	joined  int           // followers who have not left a waiting read
 }
 
 // Fill is a caller's part in a read: the leader sends it and calls Done or Fail
@@ -29,39 +35,65 @@ type Fill struct {
 }
 
 // Begin is called after a miss, before the read is sent. leader=true: send it.
-// Otherwise the same read is on the way, no invalidation and no write to the
-// key has come since it began, and its reply is had by Wait.
+// Otherwise Wait has the reply of the same read, which is on the way with no
+// invalidation and no write to the key since it began; or which is to be sent
+// once the one on the way, that has been overtaken, is back.
 func (c *Cache) Begin(db int, key []byte, proto int, cmd []byte) (_ Fill, leader bool) {
 	var buf [192]byte
 	id := appendIdentity(buf[:0], db, key, proto, cmd)
 	hash := c.hash(key)
 	s := c.shardOf(hash)
-	now, gen := c.cfg.Now(), c.gen.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := &fill{s: s, hash: hash, began: now, gen: gen}
+	f := &fill{s: s, hash: hash}
 	if _, never := s.never.Get(hash); never || c.noCache(key) {
 		return Fill{f, true}, true // alone: locks are read by each for himself
 	}
-	st := s.state(key)
-	for i, r := range st.reads {
-		if !bytes.Equal(r.id, id) {
-			continue
-		}
-		if now-r.began < int64(c.cfg.FillTimeout) {
-			if r.done == nil {
-				r.done = make(chan struct{})
-			}
-			return Fill{f: r}, false
-		}
-		r.killed = true // its leader is lost; this caller leads
-		st.reads = append(st.reads[:i], st.reads[i+1:]...)
-		break
+	r := s.state(hash).find(id)
+	if r != nil && !r.waiting && c.cfg.Now()-r.began >= int64(c.cfg.FillTimeout) {
+		r.killed = true // its leader is lost
+		s.leave(r)
+		r = s.state(hash).find(id)
 	}
-	f.storable = st.writers == 0 && s.flushing == 0
-	f.key, f.id = bytes.Clone(key), bytes.Clone(id)
-	st.reads = append(st.reads, f)
-	return Fill{f, true}, true
+	switch {
+	case r == nil:
+		f.id = bytes.Clone(id)
+		st := s.state(hash)
+		st.reads = append(st.reads, f)
+		f.begin(st)
+		return Fill{f, true}, true
+	case r.waiting && r.takeTurn():
+		return Fill{r, true}, true
+	case r.killed:
+		if r.next == nil {
+			f.id, f.waiting, f.turn = r.id, true, make(chan struct{}, 1)
+			r.next = f
+		}
+		r = r.next
+	}
+	r.joined++
+	if r.done == nil {
+		r.done = make(chan struct{})
+	}
+	return Fill{f: r}, false
+}
+
+// begin notes what must not change until the reply of f may be stored.
+func (f *fill) begin(st *keyState) {
+	f.began, f.gen, f.waiting = f.s.c.cfg.Now(), f.s.c.gen.Load(), false
+	f.storable = st.writers == 0 && f.s.flushing == 0
+}
+
+// takeTurn makes the caller the leader of a read whose turn has come, unless
+// another was faster.
+func (f *fill) takeTurn() bool {
+	select {
+	case <-f.turn:
+		f.begin(f.s.state(f.hash))
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *Cache) noCache(key []byte) bool {
@@ -132,34 +164,103 @@ func (s *shard) keep(f *fill, reply []byte, ttl time.Duration) bool {
 // end takes f off the list of reads and wakes its followers.
 func (s *shard) end(f *fill) {
 	f.ended = true
-	if st := s.inflight[string(f.key)]; st != nil {
-		for i, r := range st.reads {
-			if r == f {
-				st.reads = append(st.reads[:i], st.reads[i+1:]...)
-				s.forget(f.key, st)
-				break
-			}
-		}
-	}
+	s.leave(f)
 	if f.done != nil {
 		close(f.done)
 	}
 }
 
-// Wait returns the leader's reply, to be read only. ok is false when the leader
-// failed or the deadline came first: the caller then sends its own read, and
-// does not store the reply.
-func (l Fill) Wait(deadline time.Time) (reply []byte, ok bool) {
+// leave takes f off the list of reads. If another read waits for that, it takes
+// the place of f, and one of those who wait for it gets the turn to send it.
+func (s *shard) leave(f *fill) {
+	st := s.inflight[f.hash]
+	if st == nil {
+		return
+	}
+	for i, r := range st.reads {
+		if r != f {
+			continue
+		}
+		if f.next != nil && f.next.joined > 0 {
+			st.reads[i] = f.next
+			f.next.turn <- struct{}{}
+		} else {
+			st.reads = slices.Delete(st.reads, i, i+1)
+			s.forget(f.hash, st)
+		}
+		f.next = nil
+		return
+	}
+}
+
+// Outcome is how a Wait ended.
+type Outcome int
+
+const (
+	Failed   Outcome = iota // the leader failed, or the deadline came: send an own read and do not store it
+	Answered                // the reply is there
+	Leads                   // the caller has become the leader: send the read, then call Done or Fail
+)
+
+// Wait waits for the leader's reply, to be read only, or until the caller is to
+// lead. A leader must not Wait for another read before it has called Done or
+// Fail: then nobody ever waits for someone who waits.
+func (l *Fill) Wait(deadline time.Time) (reply []byte, _ Outcome) {
 	if l.leader {
-		return nil, false
+		return nil, Failed
 	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
 	case <-l.f.done:
-		return l.f.reply, l.f.reply != nil
+	case <-l.f.turn:
+		l.lead()
+		return nil, Leads
 	case <-timer.C:
-		return nil, false
+		l.giveUp()
+		return nil, Failed
+	}
+	if l.f.reply == nil {
+		return nil, Failed
+	}
+	return l.f.reply, Answered
+}
+
+// TryLead is Wait for the turn alone, without waiting.
+func (l *Fill) TryLead() bool {
+	if l.leader {
+		return false
+	}
+	select {
+	case <-l.f.turn:
+		l.lead()
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *Fill) lead() {
+	s := l.f.s
+	s.mu.Lock()
+	l.f.begin(s.state(l.f.hash))
+	s.mu.Unlock()
+	l.leader = true
+}
+
+// giveUp leaves a read; one that nobody waits for any more is not sent.
+func (l *Fill) giveUp() {
+	f, s := l.f, l.f.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.joined--
+	if !f.waiting || f.joined > 0 {
+		return
+	}
+	select {
+	case <-f.turn:
+		s.end(f)
+	default: // its turn has not come, or somebody has just taken it
 	}
 }
 

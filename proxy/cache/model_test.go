@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type push struct {
 type modelRead struct {
 	f       Fill
 	key     string
+	began   int64
 	sent    bool
 	version int
 	ttl     time.Duration
@@ -48,6 +50,8 @@ type follower struct {
 	key   string
 	floor int
 }
+
+const modelFillTimeout = 4 * time.Second
 
 var modelKeys = []string{"a", "b", "lock:x"}
 
@@ -62,12 +66,12 @@ func TestModel(t *testing.T) {
 		clk := &clock{}
 		m := &model{
 			clk: clk, version: map[string]int{}, expiry: map[string]int64{}, floor: map[string]int{}, writers: map[string]int{},
-			c: New(Config{MaxBytes: 16 << 10, Shards: 1, MaxAge: 10 * time.Second, FillTimeout: 4 * time.Second, NoCache: [][]byte{[]byte("lock:")}, Now: clk.now}),
+			c: New(Config{MaxBytes: 16 << 10, Shards: 1, MaxAge: 10 * time.Second, FillTimeout: modelFillTimeout, NoCache: [][]byte{[]byte("lock:")}, Now: clk.now}),
 		}
 		key := rapid.SampledFrom(modelKeys)
 		t.Repeat(map[string]func(*rapid.T){
 			"get":        func(t *rapid.T) { m.get(t, key.Draw(t, "key")) },
-			"begin":      func(t *rapid.T) { m.begin(key.Draw(t, "key")) },
+			"begin":      func(t *rapid.T) { m.begin(t, key.Draw(t, "key")) },
 			"send":       func(t *rapid.T) { m.send(t) },
 			"done":       func(t *rapid.T) { m.done(t) },
 			"wait":       func(t *rapid.T) { m.wait(t) },
@@ -80,7 +84,7 @@ func TestModel(t *testing.T) {
 			"time": func(t *rapid.T) {
 				clk.advance(time.Duration(rapid.IntRange(1, 6000).Draw(t, "ms")) * time.Millisecond)
 			},
-			"": func(t *rapid.T) { checkArenas(t, m.c) },
+			"": func(t *rapid.T) { checkArenas(t, m.c); m.checkProgress(t) },
 		})
 	})
 }
@@ -103,13 +107,41 @@ func (m *model) get(t *rapid.T, key string) {
 	}
 }
 
-func (m *model) begin(key string) {
+func (m *model) begin(t *rapid.T, key string) {
 	f, leader := m.c.Begin(0, []byte(key), 2, command("GET", key))
 	if leader {
-		m.reads = append(m.reads, &modelRead{f: f, key: key})
+		m.leads(t, f, key)
 		return
 	}
 	m.followed = append(m.followed, follower{f, key, m.floor[key]})
+}
+
+// leads notes a read that is to be sent: never a second one of a key, but for
+// locks and where the first was given up.
+func (m *model) leads(t *rapid.T, f Fill, key string) {
+	for _, r := range m.reads {
+		if r.key == key && m.clk.ns-r.began < int64(modelFillTimeout) && !strings.HasPrefix(key, "lock:") {
+			t.Fatalf("%s: two reads on the way", key)
+		}
+	}
+	m.reads = append(m.reads, &modelRead{f: f, key: key, began: m.clk.ns})
+}
+
+// checkProgress: whoever waits, waits for a read on the way, or has the turn.
+func (m *model) checkProgress(t *rapid.T) {
+	for _, fo := range m.followed {
+		moving := len(fo.f.f.turn) > 0
+		for _, r := range m.reads {
+			moving = moving || r.key == fo.key
+		}
+		select {
+		case <-fo.f.f.done:
+		default:
+			if !moving {
+				t.Fatalf("%s: a reader waits for nothing", fo.key)
+			}
+		}
+	}
 }
 
 // send is the moment at which the server executes a read.
@@ -147,17 +179,34 @@ func (m *model) pick(t *rapid.T) *modelRead {
 	return m.reads[rapid.IntRange(0, len(m.reads)-1).Draw(t, "read")]
 }
 
+// wait lets every follower look whether it is answered, or is to lead. The test
+// draws who is first.
 func (m *model) wait(t *rapid.T) {
-	for _, fo := range m.followed {
+	if len(m.followed) == 0 {
+		return
+	}
+	first := rapid.IntRange(0, len(m.followed)-1).Draw(t, "first")
+	rest := m.followed[:0:0]
+	for _, fo := range append(m.followed[first:], m.followed[:first]...) {
+		if fo.f.TryLead() {
+			m.leads(t, fo.f, fo.key)
+			continue
+		}
 		select {
 		case <-fo.f.f.done:
 		default:
+			if rapid.IntRange(0, 9).Draw(t, "patience") == 0 {
+				_, _ = fo.f.Wait(time.Now())
+				continue
+			}
+			rest = append(rest, fo)
 			continue
 		}
-		if b, ok := fo.f.Wait(time.Now().Add(time.Minute)); ok && version(b) < fo.floor {
+		if b, how := fo.f.Wait(time.Now().Add(time.Minute)); how == Answered && version(b) < fo.floor {
 			t.Fatalf("%s: follower got version %d, older than %d when it came", fo.key, version(b), fo.floor)
 		}
 	}
+	m.followed = rest
 }
 
 func (m *model) write(key string) {
@@ -232,16 +281,27 @@ func TestConcurrentReadersSeeNothingOld(t *testing.T) {
 			}
 		})
 	}
+	var flying [keys]atomic.Int64
 	read := func(rng *rand.Rand, k int, key, cmd []byte) {
 		low := floor[k].Load()
 		b, ok := c.Get(nil, 0, key, 2, cmd)
 		if !ok {
 			f, leader := c.Begin(0, key, 2, cmd)
+			if !leader {
+				var how Outcome
+				b, how = f.Wait(time.Now().Add(time.Minute))
+				leader, ok = how == Leads, how == Answered
+			}
 			if leader {
+				if n := flying[k].Add(1); n > 1 {
+					t.Errorf("key %d: %d reads on the way", k, n)
+				}
 				b, ok = bulk(fmt.Sprint(value[k].Load())), true
+				if rng.IntN(4) == 0 {
+					runtime.Gosched()
+				}
+				flying[k].Add(-1)
 				f.Done(b, -1, true)
-			} else {
-				b, ok = f.Wait(time.Now().Add(time.Minute))
 			}
 		}
 		if v := int64(version(b)); ok && v < low {

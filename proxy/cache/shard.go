@@ -31,21 +31,26 @@ type shard struct {
 	arena   arena
 	entries int64
 
-	inflight map[string]*keyState // key names with reads or writes on the way
+	inflight map[uint64]*keyState // hashes of key names with reads or writes on the way
+	spare    []*keyState          // of inflight, to be used again
 	flushing int                  // writes to all keys on the way
 	never    *simplelru.LRU[uint64, struct{}]
 
 	hits, misses, fills, rejected, invalidations, evictions uint64
 }
 
-// keyState is what is on the way to the server for one key name.
+// maxSpare bounds shard.spare.
+const maxSpare = 64
+
+// keyState is what is on the way to the server for one key name. Names that
+// share a hash share it: then a write to one keeps the other out as well.
 type keyState struct {
 	writers int
-	reads   []*fill // not killed; at most one for each identity
+	reads   []*fill // at most one for each identity
 }
 
 func newShard(c *Cache, budget int64, neverKeys int) *shard {
-	s := &shard{c: c, budget: budget, inflight: make(map[string]*keyState)}
+	s := &shard{c: c, budget: budget, inflight: make(map[uint64]*keyState)}
 	s.never, _ = simplelru.NewLRU[uint64, struct{}](max(neverKeys, 1), nil) // fails for size <= 0 only
 	s.reset()
 	return s
@@ -254,20 +259,32 @@ func (s *shard) drop(hash uint32) int {
 }
 
 // kill makes the reads on the way for one key name unfit for the cache and for
-// callers who come from now on.
-func (st *keyState) kill() {
+// callers who come from now on, if the name has the prefix. They stay listed until they are back, so that
+// the next read of each waits for that. Reads not begun will see what changed.
+func (st *keyState) kill(prefix []byte) {
 	for _, f := range st.reads {
-		f.killed = true
+		if bytes.HasPrefix(keyOf(f.id), prefix) {
+			f.killed = !f.waiting
+		}
 	}
-	st.reads = nil
+}
+
+// find is the read of id that is on the way, or whose turn it is.
+func (st *keyState) find(id []byte) *fill {
+	for _, f := range st.reads {
+		if bytes.Equal(f.id, id) {
+			return f
+		}
+	}
+	return nil
 }
 
 // dropKey removes and kills everything of one key name.
-func (s *shard) dropKey(hash uint32, key []byte) {
-	s.drop(hash)
-	if st := s.inflight[string(key)]; st != nil {
-		st.kill()
-		s.forget(key, st)
+func (s *shard) dropKey(hash uint64) {
+	s.drop(uint32(hash))
+	if st := s.inflight[hash]; st != nil {
+		st.kill(nil)
+		s.forget(hash, st)
 	}
 }
 
@@ -276,26 +293,32 @@ func (s *shard) dropAll() {
 	if s.lru.Len() > 0 {
 		s.reset()
 	}
-	for key, st := range s.inflight {
-		st.kill()
-		if st.writers == 0 {
-			delete(s.inflight, key)
-		}
+	for hash, st := range s.inflight {
+		st.kill(nil)
+		s.forget(hash, st)
 	}
 }
 
-func (s *shard) state(key []byte) *keyState {
-	st := s.inflight[string(key)]
+func (s *shard) state(hash uint64) *keyState {
+	st := s.inflight[hash]
 	if st == nil {
-		st = &keyState{}
-		s.inflight[string(key)] = st
+		if n := len(s.spare); n > 0 {
+			st, s.spare = s.spare[n-1], s.spare[:n-1]
+		} else {
+			st = &keyState{}
+		}
+		s.inflight[hash] = st
 	}
 	return st
 }
 
 // forget drops the state of a key name with nothing on the way.
-func (s *shard) forget(key []byte, st *keyState) {
-	if st.writers == 0 && len(st.reads) == 0 {
-		delete(s.inflight, string(key))
+func (s *shard) forget(hash uint64, st *keyState) {
+	if st.writers > 0 || len(st.reads) > 0 {
+		return
+	}
+	delete(s.inflight, hash)
+	if len(s.spare) < maxSpare && cap(st.reads) <= maxSpare {
+		s.spare = append(s.spare, st)
 	}
 }
