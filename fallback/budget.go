@@ -2,10 +2,10 @@ package fallback
 
 import "holdfast/backend/command"
 
-// affords reports whether the write is to be followed. One to mirrored keys
-// always is. The working set is followed within a budget for each tick, so that
-// it costs a busy proxy little; beyond it the keys only become unknown.
-func (m *mirror) affords(db int, argvs [][][]byte) bool {
+// affords reports whether the writes are to be followed. One to mirrored keys
+// always is. The working set is followed within a budget, so that it costs a
+// busy proxy little; beyond it the keys only become unknown.
+func (m *mirror) affords(argvs [][][]byte) bool {
 	var buf [8][]byte
 	for _, argv := range argvs {
 		c, ok := command.Lookup(argv)
@@ -13,36 +13,70 @@ func (m *mirror) affords(db int, argvs [][][]byte) bool {
 			return true
 		}
 		keys := c.WriteKeys(buf[:0], argv)
-		if len(keys) == 0 {
-			return true // it may have changed anything
-		}
-		for _, k := range keys {
-			if m.s.cfg.mirroredKey(k) {
-				return true
-			}
+		if len(keys) == 0 || m.mirrorsAny(keys) {
+			return true // without keys it may have changed anything
 		}
 	}
+	return m.take()
+}
+
+func (m *mirror) mirrorsAny(keys [][]byte) bool {
+	for _, k := range keys {
+		if m.s.cfg.mirroredKey(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// take takes one write out of the budget.
+func (m *mirror) take() bool { return m.budget.Load() > 0 && m.budget.Add(-1) >= 0 }
+
+// refill gives the working set its budget for another tick.
+func (m *mirror) refill() {
+	left := max(m.budget.Load(), 0)
+	m.budget.Store(min(left+followPerTick, followBurst)) // a write in between gets one too many
+}
+
+// unfollowed makes the keys of acknowledged writes unknown.
+func (m *mirror) unfollowed(db int, argvs [][][]byte) {
+	var buf [8][]byte
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.budget > 0 {
-		m.budget--
-		return true
-	}
 	m.seq++ // a fetch under way for one of the keys is void
 	for _, argv := range argvs {
-		c, _ := command.Lookup(argv)
+		c, ok := command.Lookup(argv)
+		if !ok {
+			continue
+		}
 		for _, k := range c.WriteKeys(buf[:0], argv) {
 			set := m.unknown[db]
 			if set == nil {
 				set = map[string]struct{}{}
 				m.unknown[db] = set
 			}
-			if _, ok := set[string(k)]; !ok {
+			if _, ok := set[string(k)]; !ok && m.s.res.interest.in(k) {
 				set[string(k)] = struct{}{}
 			}
 		}
 	}
-	return false
+}
+
+// awaited counts the keys of a write that waits to be followed as of interest,
+// or no longer: a later write to one of them, not followed, must undo this one.
+func (m *mirror) awaited(w ackedWrite, delta int32) {
+	var buf [8][]byte
+	for _, argv := range w.commands {
+		c, ok := command.Lookup(argv)
+		if !ok {
+			continue
+		}
+		for _, k := range c.WriteKeys(buf[:0], argv) {
+			if !m.s.cfg.mirroredKey(k) {
+				m.s.res.interest.add(string(k), delta)
+			}
+		}
+	}
 }
 
 // forgetUnknown makes the keys of writes that were not followed unknown. The
@@ -61,13 +95,6 @@ func (m *mirror) forgetUnknown() {
 			}
 		}
 	}
-}
-
-// refill gives the working set its budget for another tick.
-func (m *mirror) refill() {
-	m.mu.Lock()
-	m.budget = followPerTick
-	m.mu.Unlock()
 }
 
 // forgetAll follows FLUSHALL, FLUSHDB and SWAPDB: nothing held is true any more,

@@ -33,7 +33,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 			break
 		}
 		batch[id.db] = append(batch[id.db], id.key)
-		m.last[id] = 0
+		m.fetching(id)
 	}
 	n = 0
 	for id := range m.want {
@@ -42,7 +42,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		}
 		delete(m.want, id)
 		batch[id.db] = append(batch[id.db], id.key)
-		m.last[id] = 0
+		m.fetching(id)
 	}
 	m.mu.Unlock()
 	for db, keys := range batch {
@@ -75,7 +75,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		id := keyID{db, k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
-		delete(m.last, id)
+		m.fetched(id)
 		if err != nil || s.Mode() != Online || s.epoch.Load() != epoch {
 			continue // of an earlier link: local writes may have overtaken it
 		}
@@ -99,6 +99,22 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		s.res.trim()
 	}
 	return err
+}
+
+// fetching notes that a fetch of the key is about to be sent. m.mu is held.
+func (m *mirror) fetching(id keyID) {
+	if _, ok := m.last[id]; !ok {
+		m.s.res.interest.add(id.key, 1)
+	}
+	m.last[id] = 0
+}
+
+// fetched ends what fetching began. m.mu is held.
+func (m *mirror) fetched(id keyID) {
+	if _, ok := m.last[id]; ok {
+		delete(m.last, id)
+		m.s.res.interest.add(id.key, -1)
+	}
 }
 
 // retry keeps the key dirty, a bounded number of times.
@@ -189,7 +205,7 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 			part := append([]string(nil), keys[:n]...)
 			m.mu.Lock()
 			for _, k := range part {
-				m.last[keyID{m.s.cfg.BaseDB, k}] = 0
+				m.fetching(keyID{m.s.cfg.BaseDB, k})
 				seen[k] = struct{}{}
 			}
 			m.mu.Unlock()

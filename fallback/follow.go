@@ -13,12 +13,12 @@ import (
 type actual func(argv [][]byte, reply resp.Value) [][]byte
 
 // byReply are the commands whose effect the arguments alone do not tell.
-var byReply = map[string]actual{
-	"set":    actualSet,
-	"setnx":  ifOne("SET"),
-	"msetnx": ifOne("MSET"),
-	"spop":   actualPop,
-	"xadd":   actualXAdd,
+var byReply = map[*command.Command]actual{
+	command.ByName("set"):    actualSet,
+	command.ByName("setnx"):  ifOne("SET"),
+	command.ByName("msetnx"): ifOne("MSET"),
+	command.ByName("spop"):   actualPop,
+	command.ByName("xadd"):   actualXAdd,
 }
 
 // ackedEffects turns an acknowledged command, or the commands of a unit, and the
@@ -52,13 +52,13 @@ func ackedEffects(argvs [][][]byte, reply []byte, unit bool) [][][]byte {
 
 func dependsOnReply(argv [][]byte) bool {
 	c, ok := command.Lookup(argv)
-	return ok && byReply[c.Name] != nil
+	return ok && byReply[c] != nil
 }
 
 func appendActual(out [][][]byte, argv [][]byte, v resp.Value) [][][]byte {
 	c, ok := command.Lookup(argv)
-	if ok && byReply[c.Name] != nil {
-		done := byReply[c.Name](argv, v)
+	if ok && byReply[c] != nil {
+		done := byReply[c](argv, v)
 		if done == nil {
 			return out
 		}

@@ -27,6 +27,7 @@ type residency struct {
 	doubt    map[keyID]struct{} // mirrored keys whose new value is not here yet
 	seen     map[int]struct{}   // databases that ever had a resident key
 	evict    func(keyID)        // drops the key from the engine
+	interest interest           // read without the lock
 }
 
 func newResidency(cfg *Config, evict func(keyID)) *residency {
@@ -78,6 +79,8 @@ func (r *residency) learn(id keyID, size int64) {
 	}
 	if old, ok := r.lru.Peek(id); ok {
 		r.bytes -= old
+	} else {
+		r.interest.add(id.key, 1)
 	}
 	r.lru.Add(id, size)
 	r.seen[id.db] = struct{}{}
@@ -91,8 +94,13 @@ func (r *residency) forget(id keyID) {
 	}
 	if old, ok := r.lru.Peek(id); ok {
 		r.bytes -= old
-		r.lru.Remove(id)
+		r.remove(id)
 	}
+}
+
+func (r *residency) remove(id keyID) {
+	r.lru.Remove(id)
+	r.interest.add(id.key, -1)
 }
 
 // trim evicts the least recently used keys beyond the bound. Mirrored keys do
@@ -109,7 +117,7 @@ func (r *residency) trim() {
 			continue
 		}
 		r.bytes -= size
-		r.lru.Remove(id)
+		r.remove(id)
 		r.evict(id)
 	}
 }
@@ -134,6 +142,9 @@ func (r *residency) dbs() map[int]struct{} {
 
 // clear forgets everything, after the server was flushed.
 func (r *residency) clear() {
+	for _, id := range r.lru.Keys() {
+		r.interest.add(id.key, -1)
+	}
 	r.lru.Purge()
 	r.bytes = 0
 	r.complete = map[int]bool{}

@@ -277,13 +277,18 @@ func integer(reply []byte) (n int64, ok bool) {
 	return n, true
 }
 
+// acknowledged is the reply, or nil when it is an error: then nothing was done.
+func acknowledged(reply []byte) []byte {
+	if reply[0] == '-' || reply[0] == '!' {
+		return nil
+	}
+	return reply
+}
+
 // delivered notes the effects of an answered command and appends its reply.
 func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
-		if reply[0] != '-' && reply[0] != '!' {
-			c.s.acked(c.db, it, reply)
-		}
-		c.endWrite(it)
+		c.finishWrite(it, acknowledged(reply))
 	}
 	c.appendReply(reply)
 }

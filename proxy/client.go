@@ -264,9 +264,20 @@ func (c *client) beginWrite(it *item) {
 	})
 }
 
-func (c *client) endWrite(it *item) {
+// endWrite lets the item's keys be cached again.
+func (c *client) endWrite(it *item) { c.finishWrite(it, nil) }
+
+// finishWrite is endWrite after the mirror was told of the write; reply is nil
+// when it was not acknowledged.
+func (c *client) finishWrite(it *item, reply []byte) {
 	it.wrote = false
+	if reply != nil && it.unit != nil && len(it.unit) > 0 {
+		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
+	}
 	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
+		if reply != nil && it.unit == nil {
+			c.s.cfg.Local.AckedOne(c.db, cmd, argv, c.keys, reply)
+		}
 		if c.reachesAll(cmd) {
 			c.s.cache.FlushEnd()
 		}
@@ -288,12 +299,12 @@ func (c *client) reachesAll(cmd *command.Command) bool {
 
 // eachWrite calls fn for each write of the item, with its keys in c.keys.
 func (c *client) eachWrite(it *item, fn func(cmd *command.Command, argv [][]byte)) {
-	one := [1][][]byte{it.argv}
-	argvs := one[:]
-	if it.unit != nil {
-		argvs = it.unit
+	if it.unit == nil {
+		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
+		fn(it.cmd, it.argv)
+		return
 	}
-	for _, argv := range argvs {
+	for _, argv := range it.unit {
 		cmd, ok := command.Lookup(argv)
 		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
 			continue

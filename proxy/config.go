@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/backend"
+	"holdfast/backend/command"
 	"holdfast/fallback"
 	"holdfast/proxy/cache"
 	"holdfast/proxy/front"
@@ -39,6 +40,7 @@ type Local interface {
 	Sending(db int, key []byte)
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
+	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
 	Read(db int, key []byte)
 	RememberScript(body []byte)
 	Status() fallback.Status

@@ -98,9 +98,10 @@ func (c *client) single(it *item) (done, again bool) {
 	call.N = it.encode(&call.Payload)
 	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
+	var acked []byte
 	if write {
 		c.beginWrite(it)
-		defer c.endWrite(it) // after acked
+		defer func() { c.finishWrite(it, acked) }()
 	}
 	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
 	if err == nil {
@@ -109,9 +110,7 @@ func (c *client) single(it *item) (done, again bool) {
 			start = call.Ends[call.N-2]
 		}
 		reply := call.Replies[start:]
-		if write && reply[0] != '-' && reply[0] != '!' {
-			c.s.acked(c.db, it, reply)
-		}
+		acked = acknowledged(reply)
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false
 	}

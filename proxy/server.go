@@ -205,18 +205,6 @@ func (s *Server) Fencing() bool { return s.fencing.Load() > 0 }
 // Lost drops every cached reply: nothing will announce changes from now on.
 func (s *Server) Lost() { s.cache.NextGeneration() }
 
-// acked passes an acknowledged write on to the mirror, with its reply.
-func (s *Server) acked(db int, it *item, reply []byte) {
-	if it.unit != nil {
-		if len(it.unit) > 0 {
-			s.cfg.Local.Acked(db, it.unit, reply, true)
-		}
-		return
-	}
-	one := [1][][]byte{it.argv}
-	s.cfg.Local.Acked(db, one[:], reply, false)
-}
-
 // beforeWrite notes what a write says about how its key may be treated later:
 // a key ever written with NX is a lock and never cached; a script's body is kept
 // for an EVALSHA while Redis is away.
