@@ -83,6 +83,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 			s.res.forget(id) // there at Redis and not here: unknown, not absent
 		}
 		switch {
+		case overtaken && !s.cfg.mirrored(k) && !s.res.resident(id):
+			delete(m.dirty, id) // written and not followed: the next read asks for it
+			continue
 		case overtaken:
 			m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
 			continue

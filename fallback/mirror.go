@@ -412,6 +412,7 @@ func (m *mirror) unlearn(db int, keys [][]byte) {
 		}
 		m.mu.Lock()
 		m.voidFetch(id)
+		delete(m.dirty, id)
 		m.mu.Unlock()
 		m.s.eng.Delete(db, k)
 	}
