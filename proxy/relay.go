@@ -35,6 +35,7 @@ type relay struct {
 	watch    bool        // between the answers to WATCH and EXEC, DISCARD, UNWATCH
 	multi    bool        // between the answers to MULTI and EXEC, DISCARD
 	queueing bool        // between sending MULTI and sending EXEC, DISCARD
+	units    int         // MULTI, EXEC and DISCARD sent
 	unit     [][][]byte  // commands queued there, which EXEC will acknowledge
 	held     [][]byte    // keys they write, kept out of the cache until EXEC
 	outbox   chan []byte // messages and invalidations while there is no sess
@@ -325,6 +326,7 @@ func (r *relay) note(e *expect) {
 	switch {
 	case ends:
 		r.queueing = false
+		r.units++
 	case isSubscribing(e.cmd):
 		if queued {
 			r.sticky = true // confirmed inside EXEC's reply, where nobody counts
@@ -335,7 +337,12 @@ func (r *relay) note(e *expect) {
 		}
 	case queued:
 	case name == "multi":
-		r.queueing, e.undo = true, func() { r.queueing = r.multi }
+		if !e.cmd.ArityOK(len(e.argv)) {
+			break // refused, and nothing changes
+		}
+		r.units++
+		unit := r.units
+		r.queueing, e.undo = true, func() { r.queueing = r.queueing && r.units != unit } // not a later unit
 	case name == "monitor" && !r.monitor:
 		r.monitor, e.undo = true, func() { r.monitor = false }
 	case name == "sync", name == "psync", name == "script|debug":
