@@ -1,0 +1,84 @@
+package fallback
+
+import "holdfast/backend/command"
+
+// Acked tells the mirror of a write, or a MULTI unit, that Redis acknowledged
+// through this proxy, so that it is visible locally even if Redis dies now.
+// reply is the RESP reply to the command, or EXEC's for a unit. Call it before
+// the client gets its answer, in the order of the answers. Everything is
+// copied. Cheap: one lock and one copy.
+func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
+	if argvs = ackedEffects(argvs, reply, unit); len(argvs) == 0 {
+		return // it changed nothing
+	}
+	m := s.mirror
+	if !m.affords(argvs) {
+		m.unfollowed(db, argvs)
+		return
+	}
+	m.queue(db, argvs)
+}
+
+// AckedOne is Acked for one command whose row and keys are known already; keys
+// are those it writes. It is the busy path: a write beside the mirror that is
+// beyond the budget costs no lock and no allocation.
+func (s *Store) AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte) {
+	m := s.mirror
+	one := [1][][]byte{argv}
+	if len(keys) == 0 || m.mirrorsAny(keys) || m.take() {
+		if byReply[c] == nil {
+			m.queue(db, one[:])
+		} else if done := ackedEffects(one[:], reply, false); len(done) > 0 {
+			m.queue(db, done)
+		}
+		return
+	}
+	for _, k := range keys {
+		if s.res.interest.in(k) {
+			m.unfollowed(db, one[:])
+			return
+		}
+	}
+}
+
+// queue lets acknowledged writes be executed locally soon.
+func (m *mirror) queue(db int, argvs [][][]byte) {
+	w := ackedWrite{db: db, commands: copyCommands(argvs)}
+	for _, argv := range argvs {
+		w.size += int(argvBytes(argv)) + 64
+	}
+	m.awaited(w, 1)
+	m.mu.Lock()
+	m.seq++
+	m.follow = append(m.follow, w)
+	m.bytes += w.size
+	full := m.bytes > followBytes
+	m.mu.Unlock()
+	if full {
+		// The follower is too slow: this client pays, instead of the mirror losing writes.
+		m.s.mu.Lock()
+		m.drainLocked()
+		m.s.mu.Unlock()
+		return
+	}
+	m.signal()
+}
+
+// copyCommands copies argvs into one allocation of bytes.
+func copyCommands(argvs [][][]byte) [][][]byte {
+	var n int64
+	for _, argv := range argvs {
+		n += argvBytes(argv)
+	}
+	buf := make([]byte, 0, n)
+	out := make([][][]byte, len(argvs))
+	for i, argv := range argvs {
+		out[i] = make([][]byte, len(argv))
+		for j, a := range argv {
+			start := len(buf)
+			buf = append(buf, a...)
+			out[i][j] = buf[start:len(buf):len(buf)]
+		}
+	}
+	return out
+}
