@@ -35,8 +35,8 @@ type ExportConfig struct {
 }
 
 // Export writes what Redis holds as a configuration directory. Each file
-// replaces the one before it in one step, so a reader sees the old or the new
-// one, whole. Nothing is written where a file with other content exists, unless
+// replaces the one before it in one step and is on disk by then, so a reader, or
+// whoever looks after a crash, sees the old or the new one, whole. Nothing is written where a file with other content exists, unless
 // forced. Files that Redis does not know are left alone.
 func Export(ctx context.Context, cfg ExportConfig) (*Report, error) {
 	st := store.New(cfg.Client, cfg.Prefix)
@@ -97,7 +97,7 @@ func exportPass(ctx context.Context, cfg ExportConfig, st *store.Store, write bo
 			return x.rep, err
 		}
 	}
-	return x.rep, nil
+	return x.rep, x.out.settle()
 }
 
 // emit writes one file, or while planning compares it.
@@ -111,7 +111,11 @@ func (x *exporter) emit(c *Counts, what, rel string, render func(io.Writer) erro
 		return nil
 	}
 	x.seen[short(rel)] = true
-	state, err := x.out.file(rel, x.cfg.Force, render)
+	counter := new(int)
+	state, err := x.out.file(rel, x.cfg.Force, render, func(err error) {
+		*counter--
+		x.rep.fail(c, what, rel, "%v", err)
+	})
 	var bad *fileError
 	switch {
 	case errors.As(err, &bad):
@@ -120,18 +124,18 @@ func (x *exporter) emit(c *Counts, what, rel string, render func(io.Writer) erro
 	case err != nil:
 		return err
 	}
-	switch state {
-	case fileNew:
-		c.New++
-	case fileSame:
-		c.Identical++
-	case fileOther:
-		if !x.cfg.Force {
-			x.rep.refuse(c, what, rel, "exists with other content; --force replaces it")
-			return nil
-		}
-		c.Replaced++
+	switch {
+	case state == fileOther && !x.cfg.Force:
+		x.rep.refuse(c, what, rel, "exists with other content; --force replaces it")
+		return nil
+	case state == fileOther:
+		counter = &c.Replaced
+	case state == fileSame:
+		counter = &c.Identical
+	default:
+		counter = &c.New
 	}
+	*counter++
 	return nil
 }
 

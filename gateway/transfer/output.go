@@ -31,6 +31,7 @@ func (e *fileError) Unwrap() error { return e.err }
 type output struct {
 	root  *os.Root // nil for a directory that does not exist, while planning
 	write bool
+	stage *stage
 }
 
 func openOutput(dir string, write bool) (*output, error) {
@@ -46,10 +47,21 @@ func openOutput(dir string, write bool) (*output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open output directory %s: %w", dir, plain(err))
 	}
-	return &output{root: root, write: write}, nil
+	return &output{root: root, write: write, stage: newStage(root)}, nil
+}
+
+// settle puts all that was written in place, for good.
+func (o *output) settle() error {
+	if !o.write {
+		return nil
+	}
+	return o.stage.finish()
 }
 
 func (o *output) close() {
+	if o.write {
+		o.stage.discard()
+	}
 	if o.root != nil {
 		_ = o.root.Close()
 	}
@@ -62,22 +74,23 @@ func unsafePath(rel string) string {
 		return "the path leads out of the output directory or is not in its simplest form"
 	case strings.ContainsRune(rel, 0):
 		return "the path has a zero byte"
-	case rel == tempFile:
-		return "the name is the one of export's own temporary file"
+	case within(tempFile, rel):
+		return "the name is the one of export's own temporary files"
 	}
 	return ""
 }
 
 // file compares one file with what render gives and, where it works and may,
-// replaces it. A *fileError is the file's own trouble.
-func (o *output) file(rel string, force bool, render func(io.Writer) error) (state int, err error) {
+// stages its replacement: failed is called later if that cannot take its place.
+// A *fileError is the file's own trouble.
+func (o *output) file(rel string, force bool, render func(io.Writer) error, failed func(error)) (state int, err error) {
 	if o.root == nil {
 		return fileNew, render(io.Discard)
 	}
 	if !o.write {
 		return o.compare(rel, render)
 	}
-	return o.replace(rel, force, render)
+	return o.replace(rel, force, render, failed)
 }
 
 func (o *output) compare(rel string, render func(io.Writer) error) (int, error) {
@@ -107,51 +120,14 @@ func (o *output) compare(rel string, render func(io.Writer) error) (int, error) 
 	return fileOther, nil
 }
 
-// replace writes a temporary file beside the others, flushes it to disk and
-// renames it: a crash at any point leaves the old file or the new one.
-func (o *output) replace(rel string, force bool, render func(io.Writer) error) (int, error) {
+// replace puts the new content into the staging area; it takes its place when
+// that is settled. failed is called then if it cannot.
+func (o *output) replace(rel string, force bool, render func(io.Writer) error, failed func(error)) (int, error) {
 	state, err := o.compare(rel, render)
 	if err != nil || state == fileSame || state == fileOther && !force {
 		return state, err
 	}
-	_ = o.root.Remove(tempFile) // of a run that was killed
-	f, err := o.root.OpenFile(tempFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return 0, fmt.Errorf("make a temporary file: %w", plain(err))
-	}
-	w := bufio.NewWriterSize(f, 64<<10)
-	err = render(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		_ = o.root.Remove(tempFile)
-		return 0, fmt.Errorf("write %s: %w", rel, plain(err))
-	}
-	if dir := path.Dir(rel); dir != "." {
-		if err := o.root.MkdirAll(dir, 0o700); err != nil {
-			return 0, o.giveUp(err)
-		}
-	}
-	if err := o.root.Rename(tempFile, rel); err != nil {
-		return 0, o.giveUp(err)
-	}
-	return state, nil
-}
-
-func (o *output) giveUp(err error) error {
-	_ = o.root.Remove(tempFile)
-	var le *os.LinkError
-	if errors.As(err, &le) {
-		err = le.Err
-	}
-	return &fileError{plain(err)}
+	return state, o.stage.add(rel, render, failed)
 }
 
 // comparer is a writer that compares what is written with a file.

@@ -27,7 +27,7 @@ const (
 	// pathsFile maps token paths, as written in accounts, to places in an
 	// exported directory, where the path alone does not say it.
 	pathsFile = ".holdfast-paths.json"
-	// tempFile is what export writes before it renames; one is left by a kill.
+	// tempFile is where export writes before it renames; it is left by a kill.
 	tempFile = ".holdfast-export.tmp"
 	// externalDir holds, in an exported directory, the token files that were
 	// outside the configuration directory.

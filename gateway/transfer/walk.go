@@ -22,7 +22,7 @@ func (t *tree) walkDir(rel string, open []string, visit func(rel string, err err
 	}
 	for _, e := range entries {
 		name := path.Join(rel, e.Name())
-		if e.Type().IsRegular() { // of a directory that is inside: no need to look where it leads
+		if e.Type().IsRegular() || name == tempFile { // inside, as the directory is: no need to look where it leads
 			if err := visit(name, nil); err != nil {
 				return err
 			}
