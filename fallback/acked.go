@@ -25,7 +25,7 @@ func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
 func (s *Store) AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte) {
 	m := s.mirror
 	one := [1][][]byte{argv}
-	if len(keys) == 0 || m.mirrorsAny(keys) || m.take() {
+	if len(keys) == 0 || m.mirrorsAny(keys) || m.take(argvBytes(argv)) {
 		if byReply[c] == nil {
 			m.queue(db, one[:])
 		} else if done := ackedEffects(one[:], reply, false); len(done) > 0 {

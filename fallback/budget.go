@@ -17,7 +17,11 @@ func (m *mirror) affords(argvs [][][]byte) bool {
 			return true // without keys it may have changed anything
 		}
 	}
-	return m.take()
+	var size int64
+	for _, argv := range argvs {
+		size += argvBytes(argv)
+	}
+	return m.take(size)
 }
 
 func (m *mirror) mirrorsAny(keys [][]byte) bool {
@@ -29,13 +33,22 @@ func (m *mirror) mirrorsAny(keys [][]byte) bool {
 	return false
 }
 
-// take takes one write out of the budget.
-func (m *mirror) take() bool { return m.budget.Load() > 0 && m.budget.Add(-1) >= 0 }
+// take takes one write of so many bytes out of the budget: a large one counts
+// for more, and what it overdraws is paid for later.
+func (m *mirror) take(size int64) bool {
+	return size <= m.s.cfg.largest() && m.budget.Load() > 0 && m.budget.Add(-1-size/followUnit) > -1-size/followUnit
+}
+
+// largest is the size from which on a value outside the mirrored prefixes is not
+// held: a few of them would drive out the whole working set, and passing one on
+// must not cost its size in memory once more.
+func (c *Config) largest() int64 { return c.MirrorBytes / 16 }
 
 // refill gives the working set its budget for another tick.
 func (m *mirror) refill() {
-	left := max(m.budget.Load(), 0)
-	m.budget.Store(min(left+followPerTick, followBurst)) // a write in between gets one too many
+	if m.budget.Add(followPerTick) > followBurst {
+		m.budget.Store(followBurst) // a write in between gets one too many
+	}
 }
 
 // unfollowed makes the keys of acknowledged writes unknown.

@@ -24,6 +24,7 @@ const (
 	fetchInterval = 20 * time.Millisecond // coalesces invalidations of hot keys
 	followPerTick = 16                    // writes outside the mirror executed locally for good: 800 a second
 	followBurst   = 2048                  // and at once, after a pause
+	followUnit    = 4 << 10               // bytes that count as another write
 	wantPerTick   = 64                    // bounds what the working set costs Redis: 3,200 keys a second
 )
 

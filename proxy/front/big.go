@@ -41,12 +41,14 @@ func resolve(c *Conn, cmd redcon.Command) redcon.Command {
 	}
 	c.bigMu.Lock()
 	defer c.bigMu.Unlock()
-	if len(c.big) == 0 {
+	if c.taken == len(c.big) {
 		return cmd
 	}
-	raw := c.big[0]
-	c.big[0] = nil
-	c.big = c.big[1:]
+	raw := c.big[c.taken]
+	c.big[c.taken] = nil
+	if c.taken++; c.taken == len(c.big) {
+		c.big, c.taken = c.big[:0], 0
+	}
 	return redcon.Command{Raw: raw, Args: splitArray(raw)}
 }
 

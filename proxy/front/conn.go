@@ -13,9 +13,7 @@ import (
 )
 
 const (
-	minDirect        = 512     // less room than this in redcon's buffer is padded away
-	minRead          = 4 << 10 // room for one read into the guard's own buffer
-	maxIdleBuffer    = 16 << 10
+	minDirect        = 512 // less room than this in redcon's buffer is padded away
 	writeChunk       = 256 << 10
 	handshakeTimeout = 10 * time.Second
 )
@@ -34,9 +32,12 @@ type Conn struct {
 	pos   int  // bytes in redcon's buffer since it last started at its front
 	begun bool // the TLS handshake is over
 	ended bool // a violation was answered
+	ahead bool // the last read from the socket filled its buffer: more is waiting there
+	lent  bool // in is a chunk of the pool
 
 	bigMu sync.Mutex
-	big   [][]byte // commands behind stand-ins that redcon has not handed on yet
+	big   [][]byte // commands behind stand-ins; big[:taken] redcon has handed on
+	taken int
 
 	noIdle    atomic.Bool
 	readArmed time.Time
@@ -115,6 +116,7 @@ func (c *Conn) pad(p []byte) int {
 // The rest moves to c.in. It returns 0 without an error when none was whole:
 // redcon recurses for each read without a command, so it gets no such read.
 func (c *Conn) readDirect(p []byte) (int, error) {
+	c.release()
 	n, err := c.readSocket(p)
 	if err != nil {
 		return 0, err
@@ -130,6 +132,9 @@ func (c *Conn) readDirect(p []byte) (int, error) {
 			commands++
 		}
 		whole = pos
+	}
+	if c.ahead && whole < n {
+		c.borrow()
 	}
 	c.in = append(c.in[:0], p[whole:n]...)
 	c.r, c.off = 0, pos-whole
@@ -222,27 +227,6 @@ func (c *Conn) advanceInline(pos int, pending bool) (ok, stop bool) {
 	return true, false
 }
 
-// stash takes the command in[r:done] out of the stream and puts its stand-in there.
-func (c *Conn) stash() {
-	cmd := c.in[c.r:c.done:c.done]
-	if cap(c.in) > 2*len(cmd) {
-		c.pushBig(append([]byte(nil), cmd...))
-		c.replace(c.done, c.l.standIn)
-		return
-	}
-	c.pushBig(cmd)
-	rest := c.in[c.done:]
-	c.in = append(append(make([]byte, 0, len(c.l.standIn)+len(rest)), c.l.standIn...), rest...)
-	c.r, c.done = 0, len(c.l.standIn)
-	c.off = c.done
-}
-
-func (c *Conn) pushBig(cmd []byte) {
-	c.bigMu.Lock()
-	c.big = append(c.big, cmd)
-	c.bigMu.Unlock()
-}
-
 // replace puts cmd in the place of in[r:end] and marks it deliverable.
 func (c *Conn) replace(end int, cmd []byte) {
 	if len(cmd) <= end { // room before end: nothing behind it has to move
@@ -250,41 +234,11 @@ func (c *Conn) replace(end int, cmd []byte) {
 		copy(c.in[c.r:], cmd)
 		c.done = end
 	} else {
-		rest := append([]byte(nil), c.in[end:]...)
-		c.in = append(append(c.in[:0], cmd...), rest...)
+		rest := c.in[end:]
+		c.swap(append(append(make([]byte, 0, len(cmd)+len(rest)), cmd...), rest...))
 		c.r, c.done = 0, len(cmd)
 	}
 	c.off = c.done
-}
-
-// release resets the empty buffer, and drops it when it has grown.
-func (c *Conn) release() {
-	c.in = c.in[:0]
-	if cap(c.in) > maxIdleBuffer {
-		c.in = nil
-	}
-	c.r, c.off = 0, 0
-}
-
-// fill reads more of an unfinished command into c.in. The buffer grows with the
-// bytes that have come, never to the length that was announced.
-func (c *Conn) fill() error {
-	if c.r > 0 {
-		c.off -= c.r
-		c.in = c.in[:copy(c.in, c.in[c.r:])]
-		c.r = 0
-	}
-	if free := cap(c.in) - len(c.in); free == 0 || (free < minRead && c.scan.body == 0) {
-		want := max(2*cap(c.in), minRead)
-		if rest := c.scan.body; rest > 0 && c.scan.args == 1 && int64(len(c.in))+rest < int64(want) {
-			// The end of the last argument is known: the command ends up in a buffer of its size.
-			want = max(len(c.in)+int(rest), minRead)
-		}
-		c.in = append(make([]byte, 0, want), c.in...)
-	}
-	n, err := c.readSocket(c.in[len(c.in):cap(c.in)])
-	c.in = c.in[:len(c.in)+n]
-	return err
 }
 
 // fail answers a violation in Redis's words, once.
@@ -326,7 +280,7 @@ func (c *Conn) readSocket(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(b)
-	if n > 0 {
+	if c.ahead = n == len(b); n > 0 {
 		return n, nil // an error with it comes again
 	}
 	if err == nil {
