@@ -78,7 +78,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	if req.Origin.Key != "" {
 		sc.bases = nil // Redis may have changed these keys by this very write
 	}
-	pending, err := s.journal(req, sc, s.guardReleases(req.DB, res.Effects, sc.locks))
+	pending, err := s.journal(req, sc, res.TimeMs, s.guardReleases(req.DB, res.Effects, sc.locks))
 	if err != nil {
 		return resp.AppendError(nil, replyJournalFailed), Pending{}, nil
 	}
@@ -97,13 +97,13 @@ func (s *Store) execute(req Request) engine.Result {
 	return s.eng.Do(req.DB, req.Proto, req.Commands[0])
 }
 
-// journal appends what a request did. The lock is held, so that the order of
+// journal appends what a request did at a time (Unix ms). The lock is held, so that the order of
 // the journal is the order of execution.
-func (s *Store) journal(req Request, sc *scope, effects [][][]byte) (Pending, error) {
+func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (Pending, error) {
 	s.dirtyGen++
 	s.learnScope(sc)
 	s.buf = appendRecord(s.buf[:0], Record{
-		DB: req.DB, TimeMs: s.serverNow().UnixMilli(), Commands: effects, Bases: sc.bases, Origin: req.Origin,
+		DB: req.DB, TimeMs: at, Commands: effects, Bases: sc.bases, Origin: req.Origin,
 	})
 	ticket, err := s.jr.Append(s.buf)
 	if cap(s.buf) > 1<<20 {

@@ -71,42 +71,68 @@ func appendRecord(dst []byte, r Record) []byte {
 // DecodeRecord parses what appendRecord wrote. The arguments alias payload.
 // Every length is checked against what is left before anything is allocated.
 func DecodeRecord(seq uint64, payload []byte) (Record, error) {
-	r := Record{Seq: seq}
+	var r Record
+	err := r.decode(seq, payload)
+	return r, err
+}
+
+// keptArgs is the longest command whose slice is used again for another record.
+const keptArgs = 64
+
+// decode is DecodeRecord into the slices of the record that was here before.
+func (r *Record) decode(seq uint64, payload []byte) error {
+	old := r.Commands[:cap(r.Commands)]
+	*r = Record{Seq: seq}
 	if len(payload) == 0 {
-		return r, fmt.Errorf("decode record %d: empty", seq)
+		return fmt.Errorf("decode record %d: empty", seq)
 	}
 	if payload[0] > recordVersion {
-		return r, fmt.Errorf("decode record %d: version %d: %w", seq, payload[0], ErrNewerFormat)
+		return fmt.Errorf("decode record %d: version %d: %w", seq, payload[0], ErrNewerFormat)
 	}
 	d := decoder{buf: payload[1:]}
 	r.DB = int(d.length(1 << 20))
 	r.TimeMs = int64(d.uvarint())
-	r.Commands = make([][][]byte, 0, min(d.count(), 16))
-	for n := d.last; n > 0 && !d.bad; n-- {
-		argv := make([][]byte, 0, min(d.count(), 64))
-		for m := d.last; m > 0 && !d.bad; m-- {
-			argv = append(argv, d.bytes())
-		}
-		if len(argv) == 0 {
-			d.bad = true
-		}
-		r.Commands = append(r.Commands, argv)
-	}
+	r.Commands = d.commands(old)
 	if payload[0] >= 2 {
 		r.Bases = d.bases()
 		r.Origin = d.origin()
 	}
 	if d.bad || len(d.buf) != 0 {
-		return r, fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))
+		return fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))
 	}
-	return r, nil
+	return nil
+}
+
+// commands reads the commands of a record, into the slices of old where they fit.
+func (d *decoder) commands(old [][][]byte) [][][]byte {
+	n := d.count()
+	out := old[:0]
+	if len(old) > keptArgs || out == nil {
+		out, old = make([][][]byte, 0, min(n, 16)), nil
+	}
+	for ; n > 0 && !d.bad; n-- {
+		m := d.count()
+		var argv [][]byte
+		if i := len(out); i < len(old) && uint64(cap(old[i])) >= min(m, keptArgs) && cap(old[i]) <= keptArgs {
+			argv = old[i][:0]
+		} else {
+			argv = make([][]byte, 0, min(m, keptArgs))
+		}
+		for ; m > 0 && !d.bad; m-- {
+			argv = append(argv, d.bytes())
+		}
+		if len(argv) == 0 {
+			d.bad = true
+		}
+		out = append(out, argv)
+	}
+	return out
 }
 
 // decoder reads uvarint-framed fields; bad sticks after the first violation.
 type decoder struct {
-	buf  []byte
-	last uint64 // the last count read
-	bad  bool
+	buf []byte
+	bad bool
 }
 
 func (d *decoder) uvarint() uint64 {
@@ -131,10 +157,7 @@ func (d *decoder) length(limit uint64) uint64 {
 
 // count reads a number of elements: each takes a byte at least, so it may not
 // exceed what is left.
-func (d *decoder) count() uint64 {
-	d.last = d.length(uint64(len(d.buf)))
-	return d.last
-}
+func (d *decoder) count() uint64 { return d.length(uint64(len(d.buf))) }
 
 func (d *decoder) bases() (out []Base) {
 	for n := d.count(); n > 0 && !d.bad; n-- {

@@ -46,15 +46,38 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 }
 
 func (s *Store) loadFrames(r *bufio.Reader) error {
-	var buf []byte
 	var doubts []keyID // set at the end: loading a key makes it known
+	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, func(op *loadOp) error {
+		if s.loadString(op) {
+			return nil
+		}
+		for _, argv := range op.Commands {
+			switch {
+			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
+				doubts = append(doubts, keyID{op.DB, string(argv[2])})
+			case len(argv) > 2 && len(argv[0]) == 0:
+				s.loadNote(op.DB, argv[1:])
+			default:
+				if err := s.loadKey(op.DB, argv); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	for _, id := range doubts {
+		s.res.forget(id)
+	}
+	return err
+}
+
+// readFrames calls add for the frames up to the closing one.
+func readFrames(r *bufio.Reader, add func(seq uint64, payload []byte) error) error {
+	var buf []byte
 	for {
 		n, err := binary.ReadUvarint(r)
-		if err != nil {
+		if err != nil || n == 0 {
 			return err
-		}
-		if n == 0 {
-			break
 		}
 		if uint64(cap(buf)) < n {
 			buf = make([]byte, n) // the checksum vouches for n
@@ -63,27 +86,10 @@ func (s *Store) loadFrames(r *bufio.Reader) error {
 		if _, err := io.ReadFull(r, buf); err != nil {
 			return err
 		}
-		rec, err := DecodeRecord(0, buf)
-		if err != nil {
+		if err := add(0, buf); err != nil {
 			return err
 		}
-		for _, argv := range rec.Commands {
-			switch {
-			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
-				doubts = append(doubts, keyID{rec.DB, string(argv[2])})
-			case len(argv) > 2 && len(argv[0]) == 0:
-				s.loadNote(rec.DB, argv[1:])
-			default:
-				if err := s.loadKey(rec.DB, argv); err != nil {
-					return err
-				}
-			}
-		}
 	}
-	for _, id := range doubts {
-		s.res.forget(id)
-	}
-	return nil
 }
 
 func (s *Store) loadKey(db int, argv [][]byte) error {

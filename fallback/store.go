@@ -1,7 +1,6 @@
 package fallback
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +36,7 @@ type Store struct {
 	oldest   time.Time // of the oldest queued write
 	full     bool      // the last write did not fit into the journal
 	kept     retention
+	clock    int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
 	onWrite  atomic.Pointer[func(db int, commands [][][]byte)]
@@ -95,6 +95,8 @@ func (s *Store) recover() error {
 	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	s.eng.BeginLoad()
+	s.clock = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
 	from, wasEmbedded, err := s.loadSnapshot()
 	if err != nil {
 		return err
@@ -103,6 +105,8 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	s.clock = 0
+	s.eng.EndLoad()
 	s.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
@@ -120,50 +124,15 @@ func (s *Store) recover() error {
 	return nil
 }
 
-// reapplyJournal executes the journaled writes after seq on the local state.
-func (s *Store) reapplyJournal(after uint64) (n int, err error) {
-	if last := s.jr.Stats().LastSeq; after > last {
-		s.log.Error("snapshot is newer than the journal: the journal was replaced or set back", "snapshot", after, "journal", last)
-	}
-	err = s.jr.Read(context.Background(), after, func(seq uint64, payload []byte) error {
-		r, err := DecodeRecord(seq, payload)
-		if err != nil {
-			return err
-		}
-		for _, argv := range r.Commands {
-			// It executed once before it was journaled; if it cannot now, the base it ran
-			// on was lost with an older snapshot. Redis still gets it at replay; here its
-			// keys are unknown.
-			if err := s.replayLocally(r.DB, argv); err != nil {
-				s.log.Debug("journaled write does not apply locally", "seq", seq, "error", err)
-			}
-		}
-		if seq > s.replay.mark.Since && !s.cfg.Embedded {
-			s.noteWritten(r)
-		}
-		n++
-		return nil
-	})
-	return n, err
-}
-
-// noteWritten takes up again what was written in the present outage.
-func (s *Store) noteWritten(r Record) {
-	for _, argv := range r.Commands {
-		for _, k := range commandKeys(argv) {
-			s.written.add(keyID{r.DB, string(k)})
-		}
-	}
-	for _, b := range r.Bases {
-		s.written.add(keyID{r.DB, string(b.Key)})
-	}
-	if s.oldest.IsZero() && r.Seq > s.settled.Load() {
-		s.oldest = time.UnixMilli(r.TimeMs)
-	}
-}
-
 // serverNow is the server's clock, as last measured; the local one before that.
-func (s *Store) serverNow() time.Time { return s.cfg.Now().Add(time.Duration(s.offset.Load())) }
+// While the past is loaded it is the time of the record: a key that has expired
+// since was still there for the writes that followed then.
+func (s *Store) serverNow() time.Time {
+	if s.clock != 0 {
+		return time.UnixMilli(s.clock)
+	}
+	return s.cfg.Now().Add(time.Duration(s.offset.Load()))
+}
 
 // Mode is what the store does now. It may change right after the call.
 func (s *Store) Mode() Mode { return Mode(s.mode.Load()) }

@@ -72,9 +72,9 @@ func (e *Engine) DumpSlice(from Place, n int, skip func(db int, key string) bool
 			return len(batch) < n
 		}
 		if id == from.db && from.begun {
-			ix.byHash.Ascend(&entry{hash: from.hash, key: from.key}, collect)
+			ix.ordered().Ascend(&entry{hash: from.hash, key: from.key}, collect)
 		} else {
-			ix.byHash.Ascend(nil, collect)
+			ix.ordered().Ascend(nil, collect)
 		}
 		for _, en := range batch {
 			from = Place{db: id, hash: en.hash, key: en.key, begun: true}

@@ -41,6 +41,7 @@ type Engine struct {
 	run     *scriptRun
 	nowMS   int64  // server time of the running command, in ms
 	writes  uint64 // counts key changes; a key's version is its value then
+	loading bool   // between BeginLoad and EndLoad
 	random  uint64 // state of the generator for RANDOMKEY and SCAN starts
 }
 
@@ -52,6 +53,8 @@ type Result struct {
 	// state after this one, in order, to be applied as one unit. Empty when
 	// nothing may have changed. They may share memory with the arguments.
 	Effects [][][]byte
+	// TimeMs is the server time it was executed at, in Unix ms.
+	TimeMs int64
 }
 
 // New makes an empty engine. It opens no listener and no socket.
@@ -106,7 +109,7 @@ func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	e.tick()
 	c := e.newCall(db, proto, argv)
 	e.exec(c)
-	return Result{Reply: c.reply, Effects: c.effects}
+	return Result{Reply: c.reply, Effects: c.effects, TimeMs: e.nowMS}
 }
 
 // DoUnit executes the commands of a MULTI … EXEC unit. Its reply is EXEC's: the
@@ -119,7 +122,7 @@ func (e *Engine) DoUnit(db, proto int, cmds [][][]byte) Result {
 			return Result{Reply: []byte("-EXECABORT Transaction discarded because of previous errors.\r\n")}
 		}
 	}
-	var res Result
+	res := Result{TimeMs: e.nowMS}
 	out := replyBuf{}
 	out.array(len(cmds))
 	for _, argv := range cmds {

@@ -18,6 +18,8 @@ type call struct {
 	effects [][][]byte
 	// effectSet says that the handler has decided on the effects, none included.
 	effectSet bool
+	// indexed says that the handler has brought the index up to date itself.
+	indexed bool
 }
 
 func (e *Engine) newCall(db, proto int, argv [][]byte) *call {
@@ -58,6 +60,9 @@ func (e *Engine) exec(c *call) {
 		c.effects = nil
 	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
+	}
+	if c.indexed {
+		return
 	}
 	// Keys are looked at even after an error, should miniredis have changed one
 	// half way; their version tells only of real changes.

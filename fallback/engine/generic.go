@@ -57,7 +57,7 @@ func (c *call) scan() {
 	}
 	var found []string
 	next, seen, last := uint64(0), int64(0), uint64(0)
-	c.e.index(c.db).byHash.Ascend(&entry{hash: cursor}, func(item any) bool {
+	c.e.index(c.db).ordered().Ascend(&entry{hash: cursor}, func(item any) bool {
 		en := item.(*entry)
 		if seen >= count && en.hash != last {
 			next = en.hash
@@ -98,8 +98,8 @@ func (c *call) randomKey() {
 	c.e.random ^= c.e.random << 13
 	c.e.random ^= c.e.random >> 7
 	c.e.random ^= c.e.random << 17
-	picked, _ := ix.byHash.Min().(*entry)
-	ix.byHash.Ascend(&entry{hash: c.e.random >> (64 - hashBits)}, func(item any) bool {
+	picked, _ := ix.ordered().Min().(*entry)
+	ix.ordered().Ascend(&entry{hash: c.e.random >> (64 - hashBits)}, func(item any) bool {
 		picked = item.(*entry)
 		return false
 	})

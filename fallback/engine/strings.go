@@ -105,7 +105,9 @@ func (c *call) setOptions() (o setOptions, late string) {
 // set is SET with every option; expiries become absolute.
 func (c *call) set() {
 	if len(c.args) == 3 {
-		c.pass(c.args...)
+		c.e.putString(c.db, c.args[1], c.args[2], 0)
+		c.indexed = true
+		c.ok()
 		return
 	}
 	o, msg := c.setOptions()
@@ -131,7 +133,7 @@ func (c *call) set() {
 		if o.timed {
 			args = append(args, "PXAT", strconv.FormatInt(o.at, 10))
 		}
-		c.setEffect(args, o.timed && o.at < c.e.nowMS)
+		c.setEffect(args, o.at)
 	}
 	c.effectSet = true
 	switch {
@@ -146,15 +148,20 @@ func (c *call) set() {
 	}
 }
 
-// setEffect stores the value and journals it; one that is dead already is a DEL,
-// since the old value must go too.
-func (c *call) setEffect(args []string, dead bool) {
-	if dead {
-		c.e.raw(c.db, 2, "DEL", args[1])
-		c.effect("DEL", args[1])
-		return
+// setEffect executes a SET without conditions and journals it; one whose
+// deadline at (0: none) has passed is a DEL, since the old value must go too.
+func (c *call) setEffect(args []string, at int64) {
+	key, keep := args[1], len(args) == 4
+	if at != 0 && at < c.e.nowMS {
+		c.e.drop(c.db, key)
+		args = []string{"DEL", key}
+	} else {
+		if en := c.e.find(c.db, key); keep && en != nil {
+			at = en.deadline
+		}
+		c.e.putString(c.db, key, args[2], at)
 	}
-	c.e.raw(c.db, 2, args...)
+	c.indexed = true
 	c.effect(args...)
 }
 
@@ -170,7 +177,7 @@ func (c *call) setex() {
 		c.fail(msg)
 		return
 	}
-	c.setEffect([]string{"SET", c.args[1], c.args[3], "PXAT", strconv.FormatInt(at, 10)}, false)
+	c.setEffect([]string{"SET", c.args[1], c.args[3], "PXAT", strconv.FormatInt(at, 10)}, at)
 	c.ok()
 }
 
@@ -297,7 +304,16 @@ func (c *call) incr() {
 	case by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by:
 		c.fail("ERR increment or decrement would overflow")
 	default:
-		c.pass("INCRBY", key, strconv.FormatInt(by, 10))
+		n, err := c.e.mini.DB(c.db).Incr(key, int(by))
+		if err != nil {
+			c.fail(errNotInt)
+			return
+		}
+		if en := c.e.find(c.db, key); en != nil { // neither its type nor its deadline changed
+			c.e.writes++
+			en.version, c.indexed = c.e.writes, true
+		}
+		c.integer(int64(n))
 	}
 }
 

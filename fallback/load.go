@@ -1,0 +1,182 @@
+package fallback
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Loading what is on disk is the time between a crash and the first answer. One
+// goroutine reads, checks and decodes; the other applies. Memory does not grow with
+// the number of records: a few chunks go round between the two.
+const (
+	loadChunks  = 4
+	loadOps     = 256       // records in one chunk
+	loadBytes   = 256 << 10 // or about so many bytes
+	keptPayload = 4 << 20   // the largest chunk that is used again
+)
+
+// loadOp is a journaled write or a frame of a snapshot, decoded.
+type loadOp struct {
+	Record
+	// plain: it is a SET of key that asks for nothing, with a deadline in Unix ms or
+	// none, and needs not be executed as a command.
+	plain      bool
+	key, value string
+	deadline   int64
+}
+
+// loadChunk is a number of records on their way to being applied.
+type loadChunk struct {
+	ops []loadOp
+	buf []byte // their payloads, which they alias
+}
+
+func (c *loadChunk) reset() {
+	if cap(c.buf) > keptPayload {
+		*c = loadChunk{}
+	}
+	c.ops, c.buf = c.ops[:0], c.buf[:0]
+}
+
+// add decodes a record; payload may change after it.
+func (c *loadChunk) add(seq uint64, payload []byte) error {
+	begin := len(c.buf)
+	c.buf = append(c.buf, payload...)
+	if c.ops == nil {
+		c.ops = make([]loadOp, 0, loadOps)
+	}
+	c.ops = c.ops[:len(c.ops)+1]
+	op := &c.ops[len(c.ops)-1]
+	if err := op.decode(seq, c.buf[begin:]); err != nil {
+		return err
+	}
+	op.plain = false
+	if len(op.Commands) == 1 {
+		op.plainSet(op.Commands[0])
+	}
+	return nil
+}
+
+func (c *loadChunk) full() bool { return len(c.ops) == cap(c.ops) || len(c.buf) >= loadBytes }
+
+// plainSet recognises "SET key value" and "SET key value PXAT deadline".
+func (op *loadOp) plainSet(argv [][]byte) {
+	if len(argv) != 3 && len(argv) != 5 || !isWord(argv[0], "SET") {
+		return
+	}
+	op.deadline = 0
+	if len(argv) == 5 {
+		at, err := strconv.ParseInt(string(argv[4]), 10, 64)
+		if err != nil || at <= 0 || !isWord(argv[3], "PXAT") {
+			return
+		}
+		op.deadline = at
+	}
+	op.plain, op.key, op.value = true, string(argv[1]), string(argv[2])
+}
+
+// loadAhead applies the records that read adds, in order, while read goes on.
+// It ends with the first error of either; what apply gets is valid during the call.
+func loadAhead(read func(add func(seq uint64, payload []byte) error) error, apply func(op *loadOp) error) error {
+	full, free := make(chan *loadChunk, loadChunks), make(chan *loadChunk, loadChunks)
+	for range loadChunks {
+		free <- new(loadChunk)
+	}
+	var readErr error
+	go func() {
+		defer close(full)
+		c := <-free
+		readErr = read(func(seq uint64, payload []byte) error {
+			if err := c.add(seq, payload); err != nil {
+				return err
+			}
+			if c.full() {
+				full <- c
+				c = <-free
+				c.reset()
+			}
+			return nil
+		})
+		if readErr == nil {
+			full <- c
+		}
+	}()
+	var err error
+	for c := range full {
+		for i := 0; i < len(c.ops) && err == nil; i++ {
+			err = apply(&c.ops[i])
+		}
+		free <- c // even after an error, so that the reader ends
+	}
+	if err != nil {
+		return err
+	}
+	return readErr
+}
+
+// loadString takes over a plain SET. false: it has to be executed as a command.
+func (s *Store) loadString(op *loadOp) bool {
+	if !op.plain || !s.eng.LoadString(op.DB, op.key, op.value, op.deadline) {
+		return false
+	}
+	s.res.learn(keyID{op.DB, op.key}, argvBytes(op.Commands[0]))
+	s.dirtyGen++
+	return true
+}
+
+// reapplyJournal executes the journaled writes after seq on the local state.
+func (s *Store) reapplyJournal(after uint64) (n int, err error) {
+	if last := s.jr.Stats().LastSeq; after > last {
+		s.log.Error("snapshot is newer than the journal: the journal was replaced or set back", "snapshot", after, "journal", last)
+	}
+	err = loadAhead(func(add func(uint64, []byte) error) error {
+		return s.jr.Read(context.Background(), after, add)
+	}, func(op *loadOp) error {
+		s.reapply(op)
+		n++
+		return nil
+	})
+	if err != nil {
+		return n, fmt.Errorf("read journal: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) reapply(op *loadOp) {
+	s.clock = op.TimeMs
+	loaded := s.loadString(op)
+	if !loaded {
+		for _, argv := range op.Commands {
+			// It executed once before it was journaled; if it cannot now, the base it ran
+			// on was lost with an older snapshot. Redis still gets it at replay; here its
+			// keys are unknown.
+			if err := s.replayLocally(op.DB, argv); err != nil {
+				s.log.Debug("journaled write does not apply locally", "seq", op.Seq, "error", err)
+			}
+		}
+	}
+	if op.Seq > s.replay.mark.Since && !s.cfg.Embedded {
+		s.noteWritten(op, loaded)
+	}
+}
+
+// noteWritten takes up again what was written in the present outage.
+func (s *Store) noteWritten(op *loadOp, loaded bool) {
+	if loaded {
+		s.written.add(keyID{op.DB, op.key})
+	} else {
+		for _, argv := range op.Commands {
+			for _, k := range commandKeys(argv) {
+				s.written.add(keyID{op.DB, string(k)})
+			}
+		}
+	}
+	for _, b := range op.Bases {
+		s.written.add(keyID{op.DB, string(b.Key)})
+	}
+	if s.oldest.IsZero() && op.Seq > s.settled.Load() {
+		s.oldest = time.UnixMilli(op.TimeMs)
+	}
+}
