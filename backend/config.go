@@ -50,8 +50,8 @@ type Config struct {
 	// that nobody else has lets a new process find and kill the connections of a
 	// killed one, whose last writes may still be on their way.
 	ClientName string
-	// FenceKey, when set, is where calls with fences write their numbers; the
-	// protocol is appended to it.
+	// FenceKey, when set, is where calls with fences write their numbers; protocol
+	// and database are appended to it.
 	FenceKey string
 	// Clock, Logger and Rand (0 <= x < 1) have usable defaults.
 	Clock  Clock

@@ -64,11 +64,7 @@ func TestWrongSentinelsAreToldApart(t *testing.T) {
 
 func TestSentinelFindsTheMaster(t *testing.T) {
 	srv := redistest.Start(t)
-	host, port, err := net.SplitHostPort(srv.Addr())
-	require.NoError(t, err)
-	conf := filepath.Join(t.TempDir(), "sentinel.conf")
-	require.NoError(t, os.WriteFile(conf, []byte("sentinel monitor mymaster "+host+" "+port+" 1\n"), 0o600))
-	sentinel := startSentinel(t, conf)
+	sentinel := redistest.Sentinel(t, srv, 30000)
 	u := runUp(t, Config{URL: "redis-sentinel://" + sentinel + "/mymaster?db=1"}, &recorder{})
 	require.Equal(t, "+PONG\r\n", do(t, u, "PING"))
 	require.Equal(t, 1, u.DB())

@@ -18,13 +18,14 @@ const FenceDigits = 19
 // the time, so they rise over restarts, too.
 type fenceCounter struct{ last atomic.Uint64 }
 
-// FenceName is the key that fenced calls of the protocol write; "" when fences
-// are off.
-func (u *Upstream) FenceName(proto int) string {
+// FenceName is the key that fenced calls of the protocol write in a database; ""
+// when fences are off. It names the database: one that SWAPDB brought elsewhere is
+// not taken for the one that belongs there.
+func (u *Upstream) FenceName(proto, db int) string {
 	if u.cfg.FenceKey == "" {
 		return ""
 	}
-	return u.cfg.FenceKey + ":" + strconv.Itoa(proto)
+	return u.cfg.FenceKey + ":" + strconv.Itoa(proto) + ":" + strconv.Itoa(db)
 }
 
 func (u *Upstream) fenceCounter(key trunkKey) *fenceCounter {

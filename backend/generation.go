@@ -196,7 +196,7 @@ func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
 	counter := g.u.fenceCounter(key)
 	if err == nil {
 		stop := context.AfterFunc(ctx, c.abort)
-		if err = counter.catchUp(c, g.u.FenceName(key.proto)); !stop() && err == nil {
+		if err = counter.catchUp(c, g.u.FenceName(key.proto, key.db)); !stop() && err == nil {
 			err = ErrTimeout
 		}
 	}

@@ -7,12 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -207,24 +204,4 @@ func (cl *client) checkReply(reply string) {
 		cl.failure = errors.Join(cl.failure, fmt.Errorf("%s: reply %q after %d (%d acked, %d unknown)", cl.key, reply, cl.last, cl.acked, cl.unknown))
 	}
 	cl.last = n
-}
-
-// startSentinel runs redis-server as a Sentinel with the given configuration
-// file, which it rewrites, and gives its address.
-func startSentinel(t *testing.T, conf string) string {
-	t.Helper()
-	port := redistest.FreePort(t)
-	cmd := exec.Command("redis-server", conf, "--sentinel", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", filepath.Dir(conf))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	redistest.Eventually(t, bound, "the sentinel answers", func() bool {
-		_, err := tryDirect(addr, []string{"PING"})
-		return err == nil
-	})
-	return addr
 }

@@ -54,8 +54,9 @@ func (m *mirror) queue(db int, argvs [][][]byte) {
 	m.bytes += w.size
 	full := m.bytes > followBytes
 	m.mu.Unlock()
-	if full {
-		// The follower is too slow: this client pays, instead of the mirror losing writes.
+	if full || m.s.Serving() {
+		// The follower is too slow: this client pays, instead of the mirror losing
+		// writes. Or Redis went away: then it must be here before its client knows.
 		m.s.mu.Lock()
 		m.drainLocked()
 		m.s.mu.Unlock()

@@ -101,6 +101,9 @@ func (m *mirror) forgetUnknown() {
 		m.unknown = map[int]map[string]struct{}{}
 	}
 	m.mu.Unlock()
+	if len(unknown) > 0 {
+		m.s.outdateSnapshots()
+	}
 	for db, keys := range unknown {
 		for k := range keys {
 			if !m.s.written.holds(keyID{db, k}) { // a later local write is known

@@ -11,8 +11,8 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -111,7 +111,8 @@ func mix(bag *[sha256.Size]byte, name string, element [][]byte) {
 
 // ConflictRecord is a line of conflicts.jsonl. Byte strings are base64 there.
 type ConflictRecord struct {
-	Seq      uint64     `json:"seq"` // of the first write to the key in the outage
+	Seq      uint64     `json:"seq"`              // of the first write to the key in the outage
+	Stream   string     `json:"stream,omitempty"` // of the journal that numbered it
 	DB       int        `json:"db"`
 	Key      []byte     `json:"key,omitempty"`
 	FiledAt  time.Time  `json:"filedAt"`
@@ -119,13 +120,18 @@ type ConflictRecord struct {
 	Ours     [][][]byte `json:"ours,omitempty"`     // commands that recreate the local value
 	Theirs   [][][]byte `json:"theirs,omitempty"`   // the same for the value at Redis; none: absent
 	Omitted  bool       `json:"omitted,omitempty"`  // a value was too long to be recorded
-	Commands [][][]byte `json:"commands,omitempty"` // a write that was not applied (theirs)
+	Commands [][][]byte `json:"commands,omitempty"` // a write that was not applied (theirs), or NoReply
+	Unsure   bool       `json:"unsure,omitempty"`   // the difference may come from our own writes: applied whatever the policy
+	NoReply  bool       `json:"noReply,omitempty"`  // the write was executed and its reply lost: it may have failed on the changed key
 }
 
 func conflictPath(dir string) string { return filepath.Join(dir, "conflicts.jsonl") }
 
 // fileConflict appends to conflicts.jsonl and returns when it is on disk.
 func (s *Store) fileConflict(recs []ConflictRecord) error {
+	if len(recs) == 0 {
+		return nil
+	}
 	if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
 		return fmt.Errorf("open conflicts: %w", err)
 	}
@@ -140,9 +146,10 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 	}
 	var buf bytes.Buffer
 	for _, r := range recs {
+		r.Stream, r.FiledAt = s.StreamID(), s.cfg.Now()
 		if r.Commands == nil && info.Size()+int64(buf.Len()) > conflictFileBytes {
 			r.Ours, r.Theirs, r.Omitted = nil, nil, true
-			if s.cfg.Conflict == Ours {
+			if r.Policy == Ours {
 				continue // counted in status, and nothing was left out of Redis
 			}
 		}
@@ -190,7 +197,7 @@ func (r *replayer) checkBases(ctx context.Context, batch []Record) error {
 	for _, rec := range batch {
 		for _, b := range rec.Bases {
 			id := keyID{rec.DB, string(b.Key)}
-			if _, ok := claims[id]; ok || r.conflicted[id] {
+			if _, ok := claims[id]; ok || r.s.replay.changed[id] != "" {
 				continue
 			}
 			claims[id] = claim{rec.Seq, b}
@@ -214,12 +221,35 @@ func (r *replayer) checkBases(ctx context.Context, batch []Record) error {
 			keys = keys[n:]
 		}
 	}
+	return r.fileChanged(found)
+}
+
+// fileChanged records keys that were found changed, before any of their writes
+// is sent: an error in a reply that gets lost is looked for among them.
+func (r *replayer) fileChanged(found []ConflictRecord) error {
 	if len(found) == 0 {
 		return nil
 	}
-	r.s.log.Warn("keys were changed at redis during the outage", "keys", len(found), "policy", string(r.s.cfg.Conflict))
-	r.withLock(func() { r.s.replay.conflicts += uint64(len(found)) })
-	return r.s.fileConflict(found)
+	unsure := 0
+	for _, c := range found {
+		if c.Unsure {
+			unsure++
+		}
+	}
+	if n := len(found) - unsure; n > 0 {
+		r.s.log.Warn("keys were changed at redis during the outage", "keys", n, "policy", string(r.s.cfg.Conflict))
+	}
+	if unsure > 0 {
+		r.s.log.Warn("keys at redis are not as last seen here, which may be by our own writes: the queued ones are applied", "keys", unsure)
+	}
+	if err := r.s.fileConflict(found); err != nil {
+		return err
+	}
+	for _, c := range found {
+		r.s.replay.changed[keyID{c.DB, string(c.Key)}] = c.Policy
+	}
+	r.withLock(func() { r.s.replay.conflicts += uint64(len(found) - unsure) })
+	return nil
 }
 
 func (r *replayer) differs(base Base, v value) bool {
@@ -232,10 +262,10 @@ func (r *replayer) differs(base Base, v value) bool {
 }
 
 func (r *replayer) conflict(id keyID, seq uint64, theirs value) ConflictRecord {
-	if r.s.cfg.Conflict != Ours {
-		r.conflicted[id] = true
+	rec := ConflictRecord{Seq: seq, DB: id.db, Key: []byte(id.key), Policy: r.s.cfg.Conflict, Theirs: theirs.commands}
+	if rec.Unsure = !r.certain(seq); rec.Unsure {
+		rec.Policy = Ours
 	}
-	rec := ConflictRecord{Seq: seq, DB: id.db, Key: []byte(id.key), FiledAt: r.s.cfg.Now(), Policy: r.s.cfg.Conflict, Theirs: theirs.commands}
 	r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.db, []byte(id.key)) })
 	for _, cmds := range []*[][][]byte{&rec.Ours, &rec.Theirs} {
 		size := int64(0)
@@ -253,18 +283,18 @@ func (r *replayer) conflict(id keyID, seq uint64, theirs value) ConflictRecord {
 // policies that keep the value at Redis, and returns the others. A unit follows
 // its strictest key.
 func (r *replayer) setAsideConflicted(batch []Record) ([]Record, error) {
-	if len(r.conflicted) == 0 {
+	if r.s.cfg.Conflict == Ours || len(r.s.replay.changed) == 0 {
 		return batch, nil
 	}
 	var keep []Record
 	var filed []ConflictRecord
 	for _, rec := range batch {
-		if !r.touchesConflict(rec) {
+		if !r.touches(rec, Theirs, ConflictToLetter) {
 			keep = append(keep, rec)
 			continue
 		}
 		if r.s.cfg.Conflict == Theirs {
-			filed = append(filed, ConflictRecord{Seq: rec.Seq, DB: rec.DB, FiledAt: r.s.cfg.Now(), Policy: Theirs, Commands: rec.Commands})
+			filed = append(filed, ConflictRecord{Seq: rec.Seq, DB: rec.DB, Policy: Theirs, Commands: rec.Commands})
 			continue
 		}
 		if err := r.s.dead.add(rec, "conflict: the key was changed at redis during the outage", r.s.cfg.Now()); err != nil {
@@ -272,16 +302,21 @@ func (r *replayer) setAsideConflicted(batch []Record) ([]Record, error) {
 		}
 		r.count(0, 1)
 	}
-	if len(filed) == 0 {
-		return keep, nil
+	if err := r.s.fileConflict(filed); err != nil {
+		return nil, err
 	}
-	return keep, r.s.fileConflict(filed)
+	for _, c := range filed {
+		r.s.filed.add(c.Seq)
+	}
+	return keep, nil
 }
 
-func (r *replayer) touchesConflict(rec Record) bool {
+// touches reports whether the record names a key that was found changed and is
+// treated by one of the policies.
+func (r *replayer) touches(rec Record, policies ...Conflict) bool {
 	for _, argv := range rec.Commands {
 		for _, k := range commandKeys(argv) {
-			if r.conflicted[keyID{rec.DB, string(k)}] {
+			if slices.Contains(policies, r.s.replay.changed[keyID{rec.DB, string(k)}]) {
 				return true
 			}
 		}
@@ -289,16 +324,45 @@ func (r *replayer) touchesConflict(rec Record) bool {
 	return false
 }
 
-// loadConflicted remembers the conflicts of this outage that an earlier replay
-// found before it was interrupted.
-func (r *replayer) loadConflicted() error {
-	if r.s.cfg.Conflict == Ours {
+// loadChanged takes up, after a restart, the keys of this outage that an earlier
+// replay found changed before it was interrupted.
+func (r *replayer) loadChanged() error {
+	if r.s.replay.changed != nil {
 		return nil
 	}
-	return ReadConflicts(r.s.cfg.Dir, func(c ConflictRecord) error {
-		if c.Key != nil && c.Seq > r.s.replay.mark.Since && strings.EqualFold(string(c.Policy), string(r.s.cfg.Conflict)) {
-			r.conflicted[keyID{c.DB, string(c.Key)}] = true
+	changed, since := map[keyID]Conflict{}, r.s.mark().Since
+	err := ReadConflicts(r.s.cfg.Dir, func(c ConflictRecord) error {
+		if c.Key != nil && c.Seq > since && c.Stream == r.s.StreamID() {
+			changed[keyID{c.DB, string(c.Key)}] = c.Policy
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	r.s.replay.changed = changed
+	return nil
+}
+
+// repliesLost files what may have failed in a batch that Redis executed and whose
+// replies were lost. A journaled write was executed here before, so at Redis it
+// can fail only on a key that is not as it was here; those were looked for, and
+// recorded, before the batch was sent.
+func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
+	r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", from+1, "to", to)
+	var suspects []ConflictRecord
+	err := r.s.jr.Read(ctx, from, func(seq uint64, payload []byte) error {
+		if seq > to || r.s.filed.has(seq) {
+			return nil
+		}
+		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
+		if err == nil && r.touches(rec, Ours) {
+			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.s.fileConflict(suspects)
 }

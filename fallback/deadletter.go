@@ -18,6 +18,7 @@ import (
 // until somebody looks at it: nothing acknowledged is dropped silently.
 type DeadLetter struct {
 	Seq      uint64     `json:"seq"`
+	Stream   string     `json:"stream,omitempty"` // of the journal that numbered it
 	DB       int        `json:"db"`
 	TimeMs   int64      `json:"timeMs"` // when it was acknowledged, server time
 	FiledAt  time.Time  `json:"filedAt"`
@@ -31,10 +32,11 @@ type deadLetters struct {
 	mu    sync.Mutex
 	file  *os.File
 	count int
+	filed *filed
 }
 
-func openDeadLetters(dir string) (*deadLetters, error) {
-	d := &deadLetters{path: filepath.Join(dir, "deadletters.jsonl")}
+func openDeadLetters(dir string, filed *filed) (*deadLetters, error) {
+	d := &deadLetters{path: filepath.Join(dir, "deadletters.jsonl"), filed: filed}
 	letters, err := ReadDeadLetters(dir)
 	if err != nil {
 		return nil, err
@@ -68,9 +70,13 @@ func cutTornLine(path string) error {
 	return f.Truncate(whole)
 }
 
-// add files one record; it returns when the entry is on disk.
+// add files one record, once: a replay that was interrupted after it filed comes
+// by again. It returns when the entry is on disk.
 func (d *deadLetters) add(rec Record, reason string, now time.Time) error {
-	line, err := json.Marshal(DeadLetter{Seq: rec.Seq, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: rec.Commands})
+	if d.filed.has(rec.Seq) {
+		return nil
+	}
+	line, err := json.Marshal(DeadLetter{Seq: rec.Seq, Stream: d.filed.stream, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: rec.Commands})
 	if err != nil {
 		return fmt.Errorf("encode dead letter: %w", err)
 	}
@@ -83,6 +89,7 @@ func (d *deadLetters) add(rec Record, reason string, now time.Time) error {
 		return fmt.Errorf("sync dead letters: %w", err)
 	}
 	d.count++
+	d.filed.add(rec.Seq)
 	return nil
 }
 

@@ -22,15 +22,31 @@ type replayMark struct {
 	FenceSeen bool   `json:"fenceSeen"` // a fence was written once: one that is missing was lost
 	Settled   uint64 `json:"settled"`   // Redis answered for all writes up to here
 	Since     uint64 `json:"since"`     // the last write before the present outage
+
+	OnlineRun  string `json:"onlineRun,omitempty"`  // the server that the mirror followed last
+	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
+	Unsure     bool   `json:"unsure,omitempty"`     // since a restart the local state may be older than the outage:
+	UnsureFrom uint64 `json:"unsureFrom,omitempty"` // what writes after this one found says nothing about Redis
 }
 
 const markBytes = 512 // one sector: written at once or not at all
 
-// saveReplayMark overwrites the mark in place, without fsync: a batch costs one
+// mark is the replay mark as it is on disk.
+func (s *Store) mark() replayMark {
+	s.replay.markMu.Lock()
+	defer s.replay.markMu.Unlock()
+	return s.replay.mark
+}
+
+// changeMark overwrites the mark in place, without fsync: a batch costs one
 // page-cache write. It is needed only when the fence is gone. A mark that is too
 // old after a power cut says of an answered batch that it was not: such a batch
 // is filed rather than repeated if the fence is gone as well.
-func (s *Store) saveReplayMark(m replayMark) error {
+func (s *Store) changeMark(fn func(m *replayMark)) error {
+	s.replay.markMu.Lock()
+	defer s.replay.markMu.Unlock()
+	m := s.replay.mark
+	fn(&m)
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode replay mark: %w", err)

@@ -195,6 +195,7 @@ func (m *mirror) followQueued() {
 		m.followWrite(w, behind)
 		m.awaited(w, -1)
 	}
+	m.s.outdateSnapshots()
 }
 
 // followWrite executes one acknowledged write on the local state, where that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,13 +31,15 @@ const cutOverTimeout = 500 * time.Millisecond
 var errGuard = errors.New("fence moved under the replay")
 
 // replayState is what the replays did, for status. Guarded by the store's lock,
-// but for mark, which belongs to the replay.
+// but for the mark and what belongs to the replay.
 type replayState struct {
+	markMu      sync.Mutex // taken last
 	mark        replayMark
 	replayed    uint64
 	conflicts   uint64
 	deadLetters uint64
 	lastTook    time.Duration
+	changed     map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -75,8 +78,8 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer conn.Close()
 	src := newSource(s.cfg.NewClient)
 	defer src.Close()
-	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.cfg.Now(), conflicted: map[keyID]bool{}}
-	if err := r.loadConflicted(); err != nil {
+	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.cfg.Now()}
+	if err := r.loadChanged(); err != nil {
 		return err
 	}
 	if err := r.takeOver(ctx); err != nil {
@@ -114,9 +117,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	mark := s.replay.mark
-	mark.Settled, mark.Since = r.done, r.done
-	if err := s.saveReplayMark(mark); err != nil {
+	if err := s.followFrom(r.server, r.done); err != nil {
 		return err
 	}
 	if r.total > 0 {
@@ -124,7 +125,8 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
 	s.staleAt, s.oldest, s.full = time.Time{}, time.Time{}, false
-	s.written = keySet{}
+	s.written, s.unsure = keySet{}, keySet{}
+	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()
 	return nil
@@ -142,8 +144,8 @@ type replayer struct {
 	failed  int
 	locked  bool // the store's lock is held by the caller
 
-	origins    map[originID]originState
-	conflicted map[keyID]bool // keys whose writes are not applied
+	origins map[originID]originState
+	setBack bool // Redis lost writes of ours that it had acknowledged
 
 	batch []Record
 	size  int
@@ -173,12 +175,13 @@ func (r *replayer) takeOver(ctx context.Context) error {
 		return r.missingFence(ctx)
 	case fence > st.LastSeq:
 		return r.foreignFence(ctx, fence, st.LastSeq)
-	case fence < r.s.replay.mark.Settled && fence < settled:
+	case fence < settled:
 		r.tailMissing(fence, st.TruncatedTo, settled)
 		return nil
-	}
-	if fence > settled && r.s.replay.mark.To > settled {
-		r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", settled+1, "to", fence)
+	case fence > settled && r.s.mark().To > settled:
+		if err := r.repliesLost(ctx, settled, fence); err != nil {
+			return err
+		}
 	}
 	r.advance(max(fence, st.TruncatedTo), 0)
 	return nil
@@ -189,7 +192,7 @@ func (r *replayer) takeOver(ctx context.Context) error {
 // back with its data, so what is still kept is applied again from there.
 func (r *replayer) tailMissing(fence, truncated, settled uint64) {
 	r.s.log.Warn("redis came back without writes that it had acknowledged: they are applied again", "from", max(fence, truncated)+1, "to", settled)
-	r.done = max(fence, truncated)
+	r.done, r.setBack = max(fence, truncated), true
 	r.withLock(func() { // they are queued again: nothing may give them up
 		r.s.settled.Store(r.done)
 		r.s.kept, r.s.giveUp = retention{}, 0
@@ -243,7 +246,9 @@ func (r *replayer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.resolve(ctx, &rec); err != nil {
+		if r.s.filed.has(seq) {
+			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
+		} else if err := r.resolve(ctx, &rec); err != nil {
 			return err
 		}
 		r.batch = append(r.batch, rec)
@@ -275,8 +280,10 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mark := replayMark{RunID: r.server.RunID, From: first, To: last, FenceSeen: true, Settled: r.done, Since: r.s.replay.mark.Since}
-	if err := r.s.saveReplayMark(mark); err != nil {
+	err = r.s.changeMark(func(m *replayMark) {
+		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
+	})
+	if err != nil {
 		return err
 	}
 	err = r.send(ctx, apply, last)

@@ -120,7 +120,11 @@ func (r *replayer) judge(batch []Record, u *unit) error {
 			bad[u.owner[i]] = err
 		}
 	}
-	for i, err := range bad {
+	for i := range batch {
+		err, ok := bad[i]
+		if !ok {
+			continue
+		}
 		if ferr := r.s.dead.add(batch[i], err.Error(), r.s.cfg.Now()); ferr != nil {
 			return ferr
 		}
@@ -156,7 +160,7 @@ func (r *replayer) oneByOne(ctx context.Context, batch []Record, last uint64) er
 // or replaced. Records that were never sent are replayed; a batch that was sent
 // and not answered cannot be judged any more and becomes dead letters.
 func (r *replayer) missingFence(ctx context.Context) error {
-	mark := r.s.replay.mark
+	mark := r.s.mark()
 	r.done = r.s.settled.Load()
 	if mark.FenceSeen && mark.To > r.done {
 		r.s.log.Error("fence is missing at redis: it was wiped or replaced; the batch that was under way becomes dead letters",
@@ -165,15 +169,15 @@ func (r *replayer) missingFence(ctx context.Context) error {
 			return err
 		}
 	}
-	if last := r.s.jr.Stats().LastSeq; last == 0 {
-		return nil // nothing was ever queued here: Redis gets no key of ours
-	}
-	if err := r.send(ctx, nil, r.done); err != nil {
+	// It is set before anything is queued, so that a replica has it long before a
+	// replay that it may miss: a fence that is not there would look like a wipe.
+	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Stats().LastSeq == 0 {
+		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	mark = r.s.replay.mark
-	mark.FenceSeen, mark.Settled = true, r.done
-	return r.s.saveReplayMark(mark)
+	return r.s.changeMark(func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
 }
 
 // fileAmbiguous files the records that were sent and never answered.
@@ -183,7 +187,7 @@ func (r *replayer) fileAmbiguous(ctx context.Context, upTo uint64) error {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
-		if err != nil {
+		if err != nil || len(rec.Commands) == 0 {
 			return err
 		}
 		r.count(1, 1)

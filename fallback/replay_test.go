@@ -99,7 +99,7 @@ func TestLateBatchOfAnEarlierConnection(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient), conflicted: map[keyID]bool{}}
+	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	// Somebody else with the same stream applies the first three.
 	_, err := r.direct.TxPipelined(ctx, func(q redis.Pipeliner) error {
@@ -220,7 +220,7 @@ func TestFenceStories(t *testing.T) {
 		r.do("SET", "a", "1")
 		m := r.store.replay.mark
 		m.From, m.To = 2, 2 // as if the batch had been sent and the answer lost
-		require.NoError(t, r.store.saveReplayMark(m))
+		require.NoError(t, r.store.changeMark(func(old *replayMark) { *old = m }))
 		r.do("SET", "b", "2")
 		r.crash()
 		r.redis("FLUSHALL")

@@ -76,7 +76,7 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if _, ok := s.locks[id]; ok && s.eng.Has(id.db, []byte(id.key)) {
 		sc.locks = append(sc.locks, id)
 	}
-	if known && !sc.blind[id] && !s.written.has(id) {
+	if known && !sc.blind[id] && !s.written.has(id) && !s.unsure.has(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}

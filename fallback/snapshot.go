@@ -41,6 +41,7 @@ const (
 	noteDoubt    = "doubt"    // key: its value is not known
 	noteLock     = "lock"     // key, value, expiry: see lock
 	noteWritten  = "written"  // hashes of keys, 8 bytes each: see keySet
+	noteCurrent  = "current"  // number: see snapshotNumber
 	noteOffset   = "offset"   // server clock minus local clock, nanoseconds
 )
 
@@ -56,6 +57,7 @@ type snapshotState struct {
 	gen     uint64 // of the engine when it was saved last
 	seq     uint64 // of the journal then
 	savedAt time.Time
+	current uint64        // of the snapshot that was loaded, see sure.go
 	asked   chan struct{} // asks for one out of turn
 	dump    *dump         // under way; nil when none is
 }
@@ -180,6 +182,7 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 }
 
 func (s *Store) writeNotes(w *snapshotWriter) {
+	w.frame(0, argvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
 	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(s.offset.Load(), 10)))
 	if s.res.complete[s.cfg.BaseDB] {
 		w.frame(s.cfg.BaseDB, argvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
@@ -190,9 +193,11 @@ func (s *Store) writeNotes(w *snapshotWriter) {
 	for id, l := range s.locks {
 		w.frame(id.db, argvOf("", noteLock, id.key, l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
-	hashes := make([]byte, 0, 8*len(s.written))
-	for h := range s.written {
-		hashes = binary.BigEndian.AppendUint64(hashes, h)
+	hashes := make([]byte, 0, 8*(len(s.written)+len(s.unsure)))
+	for _, set := range []keySet{s.written, s.unsure} { // neither is compared with Redis again
+		for h := range set {
+			hashes = binary.BigEndian.AppendUint64(hashes, h)
+		}
 	}
 	if len(hashes) > 0 {
 		w.frame(0, [][]byte{nil, []byte(noteWritten), hashes})

@@ -109,6 +109,8 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		if db == s.cfg.BaseDB && s.cfg.covered(note[1:]) {
 			s.res.complete[db] = true
 		}
+	case string(note[0]) == noteCurrent:
+		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)
 	case string(note[0]) == noteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
 		s.offset.Store(n)

@@ -32,6 +32,7 @@ type Store struct {
 	buf      []byte // record encoding, reused
 	running  *scope // what the running request touches; nil between requests
 	written  keySet // keys written in this outage
+	unsure   keySet // keys that Redis may have changed by a write nobody knows the outcome of
 	locks    map[keyID]lock
 	oldest   time.Time // of the oldest queued write
 	full     bool      // the last write did not fit into the journal
@@ -47,6 +48,7 @@ type Store struct {
 	jr       *journal.Journal
 	mirror   *mirror
 	dead     *deadLetters
+	filed    *filed
 	replay   replayState
 	snap     snapshotState
 	markFile *os.File
@@ -70,7 +72,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
-	s.written, s.locks = keySet{}, map[keyID]lock{}
+	s.written, s.unsure, s.locks = keySet{}, keySet{}, map[keyID]lock{}
 	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
 	s.mirror = newMirror(s)
@@ -87,7 +89,10 @@ func Open(cfg Config) (*Store, error) {
 // recover loads the snapshot and re-executes the journaled writes after it.
 func (s *Store) recover() error {
 	var err error
-	if s.dead, err = openDeadLetters(s.cfg.Dir); err != nil {
+	if s.filed, err = readFiled(s.cfg.Dir, s.StreamID()); err != nil {
+		return err
+	}
+	if s.dead, err = openDeadLetters(s.cfg.Dir, s.filed); err != nil {
 		return err
 	}
 	if err := s.loadReplayMark(); err != nil {
@@ -107,6 +112,9 @@ func (s *Store) recover() error {
 	}
 	s.clock = 0
 	s.eng.EndLoad()
+	if err := s.judgeSnapshot(s.snap.current); err != nil {
+		return err
+	}
 	s.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
@@ -171,8 +179,10 @@ func (s *Store) Lost(cause error) {
 	s.mirror.drainLocked()
 	if s.Mode() == Online {
 		s.staleAt = s.cfg.Now()
+		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
 	}
 	s.setMode(Offline)
+	s.mirror.drainLocked() // what came in between the two
 	s.mu.Unlock()
 	s.snap.request()
 }

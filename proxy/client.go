@@ -183,7 +183,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 // applying it twice would do harm.
 func (c *client) forward(it item) {
 	b := &c.batch
-	if it.wrote && !c.repeatable(&it) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto) != "" {
+	if it.wrote && !c.repeatable(&it) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto, c.db) != "" {
 		c.forwardFenced(it)
 		return
 	}

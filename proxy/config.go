@@ -24,8 +24,9 @@ type Upstream interface {
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
 	// Status tells how the link is.
 	Status() backend.Status
-	// FenceName is the key that fenced calls of the protocol write; "" = no fences.
-	FenceName(proto int) string
+	// FenceName is the key that fenced calls of the protocol write in the database;
+	// "" = no fences.
+	FenceName(proto, db int) string
 	// SafeURL is the configured URL without secrets.
 	SafeURL() string
 }
@@ -41,6 +42,7 @@ type Local interface {
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
+	Unsure(db int, key []byte)
 	Read(db int, key []byte)
 	RememberScript(body []byte)
 	Status() fallback.Status

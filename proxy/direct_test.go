@@ -25,7 +25,7 @@ type scriptedCall struct {
 }
 
 func (*scripted) Up() bool               { return true }
-func (*scripted) FenceName(int) string   { return "" }
+func (*scripted) FenceName(int, int) string   { return "" }
 func (*scripted) Status() backend.Status { return backend.Status{} }
 
 func (u *scripted) Do(_, _ int, c *backend.Call) error {
@@ -57,7 +57,7 @@ type instant struct {
 }
 
 func (*instant) Up() bool             { return true }
-func (*instant) FenceName(int) string { return "" }
+func (*instant) FenceName(int, int) string { return "" }
 
 func (u *instant) Do(_, _ int, c *backend.Call) error {
 	u.calls++

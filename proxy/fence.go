@@ -73,7 +73,7 @@ func (c *client) closeFence() {
 	}
 	b.open = false
 	p := append(b.call.Payload, "*3\r\n$3\r\nSET\r\n"...)
-	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto))
+	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto, c.db))
 	p = append(p, '$')
 	p = strconv.AppendInt(p, backend.FenceDigits, 10)
 	p = append(p, "\r\n"...)
@@ -154,20 +154,20 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 		return
 	}
 	if !c.speculable(it) {
-		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		c.outcomeUnknown(it)
 		return
 	}
 	call := c.batch.call
 	n := call.Fence + uint64(it.fence) - 1
 	req := c.request(it)
-	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
+	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
 	if c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
-		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		c.outcomeUnknown(it)
 		return
 	}
 	reply, pending, err := c.s.cfg.Local.Do(req)
 	if err != nil || localRefusal(reply) {
-		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		c.outcomeUnknown(it)
 		return
 	}
 	c.appendDurable(reply, pending)

@@ -37,6 +37,7 @@ func (onlineLocal) Sending(int, []byte)                          {}
 func (onlineLocal) Sent(int, []byte)                             {}
 func (onlineLocal) Acked(int, [][][]byte, []byte, bool)          {}
 func (onlineLocal) Read(int, []byte)                             {}
+func (onlineLocal) Unsure(int, []byte)                           {}
 func (onlineLocal) RememberScript([]byte)                        {}
 func (onlineLocal) Status() (s fallback.Status)                  { return s }
 func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error) { return nil, fallback.ErrOnline }

@@ -19,16 +19,27 @@ func (c *client) unanswered(it *item, sent bool) {
 		defer c.endWrite(it) // not before: a fetch of the mirror must not get in between
 	}
 	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
-		c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+		c.outcomeUnknown(it)
 		return
 	}
 	it.maybe = sent && it.cmd.Flags&(command.Write|command.Script) != 0
-	if name := c.s.cfg.Upstream.FenceName(c.proto); it.maybe && name != "" {
+	if name := c.s.cfg.Upstream.FenceName(c.proto, c.db); it.maybe && name != "" {
 		// A later fence of this connection proves that it was executed: repeating it
 		// then would undo what came after it.
 		it.origin = fallback.Origin{Key: name, Number: c.batch.call.Fence + uint64(it.after)}
 	}
 	c.elsewhere(it)
+}
+
+// outcomeUnknown tells the client that nobody knows, and the local state that
+// Redis may have executed the write after all.
+func (c *client) outcomeUnknown(it *item) {
+	c.eachWrite(it, func(_ *command.Command, _ [][]byte) {
+		for _, key := range c.keys {
+			c.s.cfg.Local.Unsure(c.db, key)
+		}
+	})
+	c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
 }
 
 // awaitSettled lets writes that were under way when the link died find their
@@ -61,7 +72,7 @@ func (c *client) elsewhere(it *item) {
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
 		switch {
 		case err == nil && it.maybe && localRefusal(reply):
-			c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+			c.outcomeUnknown(it)
 			return
 		case err == nil:
 			c.appendDurable(reply, pending)
@@ -76,13 +87,13 @@ func (c *client) elsewhere(it *item) {
 				return
 			}
 			if !again {
-				c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+				c.outcomeUnknown(it)
 				return
 			}
 		}
 		wait := time.Until(deadline)
 		if wait <= 0 && it.maybe {
-			c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
+			c.outcomeUnknown(it)
 			return
 		} else if wait <= 0 {
 			c.batch.out = resp.AppendError(c.batch.out, "UPSTREAMDOWN Redis did not answer in time")

@@ -62,6 +62,9 @@ func (r *relay) fail(e *expect) {
 		e.undo()
 		r.mu.Unlock()
 	}
+	for _, k := range e.wrote {
+		r.c.s.cfg.Local.Unsure(e.db, k)
+	}
 	r.endWrites(e)
 	if e.swallow || e.mute {
 		return

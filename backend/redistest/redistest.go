@@ -27,6 +27,8 @@ type Server struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
+
+	sentinel string // configuration file of a Sentinel; empty for a server
 }
 
 // Start runs a redis-server with append-only persistence off and the given
@@ -72,8 +74,13 @@ func (s *Server) Start() {
 	logPath := filepath.Join(s.dir, "redis.log")
 	argv := append([]string{
 		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
-		"--save", "", "--daemonize", "no", "--logfile", logPath,
+		"--daemonize", "no", "--logfile", logPath,
 	}, s.args...)
+	if s.sentinel != "" {
+		argv = append([]string{s.sentinel, "--sentinel"}, argv...)
+	} else {
+		argv = append([]string{"--save", ""}, argv...)
+	}
 	cmd := exec.Command(path, argv...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,71 @@
+package fallback
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// filed are the sequence numbers of the records that were filed instead of being
+// applied: as dead letters, or with a conflict. They are never sent to Redis
+// again, not even to one that lost its tail, and never filed again. Retried dead
+// letters have new numbers; their old ones still count.
+type filed struct {
+	stream string // numbers of another journal mean nothing
+	mu     sync.Mutex
+	seqs   map[uint64]struct{}
+}
+
+func (f *filed) has(seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.seqs[seq]
+	return ok
+}
+
+func (f *filed) add(seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seqs[seq] = struct{}{}
+}
+
+// readFiled reads the numbers from a data directory, files set aside included.
+func readFiled(dir, stream string) (*filed, error) {
+	f := &filed{stream: stream, seqs: map[uint64]struct{}{}}
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "deadletters.jsonl*"))
+	if err != nil {
+		return nil, fmt.Errorf("look for dead letters: %w", err)
+	}
+	for _, path := range paths {
+		if err := f.readLetters(path); err != nil {
+			return nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
+		}
+	}
+	return f, ReadConflicts(dir, func(c ConflictRecord) error {
+		if c.Commands != nil && !c.NoReply && c.Stream == stream {
+			f.seqs[c.Seq] = struct{}{}
+		}
+		return nil
+	})
+}
+
+func (f *filed) readLetters(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return eachLine(bufio.NewReader(file), func(line []byte) error {
+		var l struct {
+			Seq    uint64
+			Stream string
+		}
+		if json.Unmarshal(line, &l) == nil && l.Stream == f.stream {
+			f.seqs[l.Seq] = struct{}{}
+		}
+		return nil
+	})
+}

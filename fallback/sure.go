@@ -1,0 +1,84 @@
+package fallback
+
+// Whether a key that differs from what the mirror last saw was changed by
+// somebody else is known only if nothing of our own can be the difference. It
+// can be when
+//   - the process was restarted and its snapshot is older than the outage: writes
+//     that Redis acknowledged in between are at Redis and not here;
+//   - a write was sent, not answered, and not journaled: Redis may have executed it;
+//   - another server process answers than before, or its fence went back: a
+//     replica or an older copy may lack what Redis had acknowledged.
+//
+// Then the difference is recorded and our writes are applied, whatever the policy:
+// the strict policies would drop them for a conflict that nobody made.
+
+// followFrom ends an outage in the mark, and notes, and makes durable, that from here on the mirror follows a
+// server: no snapshot made before it is what the mirror last saw. The store's
+// lock is held.
+func (s *Store) followFrom(srv Server, settled uint64) error {
+	err := s.changeMark(func(m *replayMark) {
+		m.Settled, m.Since = settled, settled
+		m.OnlineRun, m.Unsure, m.UnsureFrom = srv.RunID, false, 0
+		m.Current++
+	})
+	if err != nil {
+		return err
+	}
+	return s.markFile.Sync()
+}
+
+// Unsure tells the store that a write to a key was sent and never answered, and
+// that nobody else will tell of it: what Redis holds of the key is not known.
+func (s *Store) Unsure(db int, key []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsure.add(keyID{db, string(key)})
+	s.outdateSnapshots()
+}
+
+// outdateSnapshots notes that Redis knows more than the snapshots that were made
+// so far in this outage. The store's lock is held.
+func (s *Store) outdateSnapshots() {
+	if s.cfg.Embedded || s.Mode() == Online {
+		return // none of them counts
+	}
+	if err := s.changeMark(func(m *replayMark) { m.Current++ }); err != nil {
+		s.log.Warn("cannot note that the snapshot is outdated: a restart may report conflicts that nobody made", "error", err)
+	}
+	s.dirtyGen++
+	s.snap.request()
+}
+
+// snapshotNumber is what a snapshot of the present state has to bear: 0 if the
+// state is not what the mirror last saw.
+func (s *Store) snapshotNumber() uint64 {
+	mark := s.mark()
+	if s.cfg.Embedded || mark.Unsure || s.Mode() == Online {
+		return 0
+	}
+	return mark.Current
+}
+
+// judgeSnapshot decides, when the store was opened, whether the recovered state
+// is what the mirror last saw of Redis. current is the number in the snapshot.
+func (s *Store) judgeSnapshot(current uint64) error {
+	mark := s.mark()
+	if s.cfg.Embedded || mark.Unsure || (current != 0 && current == mark.Current) {
+		return nil
+	}
+	err := s.changeMark(func(m *replayMark) { m.Unsure, m.UnsureFrom = true, s.jr.Stats().LastSeq })
+	if err != nil {
+		return err
+	}
+	return s.markFile.Sync()
+}
+
+// certain reports whether a key that differs from the base of the record must
+// have been changed by somebody else.
+func (r *replayer) certain(seq uint64) bool {
+	mark := r.s.mark()
+	if r.server.RunID == "" || r.server.RunID != mark.OnlineRun || r.setBack {
+		return false
+	}
+	return !mark.Unsure || seq <= mark.UnsureFrom
+}
