@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/backend"
+	"holdfast/backend/command"
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
 )
@@ -30,17 +31,18 @@ const patience = 30 * time.Second
 // onlineLocal is a local state that never serves.
 type onlineLocal struct{ Local }
 
-func (onlineLocal) Mode() fallback.Mode                          { return fallback.Online }
-func (onlineLocal) Serving() bool                                { return false }
-func (onlineLocal) AwaitServing(time.Duration) error             { return context.DeadlineExceeded }
-func (onlineLocal) Sending(int, []byte)                          {}
-func (onlineLocal) Sent(int, []byte)                             {}
-func (onlineLocal) Acked(int, [][][]byte, []byte, bool)          {}
-func (onlineLocal) Read(int, []byte)                             {}
-func (onlineLocal) Unsure(int, []byte)                           {}
-func (onlineLocal) RememberScript([]byte)                        {}
-func (onlineLocal) Status() (s fallback.Status)                  { return s }
-func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error) { return nil, fallback.ErrOnline }
+func (onlineLocal) Mode() fallback.Mode                                        { return fallback.Online }
+func (onlineLocal) Serving() bool                                              { return false }
+func (onlineLocal) AwaitServing(time.Duration) error                           { return context.DeadlineExceeded }
+func (onlineLocal) Sending(int, []byte)                                        {}
+func (onlineLocal) Sent(int, []byte)                                           {}
+func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {}
+func (onlineLocal) Read(int, []byte)                                           {}
+func (onlineLocal) Unsure(int, []byte)                                         {}
+func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
+func (onlineLocal) RememberScript([]byte)                                      {}
+func (onlineLocal) Status() (s fallback.Status)                                { return s }
+func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error)               { return nil, fallback.ErrOnline }
 func (onlineLocal) Do(fallback.Request) ([]byte, fallback.Pending, error) {
 	return nil, fallback.Pending{}, fallback.ErrOnline
 }
