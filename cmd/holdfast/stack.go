@@ -114,6 +114,7 @@ func (st *stack) run(ctx context.Context) error {
 		})
 	}
 	start(st.store.Run)
+	start(st.paceCollector)
 	if st.upstream != nil {
 		start(func(ctx context.Context) error { return st.upstream.Run(ctx, st.link) })
 	}

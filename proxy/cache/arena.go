@@ -8,15 +8,17 @@ import (
 // A record is one cached reply:
 //
 //	0  uint32  bytes of the record, this header included; the top bit marks it dead
-//	4  uint32  ref of the next record of the same key name; 0: none
+//	4  uint32  ref of the next record of the same group; 0: none
 //	8  uint32  tick at which it expires
 //	12 uint16  bytes of the identity; the top bit says that the reply is a bulk
-//	           string kept without its "$64\r\n" and "\r\n"
+//	           string kept without its "$64\r\n" and "\r\n", the next one that it
+//	           was used lately
 //	14         identity (see appendIdentity), reply
 const (
 	headerLen   = 14
 	deadBit     = 1 << 31
 	bulkBit     = 1 << 15
+	usedBit     = 1 << 14
 	maxSegment  = 64 << 10 // positions in a segment must fit 16 bits
 	minSegment  = 4 << 10
 	maxSegments = 1<<16 - 1
@@ -153,7 +155,11 @@ func setNext(rec []byte, r ref)    { binary.LittleEndian.PutUint32(rec[4:], uint
 func expires(rec []byte) uint32    { return binary.LittleEndian.Uint32(rec[8:]) }
 func identityOf(rec []byte) []byte { return rec[headerLen : headerLen+identityLen(rec)] }
 
-func identityLen(rec []byte) int { return int(binary.LittleEndian.Uint16(rec[12:]) &^ bulkBit) }
+func identityLen(rec []byte) int { return int(binary.LittleEndian.Uint16(rec[12:]) & maxIdentity) }
+
+func isUsed(rec []byte) bool { return rec[13]&(usedBit>>8) != 0 }
+func setUsed(rec []byte)     { rec[13] |= usedBit >> 8 }
+func clearUsed(rec []byte)   { rec[13] &^= usedBit >> 8 }
 
 func appendReply(dst, rec []byte) []byte {
 	body := rec[headerLen+identityLen(rec):]

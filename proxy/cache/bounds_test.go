@@ -42,6 +42,37 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 	require.True(t, has(c, "cold4999"))
 }
 
+// TestColdKeysGoThoughTheirNeighboursAreHot: a group is as recent as its hottest
+// member; the others must make room all the same.
+func TestColdKeysGoThoughTheirNeighboursAreHot(t *testing.T) {
+	c := New(Config{MaxBytes: 4 << 20, Shards: 2})
+	const hot = 4000 // of 4096 groups, so that most have one
+	for i := range hot {
+		fillGet(t, c, fmt.Sprintf("hot%d", i), strings.Repeat("x", 64), -1)
+	}
+	var old, young, lost int
+	for i := range 60_000 {
+		fillGet(t, c, fmt.Sprintf("cold%d", i), strings.Repeat("x", 64), -1)
+		if key := fmt.Sprintf("hot%d", i%hot); !has(c, key) {
+			lost++
+			fillGet(t, c, key, strings.Repeat("x", 64), -1)
+		}
+	}
+	for i := range 10_000 {
+		if has(c, fmt.Sprintf("cold%d", i)) {
+			old++
+		}
+		if has(c, fmt.Sprintf("cold%d", 50_000+i)) {
+			young++
+		}
+	}
+	t.Logf("%d hot ones lost; of 10000 cold ones %d of the oldest and %d of the newest are held", lost, old, young)
+	require.Less(t, lost, 60)
+	require.Less(t, old, 500)
+	require.Greater(t, young, 9_000)
+	checkArenas(t, c)
+}
+
 // checkArenas recounts what the arenas and shards claim.
 func checkArenas(t require.TestingT, c *Cache) {
 	for _, s := range c.shards {
@@ -55,12 +86,12 @@ func checkArenas(t require.TestingT, c *Cache) {
 			s.arena.each(i, func(_ ref, rec []byte) { live += int64(len(rec)) })
 		}
 		var chained int64
-		for _, hash := range s.lru.Keys() {
-			slot, _ := s.lru.Peek(hash)
+		for _, g := range s.lru.Keys() {
+			slot, _ := s.lru.Peek(g)
 			for r := s.heads[slot]; r != 0; records++ {
 				rec := s.arena.rec(r)
 				chained += int64(len(rec))
-				require.Equal(t, hash, uint32(c.hash(keyOf(identityOf(rec)))))
+				require.Equal(t, g, s.group(c.hash(keyOf(identityOf(rec)))))
 				r = next(rec)
 			}
 		}

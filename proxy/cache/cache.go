@@ -42,6 +42,7 @@ type Config struct {
 type Stats struct {
 	Entries       int64  // replies held
 	Bytes         int64  // memory they take, overhead included
+	Flat          int64  // of these, memory that the garbage collector does not look into
 	Hits          uint64 // Gets answered
 	Misses        uint64 // Gets not answered
 	Fills         uint64 // replies stored
@@ -102,7 +103,7 @@ func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) ([]by
 	hash := c.hash(key)
 	s := c.shardOf(hash)
 	s.mu.Lock()
-	dst, ok := s.get(dst, uint32(hash), id)
+	dst, ok := s.get(dst, hash, id)
 	s.mu.Unlock()
 	return dst, ok
 }
@@ -117,7 +118,7 @@ func (c *Cache) Invalidate(keys [][]byte) {
 	for _, key := range keys {
 		c.locked(key, func(s *shard, hash uint64) {
 			s.invalidations++
-			s.dropKey(hash)
+			s.dropKey(hash, key)
 		})
 	}
 }
@@ -143,7 +144,7 @@ func (c *Cache) dropAll(also func(*shard)) {
 // db does not narrow it. Several writes may be on the way at a time.
 func (c *Cache) WriteBegin(_ int, key []byte) {
 	c.locked(key, func(s *shard, hash uint64) {
-		s.dropKey(hash)
+		s.dropKey(hash, key)
 		s.state(hash).writers++
 	})
 }
@@ -154,7 +155,7 @@ func (c *Cache) WriteEnd(_ int, key []byte) {
 		if st := s.inflight[hash]; st != nil && st.writers > 0 {
 			st.writers--
 		}
-		s.dropKey(hash)
+		s.dropKey(hash, key)
 	})
 }
 
@@ -170,7 +171,7 @@ func (c *Cache) FlushEnd() { c.dropAll(func(s *shard) { s.flushing = max(s.flush
 func (c *Cache) NeverCache(_ int, key []byte) {
 	c.locked(key, func(s *shard, hash uint64) {
 		s.never.Add(hash, struct{}{})
-		s.dropKey(hash)
+		s.dropKey(hash, key)
 	})
 }
 
@@ -188,10 +189,9 @@ func (c *Cache) Purge(prefix []byte) int {
 	n := 0
 	for _, s := range c.shards {
 		s.mu.Lock()
-		for _, hash := range s.lru.Keys() {
-			if slot, _ := s.lru.Peek(hash); s.chainHas(slot, prefix) {
-				n += s.drop(hash)
-			}
+		for _, g := range s.lru.Keys() {
+			slot, _ := s.lru.Peek(g)
+			n += s.filter(g, slot, func(rec []byte) bool { return !bytes.HasPrefix(keyOf(identityOf(rec)), prefix) })
 		}
 		for _, st := range s.inflight {
 			st.kill(prefix)
@@ -201,18 +201,6 @@ func (c *Cache) Purge(prefix []byte) int {
 	return n
 }
 
-// chainHas reports whether a record in the slot's chain is of a key with prefix.
-func (s *shard) chainHas(slot uint32, prefix []byte) bool {
-	for r := s.heads[slot]; r != 0; {
-		rec := s.arena.rec(r)
-		if bytes.HasPrefix(keyOf(identityOf(rec)), prefix) {
-			return true
-		}
-		r = next(rec)
-	}
-	return false
-}
-
 // Stats adds up the shards, one after the other.
 func (c *Cache) Stats() Stats {
 	var t Stats
@@ -220,6 +208,7 @@ func (c *Cache) Stats() Stats {
 		s.mu.Lock()
 		t.Entries += s.entries
 		t.Bytes += s.bytes()
+		t.Flat += s.arena.size
 		t.Hits += s.hits
 		t.Misses += s.misses
 		t.Fills += s.fills

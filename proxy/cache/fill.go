@@ -152,13 +152,13 @@ func (s *shard) keep(f *fill, reply []byte, ttl time.Duration) bool {
 	if ttl >= 0 && (life <= 0 || ttl < life) {
 		life = ttl
 	} else if life <= 0 {
-		return s.store(uint32(f.hash), f.id, reply, noExpiry)
+		return s.store(f.hash, f.id, reply, noExpiry)
 	}
 	tick := s.c.tickAt(f.began + int64(life)) // rounded down: never served past its end
 	if tick <= s.c.tick() {
 		return false
 	}
-	return s.store(uint32(f.hash), f.id, reply, tick)
+	return s.store(f.hash, f.id, reply, tick)
 }
 
 // end takes f off the list of reads and wakes its followers.

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-const maxIdentity = 1<<15 - 1 // beside bulkBit
+const maxIdentity = 1<<14 - 1 // beside bulkBit and usedBit
 
 // appendIdentity appends what tells one cached reply from another: database,
 // protocol, key name, and the command. Of a RESP array only the arguments are

@@ -9,24 +9,35 @@ import (
 )
 
 const (
-	// keyCost is what one key name costs beside its records: an LRU element
-	// (64 bytes), its slot in the LRU's map and in heads. The map's share
+	// groupCost is what a group of key names costs beside their records: an LRU
+	// element (64 bytes), its slot in the LRU's map and in heads. The map's share
 	// swings with its load; this is its mean.
-	keyCost = 64 + 28 + 5
-	// maxChain bounds the replies kept for one key name, and with that the time
-	// a lookup holds the lock: a hash read field by field may have thousands.
+	groupCost = 64 + 28 + 5
+	// maxChain bounds the replies kept in one group, and with that the time a
+	// lookup holds the lock: a hash read field by field may have thousands.
 	maxChain = 128
+	// maxChances bounds the groups that shrink passes by for one reply stored.
+	maxChances = 1024
 )
 
-// shard is one part of the cache: all replies of the key names that hash to it.
+// groupsFor is how many groups a cache of that many bytes has. An element of the
+// LRU is as large as a small reply: of a million of these, four share one. More
+// in a group would make its chain slow.
+func groupsFor(maxBytes int64) int64 {
+	return min(maxBytes/512, max(1<<18, maxBytes/4096))
+}
+
+// shard is one part of the cache: all replies of the key names that hash to it,
+// in groups. A group is one element of the LRU; its records are chained.
 // Fields are guarded by mu.
 type shard struct {
 	c      *Cache
 	budget int64
 
 	mu      sync.Mutex
-	lru     *simplelru.LRU[uint32, uint32] // hash of the key name → slot in heads
-	heads   []ref                          // first record of each key name
+	lru     *simplelru.LRU[uint32, uint32] // group → slot in heads
+	groups  uint32                         // how many there can be
+	heads   []ref                          // first record of each group
 	vacant  []uint32                       // slots of heads not in use
 	arena   arena
 	entries int64
@@ -50,11 +61,15 @@ type keyState struct {
 }
 
 func newShard(c *Cache, budget int64, neverKeys int) *shard {
-	s := &shard{c: c, budget: budget, inflight: make(map[uint64]*keyState)}
+	s := &shard{c: c, budget: budget, inflight: make(map[uint64]*keyState),
+		groups: uint32(max(groupsFor(c.cfg.MaxBytes)/int64(c.cfg.Shards), 1))}
 	s.never, _ = simplelru.NewLRU[uint64, struct{}](max(neverKeys, 1), nil) // fails for size <= 0 only
 	s.reset()
 	return s
 }
+
+// group is the group of a key name with that hash.
+func (s *shard) group(hash uint64) uint32 { return uint32(hash) % s.groups }
 
 // reset drops all records.
 func (s *shard) reset() {
@@ -64,11 +79,11 @@ func (s *shard) reset() {
 	s.entries = 0
 }
 
-func (s *shard) bytes() int64 { return s.arena.size + int64(s.lru.Len())*keyCost }
+func (s *shard) bytes() int64 { return s.arena.size + int64(s.lru.Len())*groupCost }
 
 // find returns the record of id and the one before it in its chain.
-func (s *shard) find(hash uint32, id []byte) (slot uint32, prev, r ref, rec []byte) {
-	slot, ok := s.lru.Get(hash)
+func (s *shard) find(g uint32, id []byte) (slot uint32, prev, r ref, rec []byte) {
+	slot, ok := s.lru.Peek(g)
 	if !ok {
 		return 0, 0, 0, nil
 	}
@@ -82,18 +97,24 @@ func (s *shard) find(hash uint32, id []byte) (slot uint32, prev, r ref, rec []by
 }
 
 // get appends the reply of id to dst.
-func (s *shard) get(dst []byte, hash uint32, id []byte) ([]byte, bool) {
-	slot, prev, r, rec := s.find(hash, id)
+func (s *shard) get(dst []byte, hash uint64, id []byte) ([]byte, bool) {
+	g := s.group(hash)
+	slot, prev, r, rec := s.find(g, id)
 	if r == 0 {
 		s.misses++
 		return dst, false
 	}
 	if e := expires(rec); e != noExpiry && s.c.tick() >= e {
-		s.unlink(hash, slot, prev, r)
+		s.unlink(g, slot, prev, r)
 		s.misses++
 		return dst, false
 	}
-	if prev != 0 { // to the front: the hot replies of a key are found first
+	if prev == 0 && next(rec) == 0 {
+		s.lru.Get(g) // alone: the group is as recent as it is
+	} else {
+		setUsed(rec)
+	}
+	if prev != 0 { // to the front: the hot replies of a group are found first
 		setNext(s.arena.rec(prev), next(rec))
 		setNext(rec, s.heads[slot])
 		s.heads[slot] = r
@@ -103,7 +124,7 @@ func (s *shard) get(dst []byte, hash uint32, id []byte) ([]byte, bool) {
 }
 
 // unlink takes one record out of its chain and frees it.
-func (s *shard) unlink(hash, slot uint32, prev, r ref) {
+func (s *shard) unlink(g, slot uint32, prev, r ref) {
 	after := next(s.arena.rec(r))
 	switch {
 	case prev != 0:
@@ -111,7 +132,7 @@ func (s *shard) unlink(hash, slot uint32, prev, r ref) {
 	case after != 0:
 		s.heads[slot] = after
 	default:
-		s.lru.Remove(hash)
+		s.lru.Remove(g)
 		s.vacate(slot)
 	}
 	s.arena.free(r)
@@ -124,31 +145,32 @@ func (s *shard) vacate(slot uint32) {
 }
 
 // store puts a reply into the cache; false when it does not fit.
-func (s *shard) store(hash uint32, id, reply []byte, tick uint32) bool {
+func (s *shard) store(hash uint64, id, reply []byte, tick uint32) bool {
 	body, isBulk := bulkBody(reply)
 	if !isBulk {
 		body = reply
 	}
 	size := headerLen + len(id) + len(body)
-	if len(id) > maxIdentity || size > maxRecord || int64(size)+keyCost+segmentCost > s.budget/4 {
+	if len(id) > maxIdentity || size > maxRecord || int64(size)+groupCost+segmentCost > s.budget/4 {
 		return false
 	}
-	if slot, prev, r, _ := s.find(hash, id); r != 0 {
-		s.unlink(hash, slot, prev, r)
+	g := s.group(hash)
+	if slot, prev, r, _ := s.find(g, id); r != 0 {
+		s.unlink(g, slot, prev, r)
 	}
 	r, rec, ok := s.arena.alloc(size)
 	if !ok {
 		return false
 	}
-	slot, known := s.lru.Peek(hash)
+	slot, known := s.lru.Peek(g)
 	if !known {
 		slot = s.newSlot()
-		s.lru.Add(hash, slot)
+		s.lru.Add(g, slot)
 	}
 	write(rec, s.heads[slot], tick, id, body, isBulk)
 	s.heads[slot] = r
 	s.entries++
-	s.trimChain(hash, slot)
+	s.trimChain(g, slot)
 	s.shrink()
 	return true
 }
@@ -168,14 +190,14 @@ func (s *shard) newSlot() uint32 {
 	return uint32(len(s.heads) - 1)
 }
 
-// trimChain drops the least recently used reply of a key name that has too many.
-func (s *shard) trimChain(hash, slot uint32) {
+// trimChain drops the least recently used reply of a group that has too many.
+func (s *shard) trimChain(g, slot uint32) {
 	prev, r := ref(0), s.heads[slot]
 	for n := 1; ; n++ {
 		after := next(s.arena.rec(r))
 		if after == 0 {
 			if n > maxChain {
-				s.unlink(hash, slot, prev, r)
+				s.unlink(g, slot, prev, r)
 				s.evictions++
 			}
 			return
@@ -184,29 +206,55 @@ func (s *shard) trimChain(hash, slot uint32) {
 	}
 }
 
-// shrink brings the shard back under its budget: dead room first, then the
-// least recently used key names.
+// shrink brings the shard back under its budget: dead room first, then from the
+// oldest group its oldest reply.
 func (s *shard) shrink() {
-	for s.bytes() > s.budget {
+	for chances := maxChances; s.bytes() > s.budget; chances-- {
 		if s.arena.dead > s.arena.size/8 && s.compact() {
 			continue
 		}
-		_, slot, ok := s.lru.RemoveOldest()
+		g, slot, ok := s.lru.GetOldest()
 		if !ok {
 			return
 		}
-		s.evictions += uint64(s.freeChain(slot))
+		s.shed(g, slot, chances > 0)
+		s.lru.Get(g) // what is left of it is the newest now
 	}
 }
 
-func (s *shard) freeChain(slot uint32) (n int) {
-	for r := s.heads[slot]; r != 0; n++ {
-		after := next(s.arena.rec(r))
-		s.arena.free(r)
+// shed drops the last reply of a group that was not used since the group came to
+// its place. Those behind it, or all when there is none, have had their chance.
+func (s *shard) shed(g, slot uint32, chance bool) {
+	var prev, before, victim ref
+	for r := s.heads[slot]; r != 0; prev, r = r, next(s.arena.rec(r)) {
+		if !chance || !isUsed(s.arena.rec(r)) {
+			before, victim = prev, r
+		}
+	}
+	after := s.heads[slot]
+	if victim != 0 {
+		after = next(s.arena.rec(victim))
+		s.unlink(g, slot, before, victim)
+		s.evictions++
+	}
+	for r := after; r != 0; r = next(s.arena.rec(r)) {
+		clearUsed(s.arena.rec(r))
+	}
+}
+
+// filter drops the records of a group that keep is false for, and tells how many.
+func (s *shard) filter(g, slot uint32, keep func(rec []byte) bool) (n int) {
+	for prev, r := ref(0), s.heads[slot]; r != 0; {
+		rec := s.arena.rec(r)
+		after := next(rec)
+		if keep(rec) {
+			prev = r
+		} else {
+			s.unlink(g, slot, prev, r)
+			n++
+		}
 		r = after
 	}
-	s.vacate(slot)
-	s.entries -= int64(n)
 	return n
 }
 
@@ -218,13 +266,13 @@ func (s *shard) compact() bool {
 		return false
 	}
 	s.arena.each(victim, func(old ref, rec []byte) {
-		hash := uint32(s.c.hash(keyOf(identityOf(rec))))
+		g := s.group(s.c.hash(keyOf(identityOf(rec))))
 		moved, to, ok := s.arena.alloc(len(rec))
 		if !ok {
 			return // it stays where it is
 		}
 		copy(to[4:], rec[4:])
-		s.relink(hash, old, moved)
+		s.relink(g, old, moved)
 		s.arena.free(old)
 	})
 	return s.arena.segs[victim].buf == nil
@@ -232,8 +280,8 @@ func (s *shard) compact() bool {
 
 // relink makes the one reference to a record follow its move. Peek keeps the
 // order of use.
-func (s *shard) relink(hash uint32, old, moved ref) {
-	slot, _ := s.lru.Peek(hash)
+func (s *shard) relink(g uint32, old, moved ref) {
+	slot, _ := s.lru.Peek(g)
 	if s.heads[slot] == old {
 		s.heads[slot] = moved
 		return
@@ -248,14 +296,12 @@ func (s *shard) relink(hash uint32, old, moved ref) {
 	}
 }
 
-// drop removes the replies of a key name (and of one that shares its hash).
-func (s *shard) drop(hash uint32) int {
-	slot, ok := s.lru.Peek(hash)
-	if !ok {
-		return 0
+// drop removes the replies of one key name.
+func (s *shard) drop(hash uint64, key []byte) {
+	g := s.group(hash)
+	if slot, ok := s.lru.Peek(g); ok {
+		s.filter(g, slot, func(rec []byte) bool { return !bytes.Equal(keyOf(identityOf(rec)), key) })
 	}
-	s.lru.Remove(hash)
-	return s.freeChain(slot)
 }
 
 // kill makes the reads on the way for one key name unfit for the cache and for
@@ -280,8 +326,8 @@ func (st *keyState) find(id []byte) *fill {
 }
 
 // dropKey removes and kills everything of one key name.
-func (s *shard) dropKey(hash uint64) {
-	s.drop(uint32(hash))
+func (s *shard) dropKey(hash uint64, key []byte) {
+	s.drop(hash, key)
 	if st := s.inflight[hash]; st != nil {
 		st.kill(nil)
 		s.forget(hash, st)
