@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,17 @@ type options struct {
 	rtt       time.Duration // round trip to Redis in the second table; 0: no such table
 	timeLimit time.Duration // no new case begins after it
 	quick     bool
+	match     string // part of a case's name; empty: all
+}
+
+// matching are the cases that were asked for.
+func (o *options) matching(cases []testCase) (out []testCase) {
+	for _, c := range cases {
+		if strings.Contains(c.String(), o.match) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func main() {
@@ -36,6 +48,7 @@ func main() {
 	flag.DurationVar(&o.rtt, "rtt", time.Millisecond, "round trip to Redis in the second table; 0 for none")
 	flag.DurationVar(&o.timeLimit, "time-limit", 30*time.Minute, "begin no new case after this")
 	flag.BoolVar(&o.quick, "quick", false, "few, short cases")
+	flag.StringVar(&o.match, "match", "", "measure only cases with this `text` in their name, such as \"SET c=50\"; prints only, unless -out is given")
 	serve := flag.String("serve-redcon", "", "internal: be the bare redcon server on this address")
 	flag.Parse()
 	if *serve != "" {
@@ -43,9 +56,9 @@ func main() {
 	}
 	if o.quick {
 		o.rounds, o.measure = min(o.rounds, 3), min(o.measure, 100*time.Millisecond)
-		if !isSet("out") {
-			o.out = ""
-		}
+	}
+	if (o.quick || o.match != "") && !isSet("out") {
+		o.out = ""
 	}
 	if o.rounds < 1 || o.measure <= 0 {
 		log.Fatalf("-rounds %d and -measure %v must be more than 0", o.rounds, o.measure)
@@ -74,21 +87,26 @@ func run(ctx context.Context, o options) error {
 		title string
 		rtt   time.Duration
 		cases []testCase
-	}{{title: "Loopback", cases: allCases(o.quick)}}
+		bars  []bar
+	}{{title: "Loopback", cases: o.matching(allCases(o.quick)), bars: nearBars}}
 	if o.rtt > 0 {
 		tables = append(tables, struct {
 			title string
 			rtt   time.Duration
 			cases []testCase
-		}{fmt.Sprintf("%v round trip to Redis", o.rtt), o.rtt, farCases(o.quick)})
+			bars  []bar
+		}{fmt.Sprintf("%v round trip to Redis", o.rtt), o.rtt, o.matching(farCases(o.quick)), farBars})
 	}
 	report := newReport(o)
 	for _, t := range tables {
+		if len(t.cases) == 0 {
+			continue
+		}
 		results, err := measureTable(ctx, o, t.rtt, t.cases, deadline)
 		if err != nil {
 			return fmt.Errorf("measure %q: %w", t.title, err)
 		}
-		report.add(t.title, results)
+		report.add(t.title, results, t.bars)
 	}
 	text := report.String()
 	fmt.Print(text)

@@ -10,9 +10,8 @@ import (
 
 // cell is what one target did in one case.
 type cell struct {
-	rates  []float64 // operations per second, one for each round
-	ratios []float64 // to direct Redis in the same round
-	peer   []float64 // to twemproxy in the same round
+	rates  []float64            // operations per second, one for each round
+	ratios map[string][]float64 // to another target in the same round
 	ops    int64
 	cpu    time.Duration // of the target's process, over all rounds
 	failed string        // why there are no numbers
@@ -46,7 +45,7 @@ func measureTable(ctx context.Context, o options, rtt time.Duration, cases []tes
 				continue
 			}
 			r.targets = append(r.targets, t.name)
-			r.cells[t.name] = &cell{}
+			r.cells[t.name] = &cell{ratios: map[string][]float64{}}
 			if err := do(t.addr, c.setup(t.prefix)...); err != nil {
 				r.cells[t.name].fail(t, c, err)
 			}
@@ -92,11 +91,11 @@ func measureRound(targets []target, r result, round int, d time.Duration) {
 		c.cpu += after - before
 	}
 	for name, rate := range rates {
-		if direct := rates["direct"]; direct > 0 {
-			r.cells[name].ratios = append(r.cells[name].ratios, rate/direct)
-		}
-		if peer := rates["twemproxy"]; peer > 0 {
-			r.cells[name].peer = append(r.cells[name].peer, rate/peer)
+		c := r.cells[name]
+		for _, other := range []string{"direct", "twemproxy", "redcon"} {
+			if rates[other] > 0 {
+				c.ratios[other] = append(c.ratios[other], rate/rates[other])
+			}
 		}
 	}
 }

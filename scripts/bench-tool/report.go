@@ -30,7 +30,7 @@ their turn, so ratios are between neighbours in time. Ratios count, absolute num
 	return r
 }
 
-func (r *report) add(title string, results []result) {
+func (r *report) add(title string, results []result, bars []bar) {
 	fmt.Fprintf(&r.b, "\n## %s\n\n", title)
 	var names []string
 	for _, row := range results {
@@ -48,21 +48,29 @@ func (r *report) add(title string, results []result) {
 		}
 		r.b.WriteString("\n")
 	}
-	r.addPeer(results)
+	if results != nil && results[0].cells["holdfast"] != nil {
+		r.addPeers(results)
+		r.addBars(results, bars)
+	}
 }
 
-// addPeer compares forwarding with the other proxy that understands Redis.
-func (r *report) addPeer(results []result) {
-	head := "\n| case | holdfast to twemproxy (least to most) |\n|---|---|\n"
+// addPeers compares Holdfast with what it is measured against, round by round.
+func (r *report) addPeers(results []result) {
+	fmt.Fprint(&r.b, "\n| case | forwarding to twemproxy | hit to twemproxy | hit to redcon |\n|---|---|---|---|\n")
 	for _, row := range results {
-		c := row.cells["holdfast"]
-		if c == nil || len(c.peer) == 0 {
-			continue
-		}
-		ratio, least, most := spread(c.peer)
-		fmt.Fprintf(&r.b, "%s| %v | %.2fx (%.2f–%.2f) |\n", head, row.testCase, ratio, least, most)
-		head = ""
+		fmt.Fprintf(&r.b, "| %v | %s | %s | %s |\n", row.testCase,
+			row.against("holdfast", "twemproxy"), row.against("holdfast hit", "twemproxy"), row.against("holdfast hit", "redcon"))
 	}
+}
+
+// against is the ratio of two targets with its spread.
+func (r *result) against(name, other string) string {
+	c := r.cells[name]
+	if c == nil || len(c.ratios[other]) == 0 {
+		return ""
+	}
+	ratio, least, most := spread(c.ratios[other])
+	return fmt.Sprintf("%.2fx (%.2f–%.2f)", ratio, least, most)
 }
 
 // String is the cell's text in the table.
@@ -76,7 +84,7 @@ func (c *cell) String() string {
 		return "-"
 	}
 	rate, _, _ := spread(c.rates)
-	ratio, least, most := spread(c.ratios)
+	ratio, least, most := spread(c.ratios["direct"])
 	return fmt.Sprintf("%.1fk · %.2fx (%.2f–%.2f) · %s µs", rate/1000, ratio, least, most, c.cpuPerOp())
 }
 
