@@ -24,6 +24,7 @@ type options struct {
 	rtt       time.Duration // round trip to Redis in the second table; 0: no such table
 	timeLimit time.Duration // no new case begins after it
 	quick     bool
+	outage    bool   // measure the outage as well
 	match     string // part of a case's name; empty: all
 }
 
@@ -49,6 +50,7 @@ func main() {
 	flag.DurationVar(&o.timeLimit, "time-limit", 30*time.Minute, "begin no new case after this")
 	flag.BoolVar(&o.quick, "quick", false, "few, short cases")
 	flag.StringVar(&o.match, "match", "", "measure only cases with this `text` in their name, such as \"SET c=50\"; prints only, unless -out is given")
+	flag.BoolVar(&o.outage, "outage", true, "measure what happens without Redis, and memory, as well")
 	serve := flag.String("serve-redcon", "", "internal: be the bare redcon server on this address")
 	flag.Parse()
 	if *serve != "" {
@@ -107,6 +109,9 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("measure %q: %w", t.title, err)
 		}
 		report.add(t.title, results, t.bars)
+	}
+	if o.outage && o.holdfast != "" {
+		report.addOutage(measureOutage(o))
 	}
 	text := report.String()
 	fmt.Print(text)
