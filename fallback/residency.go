@@ -21,17 +21,18 @@ const entryOverhead = 256
 // unknown key is never answered as nil. Guarded by the store's lock.
 type residency struct {
 	cfg      *Config
-	complete map[int]bool // databases whose mirrored prefixes were loaded whole
-	lru      *simplelru.LRU[keyID, int64]
-	bytes    int64
-	doubt    map[keyID]struct{} // mirrored keys whose new value is not here yet
-	seen     map[int]struct{}   // databases that ever had a resident key
-	evict    func(keyID)        // drops the key from the engine
-	interest interest           // read without the lock
+	complete map[int]bool                 // databases whose mirrored prefixes were loaded whole
+	own      map[int]map[string]struct{}  // mirrored keys that are known before their prefix is
+	lru      *simplelru.LRU[keyID, int64] // the working set: known keys that are not mirrored
+	bytes    int64                        // of the working set
+	doubt    map[keyID]struct{}           // mirrored keys whose new value is not here yet
+	seen     map[int]struct{}             // databases that ever had a resident key
+	evict    func(keyID)                  // drops the key from the engine
+	interest interest                     // read without the lock
 }
 
 func newResidency(cfg *Config, evict func(keyID)) *residency {
-	r := &residency{cfg: cfg, complete: map[int]bool{}, seen: map[int]struct{}{}, doubt: map[keyID]struct{}{}, evict: evict}
+	r := &residency{cfg: cfg, complete: map[int]bool{}, own: map[int]map[string]struct{}{}, seen: map[int]struct{}{}, doubt: map[keyID]struct{}{}, evict: evict}
 	// The bound is in bytes and kept by trim; the count only has to be out of its way.
 	r.lru, _ = simplelru.NewLRU[keyID, int64](1<<31-1, nil)
 	return r
@@ -42,11 +43,15 @@ func (r *residency) known(id keyID) bool {
 	if r.cfg.Embedded {
 		return true
 	}
-	if r.cfg.mirrored(id.key) && r.complete[id.db] {
+	if !r.cfg.mirrored(id.key) {
+		_, ok := r.lru.Get(id)
+		return ok
+	}
+	if r.complete[id.db] {
 		_, doubtful := r.doubt[id]
 		return !doubtful
 	}
-	_, ok := r.lru.Get(id)
+	_, ok := r.own[id.db][id.key]
 	return ok
 }
 
@@ -68,15 +73,14 @@ func (r *residency) learn(id keyID, size int64) {
 	if r.cfg.Embedded {
 		return
 	}
-	delete(r.doubt, id)
 	if r.cfg.mirrored(id.key) {
-		if r.complete[id.db] {
-			return // known by its prefix
+		delete(r.doubt, id)
+		if !r.complete[id.db] { // else it is known by its prefix
+			r.learnOwn(id)
 		}
-		size = 0 // mirrored keys are not part of the bounded working set
-	} else {
-		size += entryOverhead + int64(2*len(id.key))
+		return
 	}
+	size += entryOverhead + int64(2*len(id.key))
 	if old, ok := r.lru.Peek(id); ok {
 		r.bytes -= old
 	} else {
@@ -87,10 +91,28 @@ func (r *residency) learn(id keyID, size int64) {
 	r.bytes += size
 }
 
+// learnOwn notes a mirrored key. It is not part of the bounded working set.
+func (r *residency) learnOwn(id keyID) {
+	own := r.own[id.db]
+	if own == nil {
+		own = map[string]struct{}{}
+		r.own[id.db], r.seen[id.db] = own, struct{}{}
+	}
+	if _, ok := own[id.key]; !ok {
+		r.interest.add(id.key, 1)
+		own[id.key] = struct{}{}
+	}
+}
+
 // forget makes the key unknown.
 func (r *residency) forget(id keyID) {
 	if r.cfg.mirrored(id.key) {
 		r.doubt[id] = struct{}{}
+		if _, ok := r.own[id.db][id.key]; ok {
+			delete(r.own[id.db], id.key)
+			r.interest.add(id.key, -1)
+		}
+		return
 	}
 	if old, ok := r.lru.Peek(id); ok {
 		r.bytes -= old
@@ -103,18 +125,13 @@ func (r *residency) remove(id keyID) {
 	r.interest.add(id.key, -1)
 }
 
-// trim evicts the least recently used keys beyond the bound. Mirrored keys do
-// not count as working set, so they are put back in front and kept. It is
-// called only while online: offline a journaled write must stay visible.
+// trim evicts the least recently used keys beyond the bound. It is called only
+// while online: offline a journaled write must stay visible.
 func (r *residency) trim() {
-	for tries := r.lru.Len(); r.bytes > r.cfg.MirrorBytes && tries > 0; tries-- {
+	for r.bytes > r.cfg.MirrorBytes {
 		id, size, ok := r.lru.GetOldest()
 		if !ok {
 			return
-		}
-		if r.cfg.mirrored(id.key) {
-			r.lru.Get(id)
-			continue
 		}
 		r.bytes -= size
 		r.remove(id)
@@ -124,6 +141,9 @@ func (r *residency) trim() {
 
 // resident reports whether the key itself was learned, whatever its prefix.
 func (r *residency) resident(id keyID) bool {
+	if _, ok := r.own[id.db][id.key]; ok {
+		return true
+	}
 	_, ok := r.lru.Peek(id)
 	return ok
 }
@@ -145,7 +165,13 @@ func (r *residency) clear() {
 	for _, id := range r.lru.Keys() {
 		r.interest.add(id.key, -1)
 	}
+	for _, own := range r.own {
+		for key := range own {
+			r.interest.add(key, -1)
+		}
+	}
 	r.lru.Purge()
+	r.own = map[int]map[string]struct{}{}
 	r.bytes = 0
 	r.complete = map[int]bool{}
 	r.doubt = map[keyID]struct{}{}

@@ -15,7 +15,7 @@ const dumpChunk = 512
 // returns it. fn must not use the engine.
 func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	e.tick()
-	for _, body := range e.loadedScripts() {
+	for _, body := range e.scripts.bodies() {
 		if err := fn(0, toBytes([]string{"SCRIPT", "LOAD", body})); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (e *Engine) DumpSlice(from Place, n int, skip func(db int, key string) bool
 }
 
 // Scripts are the bodies to be loaded with SCRIPT LOAD, in a fixed order.
-func (e *Engine) Scripts() []string { return e.loadedScripts() }
+func (e *Engine) Scripts() []string { return e.scripts.bodies() }
 
 // DumpKey is the commands that recreate one key; none when it does not exist.
 func (e *Engine) DumpKey(db int, key []byte) [][][]byte {

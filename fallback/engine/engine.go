@@ -32,12 +32,11 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	mini    *miniredis.Miniredis
-	peers   map[int]*peer     // one for each database in use
-	dbs     map[int]*dbIndex  // what the engine knows of each key
-	due     deadlineHeap      // keys with a deadline, nearest first
-	scripts map[string]string // by SHA-1
-	seen    map[string]bool   // those of them that only EVAL brought
-	lua     *luaState         // reused between scripts; nil until the first
+	peers   map[int]*peer    // one for each database in use
+	dbs     map[int]*dbIndex // what the engine knows of each key
+	due     deadlineHeap     // keys with a deadline, nearest first
+	scripts *scriptCache
+	lua     *luaState // reused between scripts; nil until the first
 	run     *scriptRun
 	nowMS   int64  // server time of the running command, in ms
 	writes  uint64 // counts key changes; a key's version is its value then
@@ -66,8 +65,7 @@ func New(cfg Config) *Engine {
 		cfg:     cfg,
 		peers:   map[int]*peer{},
 		dbs:     map[int]*dbIndex{},
-		scripts: map[string]string{},
-		seen:    map[string]bool{},
+		scripts: newScriptCache(),
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 	}
@@ -224,15 +222,13 @@ func (e *Engine) ForEachKey(fn func(db int, key string) bool) {
 // LoadScript keeps the body of a script for EVALSHA and returns its SHA-1.
 func (e *Engine) LoadScript(body []byte) string {
 	sha := sha1Hex(string(body))
-	e.scripts[sha] = string(body)
-	delete(e.seen, sha)
+	e.scripts.load(sha, string(body))
 	return sha
 }
 
 // Script is the body of a script the engine has seen, by its SHA-1 in any case.
 func (e *Engine) Script(sha string) (body string, ok bool) {
-	body, ok = e.scripts[strings.ToLower(sha)]
-	return body, ok
+	return e.scripts.get(strings.ToLower(sha))
 }
 
 // Watch remembers the state of keys, as WATCH does.

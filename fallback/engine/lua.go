@@ -192,7 +192,7 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 		}
 		s.cache[sha] = proto
 	}
-	e.keepScript(sha, body)
+	e.scripts.keep(sha, body)
 	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
 	defer cancel()
 	s.l.SetContext(ctx)

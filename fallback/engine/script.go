@@ -3,7 +3,6 @@ package engine
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -173,7 +172,7 @@ func (c *call) eval() {
 	body, sha := c.args[1], ""
 	if strings.HasPrefix(name, "EVALSHA") {
 		sha = strings.ToLower(body)
-		if body, ok = c.e.scripts[sha]; !ok {
+		if body, ok = c.e.scripts.get(sha); !ok {
 			c.fail("NOSCRIPT No matching script. Please use EVAL.")
 			return
 		}
@@ -196,7 +195,7 @@ func (c *call) eval() {
 	if len(run.saved) > 0 {
 		c.e.mini.DB(undoDB).FlushDB()
 	}
-	c.e.keepScript(sha, body)
+	c.e.scripts.keep(sha, body)
 	switch {
 	case len(run.effects) == 0:
 	case run.unsure:
@@ -232,7 +231,7 @@ func (c *call) script() {
 		}
 		c.reply = r.b
 	case sub == "FLUSH" && (len(c.args) == 2 || len(c.args) == 3 && (strings.EqualFold(c.args[2], "ASYNC") || strings.EqualFold(c.args[2], "SYNC"))):
-		c.e.scripts, c.e.seen = map[string]string{}, map[string]bool{}
+		c.e.scripts = newScriptCache()
 		c.ok()
 		c.effect(c.args...)
 	case sub == "FLUSH" && len(c.args) == 3:
@@ -242,37 +241,6 @@ func (c *call) script() {
 	default:
 		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try SCRIPT HELP.")
 	}
-}
-
-// maxSeenScripts bounds the scripts that are kept only because EVAL ran them:
-// clients that paste values into bodies make endless new ones.
-const maxSeenScripts = 1000
-
-// keepScript remembers a script that EVAL ran.
-func (e *Engine) keepScript(sha, body string) {
-	if _, ok := e.scripts[sha]; ok {
-		return
-	}
-	if len(e.seen) >= maxSeenScripts {
-		for old := range e.seen {
-			delete(e.scripts, old)
-		}
-		e.seen = map[string]bool{}
-	}
-	e.scripts[sha], e.seen[sha] = body, true
-}
-
-// loadedScripts are the bodies that SCRIPT LOAD or LoadScript gave, in a fixed
-// order.
-func (e *Engine) loadedScripts() []string {
-	var out []string
-	for sha, body := range e.scripts {
-		if !e.seen[sha] {
-			out = append(out, body)
-		}
-	}
-	sort.Strings(out)
-	return out
 }
 
 func sha1Hex(s string) string {

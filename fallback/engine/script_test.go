@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,4 +50,42 @@ func TestScriptsAnswerLikeRedis(t *testing.T) {
 			require.Equal(t, string(c.do(cmd(line))), string(e.Do(0, proto, cmd(line)).Reply), fmt.Sprint(proto, line))
 		}
 	}
+}
+
+// Scripts that only EVAL ran are kept by number and bytes, last used first; those
+// of SCRIPT LOAD stay.
+func TestScriptsOfEvalAreBounded(t *testing.T) {
+	e := New(Config{})
+	defer e.Close()
+	has := func(body string) bool {
+		_, ok := e.Script(sha1Hex(body))
+		return ok
+	}
+	eval := func(body string) {
+		require.NotEqual(t, byte('-'), e.Do(0, 2, toBytes([]string{"EVAL", body, "0"})).Reply[0])
+	}
+	loaded := "return 'loaded'"
+	eval(loaded)
+	e.LoadScript([]byte(loaded))
+	for i := range maxSeenScripts + 1 {
+		eval(fmt.Sprint("return ", i))
+		require.True(t, has("return 0"), "the last used is kept") // asking is a use, as EVALSHA is
+	}
+	require.Equal(t, maxSeenScripts, e.scripts.seen.Len())
+	require.True(t, has(loaded))
+	require.False(t, has("return 1"))
+
+	big := strings.Repeat(" ", maxSeenScriptBytes/2)
+	for i := range 3 {
+		eval(fmt.Sprint("return ", i, big))
+		require.LessOrEqual(t, e.scripts.bytes, maxSeenScriptBytes)
+	}
+	require.Equal(t, 1, e.scripts.seen.Len(), "each is more than half of the bound")
+	eval("return 3" + big + big)
+	require.False(t, has("return 3"+big+big), "one beyond the bound is not kept")
+	require.Equal(t, []string{loaded}, e.Scripts())
+
+	e.Do(0, 2, toBytes([]string{"SCRIPT", "FLUSH"}))
+	require.False(t, has(loaded))
+	require.Zero(t, e.scripts.bytes)
 }
