@@ -75,26 +75,11 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		id := keyID{db, k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
+		// Not of an earlier link: local writes may have overtaken it.
+		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch {
+			m.takeOver(id, &values[i], overtaken)
+		}
 		m.fetched(id)
-		if err != nil || s.Mode() != Online || s.epoch.Load() != epoch {
-			continue // of an earlier link: local writes may have overtaken it
-		}
-		if (overtaken || values[i].busy) && !(s.eng.Has(db, []byte(k)) && s.res.known(id)) {
-			s.res.forget(id) // there at Redis and not here: unknown, not absent
-		}
-		switch {
-		case overtaken && !s.cfg.mirrored(k) && !s.res.resident(id):
-			delete(m.dirty, id) // written and not followed: the next read asks for it
-			continue
-		case overtaken:
-			m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
-			continue
-		case values[i].busy:
-			m.retry(id)
-			continue
-		}
-		delete(m.dirty, id)
-		m.store(id, values[i])
 	}
 	if err == nil && s.epoch.Load() == epoch {
 		m.stats.fetches += uint64(len(keys))
@@ -102,6 +87,35 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		s.res.trim()
 	}
 	return err
+}
+
+// takeOver stores one fetched value, unless a write of ours has overtaken it.
+// Both locks are held; a value is gone from v once it is stored.
+func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
+	s := m.s
+	if (overtaken || v.busy) && !(s.eng.Has(id.db, []byte(id.key)) && s.res.known(id)) {
+		s.res.forget(id) // there at Redis and not here: unknown, not absent
+	}
+	switch {
+	case overtaken && !s.cfg.mirrored(id.key) && !s.res.resident(id):
+		delete(m.dirty, id) // written and not followed: the next read asks for it
+		return
+	case overtaken:
+		m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
+		return
+	case v.busy:
+		m.retry(id)
+		return
+	}
+	delete(m.dirty, id)
+	// The reader of invalidations and heartbeats waits for m.mu, and must not for
+	// as long as a large value takes. What it names meanwhile is dirty again; a
+	// write of ours that is acknowledged meanwhile began after the fetch, or it
+	// would have overtaken it, and is followed once the store's lock is free.
+	m.mu.Unlock()
+	m.store(id, *v)
+	m.mu.Lock()
+	*v = value{}
 }
 
 // fetching notes that a fetch of the key is about to be sent. m.mu is held.
@@ -127,7 +141,7 @@ func (m *mirror) retry(id keyID) {
 	}
 }
 
-// store replaces the local value by the fetched one. Both locks are held.
+// store replaces the local value by the fetched one. The store's lock is held.
 func (m *mirror) store(id keyID, v value) {
 	s := m.s
 	s.eng.Delete(id.db, []byte(id.key))
