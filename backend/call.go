@@ -40,6 +40,8 @@ type Call struct {
 	// Without a place it is the next number of the connection: a fence that has
 	// reached it proves that this call was executed before.
 	Fence uint64
+	// Order is the call's place on its connection, once Do has returned with Sent.
+	Order uint64
 	// Deadline, when set, is the time after which the call is not sent any more.
 	// It does not end a call that was sent: CommandTimeout does.
 	Deadline time.Time

@@ -52,19 +52,22 @@ func (u *Upstream) connectControl(ctx context.Context) (*conn, Info, error) {
 }
 
 func (u *Upstream) prepare(c *conn) (Info, error) {
-	start := u.cfg.Clock.Now()
-	rs, err := c.exchange([]string{"TIME"})
+	offset, err := clockOffset(u.cfg.Clock, func() (resp.Value, error) {
+		rs, err := c.exchange([]string{"TIME"})
+		if err != nil {
+			return resp.Value{}, err
+		}
+		return rs[0], nil
+	})
 	if err != nil {
 		return Info{}, err
 	}
-	end := u.cfg.Clock.Now()
 	more, err := c.exchange([]string{"INFO", "server"}, []string{"INFO", "replication"}, []string{"EXISTS", probeKey})
 	if err != nil {
 		return Info{}, err
 	}
 	info := identify(more[0], more[1], c.hello)
-	info.ConnectedAt = end
-	info.ServerTimeOffset = timeOffset(rs[0], start, end)
+	info.ConnectedAt, info.ServerTimeOffset = u.cfg.Clock.Now(), offset
 	if err := refusal(more[2]); err != nil {
 		return info, err
 	}

@@ -25,6 +25,13 @@ func (u *Upstream) FenceName(proto, db int) string {
 	if u.cfg.FenceKey == "" {
 		return ""
 	}
+	if proto < len(u.fenceNames) && db < len(u.fenceNames[proto]) {
+		return u.fenceNames[proto][db] // each fenced write asks for it
+	}
+	return u.fenceName(proto, db)
+}
+
+func (u *Upstream) fenceName(proto, db int) string {
 	return u.cfg.FenceKey + ":" + strconv.Itoa(proto) + ":" + strconv.Itoa(db)
 }
 

@@ -60,6 +60,28 @@ func identify(server, replication, hello resp.Value) Info {
 	return in
 }
 
+// clockSamples is how often the server is asked for its time at a connect, one
+// round trip each.
+const clockSamples = 5
+
+// clockOffset is the server's clock minus ours, from the answer that was back
+// soonest: it can be wrong by half its round trip at most, however slow the others.
+func clockOffset(clock Clock, ask func() (resp.Value, error)) (offset time.Duration, err error) {
+	var best time.Duration
+	for i := range clockSamples {
+		start := clock.Now()
+		v, err := ask()
+		if err != nil {
+			return 0, err
+		}
+		end := clock.Now()
+		if took := end.Sub(start); i == 0 || took < best {
+			best, offset = took, timeOffset(v, start, end)
+		}
+	}
+	return offset, nil
+}
+
 // timeOffset is the server's clock minus ours, from a TIME whose request was
 // sent at start and answered at end.
 func timeOffset(v resp.Value, start, end time.Time) time.Duration {

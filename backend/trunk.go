@@ -82,7 +82,7 @@ func (t *trunk) do(c *Call) error {
 	}
 	t.fences.assign(c) // under mu: the order of numbers is the order on the wire
 	t.queue = append(t.queue, c)
-	t.accepted.Add(1)
+	c.Order = t.accepted.Add(1)
 	first := !t.writing
 	t.writing = true
 	t.mu.Unlock()

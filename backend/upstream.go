@@ -50,6 +50,8 @@ type Upstream struct {
 	target target
 	log    *slog.Logger
 
+	fenceNames [4][16]string // by protocol and database
+
 	live atomic.Pointer[generation] // nil: not up
 	rtt  atomic.Int64
 
@@ -80,6 +82,11 @@ func Open(cfg Config) (*Upstream, error) {
 	u := &Upstream{
 		cfg: cfg, target: t, log: cfg.Logger, closing: make(chan struct{}),
 		stale: map[string]map[int64]struct{}{}, fences: map[trunkKey]*fenceCounter{},
+	}
+	for proto := range u.fenceNames {
+		for db := range u.fenceNames[proto] {
+			u.fenceNames[proto][db] = u.fenceName(proto, db)
+		}
 	}
 	u.status.State, u.status.Since = StateDown, cfg.Clock.Now()
 	return u, nil

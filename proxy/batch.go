@@ -155,15 +155,41 @@ func (c *client) flush() {
 		if b.writes {
 			// Until every write under way has found its place, Redis must not be
 			// declared back: its fences would move on.
-			c.s.fencing.Add(1)
-			defer c.s.fencing.Add(-1)
+			c.s.beginCall()
 		}
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
 	}
+	c.finishFills(err)
+	turnOver, counted := c.awaitTurn(err)
 	c.deliver(err)
+	if turnOver != nil {
+		turnOver()
+	}
+	if counted {
+		c.s.endCall()
+	}
 	clear(b.items)
 	b.items, b.aux, b.followers = b.items[:0], b.aux[:0], 0
 	b.resetCall()
+}
+
+// awaitTurn lets the writes of a call that was not answered wait for their turn;
+// done, if any, ends it. counted: the call still counts as under way.
+func (c *client) awaitTurn(err error) (done func(), counted bool) {
+	b := &c.batch
+	if err == nil || !b.writes || b.call.N == 0 {
+		return nil, b.writes && b.call.N > 0
+	}
+	answered, sent := outcome(err, len(b.call.Ends))
+	switch {
+	case !sent: // Redis has not seen it: it comes after those that were sent
+		c.s.endCall()
+		c.awaitSettled()
+		return nil, false
+	case answered == b.call.N:
+		return nil, true
+	}
+	return c.s.takeTurn(c.proto, c.db, b.call.Order, c.s.cfg.CommandTimeout), true
 }
 
 // deliver appends every item's answer to out. Items that Redis did not answer
@@ -171,7 +197,6 @@ func (c *client) flush() {
 // for others': two clients that wait for each other's reads cannot block.
 func (c *client) deliver(err error) {
 	b := &c.batch
-	c.finishFills(err)
 	answered := len(b.call.Ends)
 	sent := true
 	if err != nil {

@@ -24,9 +24,9 @@ type scriptedCall struct {
 	done chan struct{}
 }
 
-func (*scripted) Up() bool               { return true }
-func (*scripted) FenceName(int, int) string   { return "" }
-func (*scripted) Status() backend.Status { return backend.Status{} }
+func (*scripted) Up() bool                  { return true }
+func (*scripted) FenceName(int, int) string { return "" }
+func (*scripted) Status() backend.Status    { return backend.Status{} }
 
 func (u *scripted) Do(_, _ int, c *backend.Call) error {
 	call := &scriptedCall{c, make(chan struct{})}
@@ -56,7 +56,7 @@ type instant struct {
 	calls int
 }
 
-func (*instant) Up() bool             { return true }
+func (*instant) Up() bool                  { return true }
 func (*instant) FenceName(int, int) string { return "" }
 
 func (u *instant) Do(_, _ int, c *backend.Call) error {

@@ -37,8 +37,9 @@ type Server struct {
 
 	nextID     atomic.Int64
 	commands   atomic.Uint64
-	fencing    atomic.Int64 // fenced calls whose outcome is being settled
-	seenFences sync.Map     // [protocol, database] of fences that were answered since the start
+	fencing    atomic.Int64 // calls with writes that are under way or being settled
+	turns      turns
+	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
 	hub        *hub
 
