@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,4 +85,33 @@ func BenchmarkLoad(b *testing.B) {
 			kill(b, s)
 		})
 	}
+}
+
+// BenchmarkWrite is what 50 clients cost that write while Redis is away, each
+// waiting for its write to be on disk.
+func BenchmarkWrite(b *testing.B) {
+	s, err := Open(offlineConfig(filepath.Join(b.TempDir(), "data")))
+	require.NoError(b, err)
+	value := strings.Repeat("x", 64)
+	var next atomic.Int64
+	b.ReportAllocs()
+	before := cpuTime(b)
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				argv := words("SET", fmt.Sprint("m:k:", i%10000), value)
+				_, pending, err := s.Do(Request{Proto: 2, Commands: [][][]byte{argv}})
+				if err != nil || pending.Wait() != nil {
+					b.Error("write failed", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+	kill(b, s)
 }
