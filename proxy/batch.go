@@ -150,6 +150,7 @@ func (c *client) flush() {
 	}
 	var err error
 	c.closeFence()
+	b.moved = false // what was executed here before this call is no reason to repeat its reads
 	if b.call.N > 0 {
 		b.sent = time.Now()
 		if b.writes {

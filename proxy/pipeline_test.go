@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback"
 )
 
 // TestPipelinesWaitForEachOther has clients whose pipelines lead some reads and
@@ -98,4 +100,48 @@ func TestReadBehindOwnWrite(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, "$3\r\nold\r\n", string(b.batch.out))
 	require.Equal(t, "+OK\r\n$3\r\nnew\r\n", string(a.batch.out))
+}
+
+// switching is a local state that serves until it is told otherwise.
+type switching struct {
+	onlineLocal
+	online atomic.Bool
+}
+
+func (l *switching) Serving() bool { return !l.online.Load() }
+
+func (l *switching) Do(fallback.Request) ([]byte, fallback.Pending, error) {
+	if l.online.Load() {
+		return nil, fallback.Pending{}, fallback.ErrOnline
+	}
+	return []byte("+OK\r\n"), fallback.Pending{}, nil
+}
+
+// TestPipelineOverTheCutOver: a pipeline begins on the local state and goes on at
+// Redis. Its reads there keep their place in front of its later writes.
+func TestPipelineOverTheCutOver(t *testing.T) {
+	up, local := &scripted{calls: make(chan *scriptedCall)}, &switching{}
+	s, err := Open(Config{Listen: []string{"127.0.0.1:0"}, Upstream: up, Local: local, CommandTimeout: patience})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	c := directClient(t, s)
+	c.batch.reset()
+	require.True(t, c.handle(request("SET", "a", "1")))
+	local.online.Store(true)
+	require.True(t, c.handle(request("GET", "k")))
+	require.True(t, c.handle(request("SET", "k", "new")))
+	done := make(chan struct{})
+	go func() {
+		c.flush()
+		close(done)
+	}()
+	(<-up.calls).answer(":-1\r\n", "$3\r\nold\r\n", "+OK\r\n")
+	select {
+	case <-done:
+	case again := <-up.calls:
+		t.Errorf("sent again, behind the write: %q", again.c.Payload)
+		again.answer("$3\r\nnew\r\n")
+		<-done
+	}
+	require.Equal(t, "+OK\r\n$3\r\nold\r\n+OK\r\n", string(c.batch.out))
 }
