@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stretchr/testify/require"
 
@@ -140,4 +143,53 @@ func TestMoreResidentKeysThanTheQueueHolds(t *testing.T) {
 	s.mu.Unlock()
 	r.loaded() // and does not start over for ever
 	require.LessOrEqual(t, s.Status().Keys, room)
+}
+
+// A large hash is read in pieces, which are of one value or not used.
+func TestLargeHashIsReadInPieces(t *testing.T) {
+	r := newRig(t)
+	args := []any{"HSET", "m:large"}
+	for i := range largeHash + 1000 {
+		args = append(args, fmt.Sprint("f", i), i)
+	}
+	r.redis(args...)
+	r.redis("PEXPIRE", "m:large", 1_000_000)
+	r.loaded()
+	calls := r.direct.Info(context.Background(), "commandstats").Val()
+	require.Contains(t, calls, "cmdstat_hscan")
+	require.NotContains(t, calls, "cmdstat_hgetall")
+	r.redis("HSET", "m:large", "f7", "new")
+	r.redis("HDEL", "m:large", "f8")
+	r.store.Invalidate(words("m:large"))
+	r.settle()
+	r.lost()
+	require.Equal(t, ":5999\r\n", r.do("HLEN", "m:large"))
+	require.Equal(t, "$3\r\nnew\r\n", r.do("HGET", "m:large", "f7"))
+	require.NotEqual(t, ":-1\r\n", r.do("TTL", "m:large"))
+}
+
+func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
+	r, ctx := newRig(t), context.Background()
+	args := []any{"HSET", "m:large"}
+	for i := range largeHash + 1000 {
+		args = append(args, fmt.Sprint("f", i), i)
+	}
+	r.redis(args...)
+	once := false
+	now := func() time.Time { // asked between the last piece and the end
+		if !once {
+			once = true
+			r.redis("HSET", "m:large", "f1", "changed")
+		}
+		return time.Now()
+	}
+	_, whole, err := readLarge(ctx, r.direct, "m:large", now)
+	require.ErrorIs(t, err, redis.TxFailedErr)
+	require.False(t, whole)
+	f := newSource(func(int) *redis.Client { return r.direct })
+	once = false
+	vs, err := f.fetch(ctx, 0, []string{"m:large", "m:none"}, now)
+	require.NoError(t, err)
+	require.NotEmpty(t, vs[0].commands, "all at once instead")
+	require.Empty(t, vs[1].commands)
 }

@@ -60,13 +60,17 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, now func() ti
 	}); err != nil {
 		return nil, fmt.Errorf("fetch types: %w", err)
 	}
+	large, err := f.fetchLarge(ctx, c, keys, types, now)
+	if err != nil {
+		return nil, err
+	}
 	reads := make([]*redis.Cmd, len(keys))
 	ttls := make([]*redis.Cmd, len(keys))
 	asked := now()
-	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, k := range keys {
 			args := readCommand(types[i].Val(), k)
-			if args == nil {
+			if _, have := large[k]; args == nil || have {
 				continue
 			}
 			p.Do(ctx, "MULTI")
@@ -82,6 +86,10 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, now func() ti
 	}
 	out := make([]value, len(keys))
 	for i, k := range keys {
+		if v, have := large[k]; have {
+			out[i] = v
+			continue
+		}
 		if reads[i] == nil {
 			out[i].busy = types[i].Val() != "none" && readCommand(types[i].Val(), k) == nil && types[i].Val() != ""
 			continue
