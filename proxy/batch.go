@@ -267,7 +267,7 @@ func (c *client) finishFills(err error) {
 		if it.kind != kindForward || it.skip != 1 || it.unit != nil {
 			continue
 		}
-		finishFill(it.fill, b.call, it.first, answered, err, b.sent)
+		c.finishFill(it, b.call, it.first, answered, err, b.sent)
 	}
 }
 

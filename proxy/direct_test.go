@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/redcon"
 
 	"holdfast/backend"
+	"holdfast/backend/redistest"
 	"holdfast/backend/resp"
 )
 
@@ -54,10 +55,14 @@ type instant struct {
 	Upstream
 	value []byte
 	calls int
+	info  backend.Info
 }
 
 func (*instant) Up() bool                  { return true }
 func (*instant) FenceName(int, int) string { return "" }
+func (u *instant) Status() backend.Status {
+	return backend.Status{Info: u.info}
+}
 
 func (u *instant) Do(_, _ int, c *backend.Call) error {
 	u.calls++
@@ -125,7 +130,7 @@ func TestAHitDoesNotAllocate(t *testing.T) {
 	for name, value := range values {
 		for _, pipelined := range []int{1, 16} {
 			t.Run(fmt.Sprintf("%s P=%d", name, pipelined), func(t *testing.T) {
-				up := &instant{value: []byte(value)}
+				up := &instant{value: []byte(value), info: backend.Info{Flavor: "redis", Version: "7.0.15"}}
 				s := directServer(t, up)
 				c := directClient(t, s)
 				conn := &quietConn{ctx: c}
@@ -160,4 +165,30 @@ func TestAForwardedReadAllocatesLittle(t *testing.T) {
 	require.LessOrEqual(t, perMiss, 3.0)
 	ttl := request("TTL", "k")
 	require.Zero(t, testing.AllocsPerRun(1000, func() { s.onCommand(conn, ttl) }))
+}
+
+// TestFieldsThatMayExpire: a hash is cached for a moment only where single fields
+// of it may expire, as nothing tells when.
+func TestFieldsThatMayExpire(t *testing.T) {
+	for _, x := range []struct {
+		flavor, version string
+		expire          bool
+	}{
+		{"redis", "7.0.15", false}, {"redis", "7.2.4", false}, {"redis", "7.4.0", true}, {"redis", "8.0.1", true},
+		{"valkey", "8.1.0", false}, {"valkey", "9.0.0", true}, {"other", "6.0.0", true}, {"redis", "", true},
+	} {
+		require.Equal(t, x.expire, fieldsExpire(backend.Info{Flavor: x.flavor, Version: x.version}), "%v", x)
+	}
+	up := &instant{value: []byte("$1\r\nv\r\n"), info: backend.Info{Flavor: "redis", Version: "7.4.1"}}
+	s := directServer(t, up)
+	conn := &quietConn{ctx: directClient(t, s)}
+	field, whole := request("HGET", "h", "f"), request("GET", "k")
+	s.onCommand(conn, field)
+	s.onCommand(conn, whole)
+	redistest.Eventually(t, patience, "the hash to be read again", func() bool {
+		s.onCommand(conn, field)
+		return up.calls == 3
+	})
+	s.onCommand(conn, whole)
+	require.Equal(t, 3, up.calls, "other types are not affected")
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"time"
 
 	"holdfast/backend"
@@ -47,7 +48,7 @@ func (c *client) lead(i int) {
 	}
 	for n, j := range led {
 		it := &b.items[j]
-		if finishFill(it.fill, call, 2*n, answered, err, sent) {
+		if c.finishFill(it, call, 2*n, answered, err, sent) {
 			start := len(b.aux)
 			b.aux = append(b.aux, call.Reply(2*n+1)...)
 			it.kind, it.local = kindDone, [2]int{start, len(b.aux)}
@@ -64,13 +65,37 @@ func (c *client) lead(i int) {
 
 // finishFill hands the reply at first+1 of call, behind its PTTL, to the cache
 // and to whoever waits for the same read. False: Redis did not answer it.
-func finishFill(f cache.Fill, call *backend.Call, first, answered int, err error, sent time.Time) bool {
+func (c *client) finishFill(it *item, call *backend.Call, first, answered int, err error, sent time.Time) bool {
 	if first+1 >= answered || (err != nil && refused(call.Reply(first+1))) {
-		f.Fail(err) // whoever waits for it looks elsewhere, as this client does
+		it.fill.Fail(err) // whoever waits for it looks elsewhere, as this client does
 		return false
 	}
 	reply := call.Reply(first + 1)
-	f.Done(reply, life(call.Reply(first), sent), reply[0] != '-' && reply[0] != '!')
+	ttl := life(call.Reply(first), sent)
+	if it.cmd.Name[0] == 'h' && (ttl < 0 || ttl > fieldLife) && fieldsExpire(c.s.cfg.Upstream.Status().Info) {
+		ttl = fieldLife
+	}
+	it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!')
+	return true
+}
+
+// fieldLife bounds replies about hashes where single fields may expire: PTTL does
+// not tell, and the server announces it only when it gets to remove the field.
+const fieldLife = time.Second
+
+// fieldsExpire reports whether the server may have hash fields that expire: from
+// Redis 7.4 and Valkey 9 on. Others are not known.
+func fieldsExpire(info backend.Info) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(info.Version, "%d.%d", &major, &minor); err != nil {
+		return true
+	}
+	switch info.Flavor {
+	case "redis":
+		return major > 7 || (major == 7 && minor >= 4)
+	case "valkey":
+		return major >= 9
+	}
 	return true
 }
 
