@@ -64,7 +64,9 @@ func (r *trunkReader) readDirect(need int64) error {
 	have := len(c.Replies)
 	if cap(c.Replies)-have < int(need) {
 		// Growth by half bounds the copying when a reply has many long bulks.
-		grown := make([]byte, have, max(have+int(need), have+have/2))
+		want := max(have+int(need), have+have/2)
+		resp.MakeRoom(int64(want))
+		grown := make([]byte, have, want)
 		copy(grown, c.Replies)
 		c.Replies = grown
 	}

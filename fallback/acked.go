@@ -1,12 +1,16 @@
 package fallback
 
-import "holdfast/backend/command"
+import (
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
 
 // Acked tells the mirror of a write, or a MULTI unit, that Redis acknowledged
 // through this proxy, so that it is visible locally even if Redis dies now.
 // reply is the RESP reply to the command, or EXEC's for a unit. Call it before
-// the client gets its answer, in the order of the answers. Everything is
-// copied. Cheap: one lock and one copy.
+// the client gets its answer, in the order of the answers. Arguments and reply
+// are copied, but what is resp.Large: that must not change any more. Cheap: one
+// lock and one copy.
 func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
 	if argvs = ackedEffects(argvs, reply, unit); len(argvs) == 0 {
 		return // it changed nothing
@@ -52,6 +56,9 @@ func (m *mirror) queue(db int, argvs [][][]byte) {
 	m.seq++
 	m.follow = append(m.follow, w)
 	m.bytes += w.size
+	if w.size >= resp.Large {
+		m.large += int64(w.size)
+	}
 	full := m.bytes > followBytes
 	m.mu.Unlock()
 	if full || m.s.Serving() {
@@ -65,17 +72,26 @@ func (m *mirror) queue(db int, argvs [][][]byte) {
 	m.signal()
 }
 
-// copyCommands copies argvs into one allocation of bytes.
+// copyCommands copies argvs into one allocation of bytes. Large arguments are
+// kept as they are.
 func copyCommands(argvs [][][]byte) [][][]byte {
-	var n int64
+	n := 0
 	for _, argv := range argvs {
-		n += argvBytes(argv)
+		for _, a := range argv {
+			if len(a) < resp.Large {
+				n += len(a)
+			}
+		}
 	}
 	buf := make([]byte, 0, n)
 	out := make([][][]byte, len(argvs))
 	for i, argv := range argvs {
 		out[i] = make([][]byte, len(argv))
 		for j, a := range argv {
+			if len(a) >= resp.Large {
+				out[i][j] = a
+				continue
+			}
 			start := len(buf)
 			buf = append(buf, a...)
 			out[i][j] = buf[start:len(buf):len(buf)]

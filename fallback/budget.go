@@ -1,6 +1,9 @@
 package fallback
 
-import "holdfast/backend/command"
+import (
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
 
 // affords reports whether the writes are to be followed. One to mirrored keys
 // always is. The working set is followed within a budget, so that it costs a
@@ -42,7 +45,7 @@ func (m *mirror) take(size int64) bool {
 // largest is the size from which on a value outside the mirrored prefixes is not
 // held: a few of them would drive out the whole working set, and passing one on
 // must not cost its size in memory once more.
-func (c *Config) largest() int64 { return c.MirrorBytes / 16 }
+func (c *Config) largest() int64 { return max(c.MirrorBytes/64, resp.Large) }
 
 // refill gives the working set its budget for another tick.
 func (m *mirror) refill() {

@@ -208,7 +208,7 @@ func (r *replayer) checkBases(ctx context.Context, batch []Record) error {
 	for db, keys := range byDB {
 		for len(keys) > 0 {
 			n := min(len(keys), fetchBatch)
-			values, err := r.src.fetch(ctx, db, keys[:n], r.s.serverNow)
+			values, err := r.src.fetch(ctx, db, keys[:n], anyLength, r.s.serverNow)
 			if err != nil {
 				return fmt.Errorf("look for conflicts: %w", err)
 			}

@@ -3,6 +3,8 @@ package fallback
 import (
 	"context"
 	"sort"
+
+	"holdfast/backend/resp"
 )
 
 // scanCount is the COUNT hint of the initial load's SCAN.
@@ -27,6 +29,8 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		return
 	}
 	batch := map[int][]string{}
+	large := m.large
+	m.large = 0
 	n := 0
 	for id := range m.dirty {
 		if n++; n > fetchBatch {
@@ -45,6 +49,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		m.fetching(id)
 	}
 	m.mu.Unlock()
+	resp.MakeRoom(large) // they are fetched once more
 	for db, keys := range batch {
 		if m.fetchKeys(ctx, src, db, keys) != nil {
 			return // the link failed: an outage begins, or the next tick tries again
@@ -65,7 +70,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 			begun[i] = ^n // never equal to what it will be
 		}
 	}
-	values, err := src.fetch(ctx, db, keys, s.serverNow)
+	values, err := src.fetch(ctx, db, keys, m.longest, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.drainLocked() // so that every write acknowledged before now is noted in last
@@ -106,6 +111,11 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	case v.busy:
 		m.retry(id)
 		return
+	case v.large:
+		delete(m.dirty, id)
+		s.eng.Delete(id.db, []byte(id.key))
+		s.res.forget(id)
+		return
 	}
 	delete(m.dirty, id)
 	// The reader of invalidations and heartbeats waits for m.mu, and must not for
@@ -134,6 +144,14 @@ func (m *mirror) fetched(id keyID) {
 	}
 }
 
+// longest is the longest string to be held of a key, 0 for any.
+func (m *mirror) longest(key string) int64 {
+	if m.s.cfg.mirrored(key) {
+		return 0
+	}
+	return m.s.cfg.largest()
+}
+
 // retry keeps the key dirty, a bounded number of times.
 func (m *mirror) retry(id keyID) {
 	if m.dirty[id]++; m.dirty[id] > busyTries {
@@ -146,7 +164,7 @@ func (m *mirror) store(id keyID, v value) {
 	s := m.s
 	s.eng.Delete(id.db, []byte(id.key))
 	for _, argv := range v.commands {
-		if err := s.eng.Apply(id.db, argv); err != nil {
+		if err := s.eng.ApplyKept(id.db, argv); err != nil {
 			s.eng.Delete(id.db, []byte(id.key))
 			s.res.forget(id)
 			s.log.Debug("value does not fit the local engine", "error", err)

@@ -152,7 +152,7 @@ func (s *Store) reapply(op *loadOp) {
 			// It executed once before it was journaled; if it cannot now, the base it ran
 			// on was lost with an older snapshot. Redis still gets it at replay; here its
 			// keys are unknown.
-			if err := s.replayLocally(op.DB, argv); err != nil {
+			if err := s.replayLocally(s.eng.Do, op.DB, argv); err != nil {
 				s.log.Debug("journaled write does not apply locally", "seq", op.Seq, "error", err)
 			}
 		}

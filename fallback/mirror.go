@@ -48,6 +48,7 @@ type mirror struct {
 	unknown map[int]map[string]struct{}
 	changed map[string]struct{} // keys that the server announced, database unknown
 	bytes   int
+	large   int64            // bytes of large values followed since the last fetch
 	seq     uint64           // acknowledged writes so far
 	last    map[keyID]uint64 // key being fetched → seq of the last write to it
 	dirty   map[keyID]int    // keys to fetch again → failed tries
@@ -252,7 +253,7 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if _, _, lock := lockCall(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
-	if s.replayLocally(db, argv) != nil {
+	if s.replayLocally(s.eng.DoKept, db, argv) != nil { // queue has made them ours
 		return false
 	}
 	return true
@@ -261,7 +262,8 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 // replayLocally executes a write of the past on the local state: one that Redis
 // acknowledged, or one out of the journal. An error means that its result is
 // not known here; what it would have changed is unknown then.
-func (s *Store) replayLocally(db int, argv [][]byte) error {
+// do is one of the engine's.
+func (s *Store) replayLocally(do func(db, proto int, argv [][]byte) engine.Result, db int, argv [][]byte) error {
 	c, ok := command.Lookup(argv)
 	if !ok {
 		return s.eng.Apply(db, argv)
@@ -270,7 +272,7 @@ func (s *Store) replayLocally(db int, argv [][]byte) error {
 	err := errNotHeld
 	if s.admit(sc, db, c, argv) == "" {
 		s.running = sc
-		res := s.eng.Do(db, 2, argv)
+		res := do(db, 2, argv)
 		s.running = nil
 		err = outcomeOf(c, res)
 	}

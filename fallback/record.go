@@ -47,6 +47,11 @@ type Base struct {
 
 // appendRecord encodes r without its sequence number, which the journal gives.
 func appendRecord(dst []byte, r Record) []byte {
+	return encodeRecord(dst, r, func(dst, arg []byte) []byte { return append(dst, arg...) })
+}
+
+// encodeRecord is appendRecord with add for the bytes of each argument.
+func encodeRecord(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte {
 	dst = append(dst, recordVersion)
 	dst = binary.AppendUvarint(dst, uint64(r.DB))
 	dst = binary.AppendUvarint(dst, uint64(r.TimeMs))
@@ -55,7 +60,7 @@ func appendRecord(dst []byte, r Record) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(argv)))
 		for _, arg := range argv {
 			dst = binary.AppendUvarint(dst, uint64(len(arg)))
-			dst = append(dst, arg...)
+			dst = add(dst, arg)
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(r.Bases)))

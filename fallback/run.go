@@ -78,7 +78,7 @@ func (s *Store) Warm(db int, argvs [][][]byte, complete bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, argv := range argvs {
-		if err := s.replayLocally(db, argv); err != nil {
+		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
 )
 
@@ -248,11 +249,32 @@ func (w *snapshotWriter) header(seq uint64, now time.Time, flags uint64) {
 	w.write(binary.AppendUvarint(head, flags))
 }
 
+// frame writes one record. Large arguments are written as they are, between the
+// encoded parts.
 func (w *snapshotWriter) frame(db int, argv [][]byte) {
-	w.buf = appendRecord(w.buf[:0], Record{DB: db, Commands: [][][]byte{argv}})
+	type cut struct {
+		at  int // in buf
+		arg []byte
+	}
+	var cuts []cut
+	size := 0
+	w.buf = encodeRecord(w.buf[:0], Record{DB: db, Commands: [][][]byte{argv}}, func(dst, arg []byte) []byte {
+		if len(arg) < resp.Large {
+			return append(dst, arg...)
+		}
+		cuts = append(cuts, cut{len(dst), arg})
+		size += len(arg)
+		return dst
+	})
 	var n [binary.MaxVarintLen64]byte
-	w.write(n[:binary.PutUvarint(n[:], uint64(len(w.buf)))])
-	w.write(w.buf)
+	w.write(n[:binary.PutUvarint(n[:], uint64(size+len(w.buf)))])
+	from := 0
+	for _, c := range cuts {
+		w.write(w.buf[from:c.at])
+		w.write(c.arg)
+		from = c.at
+	}
+	w.write(w.buf[from:])
 }
 
 func (w *snapshotWriter) finish() error {

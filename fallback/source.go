@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/backend/resp"
 )
 
 // source reads values from the real Redis with plain commands, one client for
@@ -45,11 +48,13 @@ type value struct {
 	commands [][][]byte
 	size     int64
 	busy     bool
+	large    bool // a string longer than was asked for
 }
 
 // fetch reads keys of one database: their types in one round trip, then each
-// value with its remaining life in a MULTI, so that both belong together.
-func (f *source) fetch(ctx context.Context, db int, keys []string, now func() time.Time) ([]value, error) {
+// value with its remaining life in a MULTI, so that both belong together. limit
+// is the longest string of interest of a key, 0 for any.
+func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(key string) int64, now func() time.Time) ([]value, error) {
 	c := f.client(db)
 	types := make([]*redis.StatusCmd, len(keys))
 	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -70,6 +75,9 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, now func() ti
 	_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, k := range keys {
 			args := readCommand(types[i].Val(), k)
+			if most := limit(k); most > 0 && types[i].Val() == "string" {
+				args = []any{"GETRANGE", k, 0, most} // one byte more tells that it is longer
+			}
 			if _, have := large[k]; args == nil || have {
 				continue
 			}
@@ -95,9 +103,15 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, now func() ti
 			continue
 		}
 		out[i] = toValue(k, types[i].Val(), reads[i], asked)
+		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
+			out[i] = value{large: true}
+		}
 	}
 	return out, nil
 }
+
+// anyLength asks for strings whole.
+func anyLength(string) int64 { return 0 }
 
 // isReply reports whether the error is Redis's own reply rather than a failed link.
 func isReply(err error) bool {
@@ -165,6 +179,10 @@ const buildChunk = 512 // arguments in one command
 func argvOf(args ...string) [][]byte {
 	out := make([][]byte, len(args))
 	for i, a := range args {
+		if len(a) >= resp.Large { // nobody writes to it: see engine.ApplyKept
+			out[i] = unsafe.Slice(unsafe.StringData(a), len(a))
+			continue
+		}
 		out[i] = []byte(a)
 	}
 	return out

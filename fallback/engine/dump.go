@@ -12,7 +12,7 @@ const dumpChunk = 512
 // Dump calls fn with commands that recreate everything in an empty engine, or
 // in a Redis: scripts loaded by SCRIPT LOAD, then every key with its absolute
 // deadline. Big collections come in several commands. It stops at fn's error and
-// returns it. fn must not use the engine.
+// returns it. fn must not use the engine, nor change what it gets.
 func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	e.tick()
 	for _, body := range e.scripts.bodies() {
@@ -28,7 +28,7 @@ func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	for _, id := range ids {
 		for key := range e.dbs[id].keys {
 			for _, argv := range e.dumpAs(id, key, key) {
-				if err := fn(id, toBytes(argv)); err != nil {
+				if err := fn(id, keepBytes(argv)); err != nil {
 					return fmt.Errorf("dump database %d: %w", id, err)
 				}
 			}
@@ -83,7 +83,7 @@ func (e *Engine) DumpSlice(from Place, n int, skip func(db int, key string) bool
 				continue
 			}
 			for _, argv := range e.dumpAs(id, en.key, en.key) {
-				if err := fn(id, toBytes(argv)); err != nil {
+				if err := fn(id, keepBytes(argv)); err != nil {
 					return from, false, fmt.Errorf("dump database %d: %w", id, err)
 				}
 			}
@@ -99,11 +99,12 @@ func (e *Engine) DumpSlice(from Place, n int, skip func(db int, key string) bool
 func (e *Engine) Scripts() []string { return e.scripts.bodies() }
 
 // DumpKey is the commands that recreate one key; none when it does not exist.
+// They must not be changed.
 func (e *Engine) DumpKey(db int, key []byte) [][][]byte {
 	e.tick()
 	var out [][][]byte
 	for _, argv := range e.dumpAs(db, string(key), string(key)) {
-		out = append(out, toBytes(argv))
+		out = append(out, keepBytes(argv))
 	}
 	return out
 }

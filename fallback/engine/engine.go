@@ -110,6 +110,15 @@ func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	return Result{Reply: c.reply, Effects: c.effects, TimeMs: e.nowMS}
 }
 
+// DoKept is Do for arguments that will never change: large ones become part of
+// the state without a copy.
+func (e *Engine) DoKept(db, proto int, argv [][]byte) Result {
+	e.tick()
+	c := &call{e: e, db: db, proto: proto, argv: argv, args: keepStrings(argv)}
+	e.exec(c)
+	return Result{Reply: c.reply, Effects: c.effects, TimeMs: e.nowMS}
+}
+
 // DoUnit executes the commands of a MULTI … EXEC unit. Its reply is EXEC's: the
 // array of replies, or EXECABORT, with nothing executed, when a command of it
 // would not have been queued.
@@ -155,11 +164,20 @@ func (e *Engine) queueError(argv [][]byte) string {
 // value, and returns the error that it replied with, if any. What it changed is
 // not to be journaled again.
 func (e *Engine) Apply(db int, argv [][]byte) error {
+	return e.apply(e.newCall(db, 2, argv))
+}
+
+// ApplyKept is Apply of arguments that will never change: large ones become part
+// of the state without a copy.
+func (e *Engine) ApplyKept(db int, argv [][]byte) error {
+	return e.apply(&call{e: e, db: db, proto: 2, argv: argv, args: keepStrings(argv)})
+}
+
+func (e *Engine) apply(c *call) error {
 	e.tick()
-	c := e.newCall(db, 2, argv)
 	e.exec(c)
 	if c.failed() {
-		return fmt.Errorf("apply %q: %s", commandName(argv), strings.TrimSpace(string(c.reply[1:])))
+		return fmt.Errorf("apply %q: %s", commandName(c.argv), strings.TrimSpace(string(c.reply[1:])))
 	}
 	return nil
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unsafe"
+
+	"holdfast/backend/resp"
 )
 
 // call is one command being executed: for a client, in a script, or replayed.
@@ -203,6 +206,34 @@ func toStrings(argv [][]byte) []string {
 	out := make([]string, len(argv))
 	for i, a := range argv {
 		out[i] = string(a)
+	}
+	return out
+}
+
+// keepStrings is toStrings for arguments that will never change: large ones are
+// not copied.
+func keepStrings(argv [][]byte) []string {
+	out := make([]string, len(argv))
+	for i, a := range argv {
+		if len(a) >= resp.Large {
+			out[i] = unsafe.String(&a[0], len(a))
+		} else {
+			out[i] = string(a)
+		}
+	}
+	return out
+}
+
+// keepBytes is toBytes for arguments that nobody will write to: large ones are
+// not copied.
+func keepBytes(args []string) [][]byte {
+	out := make([][]byte, len(args))
+	for i, a := range args {
+		if len(a) >= resp.Large {
+			out[i] = unsafe.Slice(unsafe.StringData(a), len(a))
+		} else {
+			out[i] = []byte(a)
+		}
 	}
 	return out
 }

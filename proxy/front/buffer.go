@@ -2,6 +2,8 @@ package front
 
 import (
 	"sync"
+
+	"holdfast/backend/resp"
 )
 
 const (
@@ -78,6 +80,7 @@ func (c *Conn) grow() {
 			}
 		}
 	}
+	resp.MakeRoom(int64(want))
 	c.swap(append(make([]byte, 0, max(want, minRead)), c.in...))
 }
 
