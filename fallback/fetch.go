@@ -49,7 +49,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		m.fetching(id)
 	}
 	m.mu.Unlock()
-	resp.MakeRoom(large) // they are fetched once more
+	resp.MakeRoom(large) // large values are fetched once more behind a write
 	for db, keys := range batch {
 		if m.fetchKeys(ctx, src, db, keys) != nil {
 			return // the link failed: an outage begins, or the next tick tries again
@@ -98,6 +98,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 // Both locks are held; a value is gone from v once it is stored.
 func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	s := m.s
+	if v.size >= resp.Large {
+		m.large += v.size // it, or the one it replaces, is dead soon
+	}
 	if (overtaken || v.busy) && !(s.eng.Has(id.db, []byte(id.key)) && s.res.known(id)) {
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}

@@ -48,7 +48,7 @@ type mirror struct {
 	unknown map[int]map[string]struct{}
 	changed map[string]struct{} // keys that the server announced, database unknown
 	bytes   int
-	large   int64            // bytes of large values followed since the last fetch
+	large   int64            // bytes of large values followed or fetched since the last fetch
 	seq     uint64           // acknowledged writes so far
 	last    map[keyID]uint64 // key being fetched → seq of the last write to it
 	dirty   map[keyID]int    // keys to fetch again → failed tries

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/tidwall/redcon"
@@ -41,11 +42,8 @@ func (c *client) detach(conn redcon.Conn, rest []redcon.Command) {
 		gone: make(chan struct{}), end: make(chan struct{}),
 	}
 	c.session = d
-	left := make([]redcon.Command, len(rest))
-	for i := range rest {
-		left[i] = copyCommand(rest[i])
-	}
-	_ = d.conn.Flush() // replies of the batch before
+	left := slices.Clone(rest) // no command aliases a read buffer: redcon and the guard copy them out
+	_ = d.conn.Flush()         // replies of the batch before
 	c.s.wg.Add(2)
 	go func() {
 		defer c.s.wg.Done()
@@ -75,28 +73,11 @@ func (d *detached) read() {
 			return
 		}
 		select {
-		case d.in <- copyCommand(front.Resolve(d.conn.NetConn(), next)):
+		case d.in <- front.Resolve(d.conn.NetConn(), next):
 		case <-d.end:
 			return
 		}
 	}
-}
-
-// copyCommand takes a command out of redcon's read buffer.
-func copyCommand(cmd redcon.Command) redcon.Command {
-	size := len(cmd.Raw)
-	for _, a := range cmd.Args {
-		size += len(a)
-	}
-	buf := make([]byte, 0, size)
-	buf = append(buf, cmd.Raw...)
-	out := redcon.Command{Raw: buf[:len(buf):len(buf)], Args: make([][]byte, len(cmd.Args))}
-	for i, a := range cmd.Args {
-		start := len(buf)
-		buf = append(buf, a...)
-		out.Args[i] = buf[start:len(buf):len(buf)]
-	}
-	return out
 }
 
 // serve takes commands in order, each to the relay or the shared way.
@@ -104,6 +85,8 @@ func (d *detached) serve(left []redcon.Command) {
 	c := d.c
 	for !c.closing {
 		if len(left) == 0 {
+			left = nil // an idle client holds neither its last command nor the reply
+			c.batch.reset()
 			select {
 			case cmd := <-d.in:
 				left = append(left, cmd)

