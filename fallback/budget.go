@@ -100,9 +100,11 @@ func (m *mirror) awaited(w ackedWrite, delta int32) {
 func (m *mirror) forgetUnknown() {
 	m.mu.Lock()
 	unknown := m.unknown
-	if len(unknown) > 0 {
-		m.unknown = map[int]map[string]struct{}{}
+	if len(unknown) == 0 {
+		m.mu.Unlock()
+		return // it is still in use: nothing of it may be read without the lock
 	}
+	m.unknown = map[int]map[string]struct{}{}
 	m.mu.Unlock()
 	if len(unknown) > 0 {
 		m.s.outdateSnapshots()

@@ -188,7 +188,7 @@ func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
 	require.False(t, whole)
 	f := newSource(func(int) *redis.Client { return r.direct })
 	once = false
-	vs, err := f.fetch(ctx, 0, []string{"m:large", "m:none"}, now)
+	vs, err := f.fetch(ctx, 0, []string{"m:large", "m:none"}, anyLength, now)
 	require.NoError(t, err)
 	require.NotEmpty(t, vs[0].commands, "all at once instead")
 	require.Empty(t, vs[1].commands)
