@@ -120,7 +120,9 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 		s.res.forget(id)
 		return
 	}
-	delete(m.dirty, id)
+	if _, ok := m.again[id]; !ok {
+		delete(m.dirty, id)
+	}
 	// The reader of invalidations and heartbeats waits for m.mu, and must not for
 	// as long as a large value takes. What it names meanwhile is dirty again; a
 	// write of ours that is acknowledged meanwhile began after the fetch, or it
@@ -137,12 +139,14 @@ func (m *mirror) fetching(id keyID) {
 		m.s.res.interest.add(id.key, 1)
 	}
 	m.last[id] = 0
+	delete(m.again, id)
 }
 
 // fetched ends what fetching began. m.mu is held.
 func (m *mirror) fetched(id keyID) {
 	if _, ok := m.last[id]; ok {
 		delete(m.last, id)
+		delete(m.again, id)
 		m.s.res.interest.add(id.key, -1)
 	}
 }

@@ -35,5 +35,6 @@ func (s *Store) Sent(db int, key []byte) { s.mirror.flight[slotOf(db, key)].now.
 // first of them true, say that there was none in between.
 func (f *inflight) quiet(db int, key string) (none bool, begun uint64) {
 	slot := &f[slotOf(db, []byte(key))]
-	return slot.now.Load() == 0, slot.begun.Load()
+	begun = slot.begun.Load() // before now: a write that begins in between shows in one of them
+	return slot.now.Load() == 0, begun
 }

@@ -48,11 +48,12 @@ type mirror struct {
 	unknown map[int]map[string]struct{}
 	changed map[string]struct{} // keys that the server announced, database unknown
 	bytes   int
-	large   int64            // bytes of large values followed or fetched since the last fetch
-	seq     uint64           // acknowledged writes so far
-	last    map[keyID]uint64 // key being fetched → seq of the last write to it
-	dirty   map[keyID]int    // keys to fetch again → failed tries
-	room    int              // how many of them at most
+	large   int64              // bytes of large values followed or fetched since the last fetch
+	seq     uint64             // acknowledged writes so far
+	last    map[keyID]uint64   // key being fetched → seq of the last write to it
+	again   map[keyID]struct{} // those of them that changed since, by whomever
+	dirty   map[keyID]int      // keys to fetch again → failed tries
+	room    int                // how many of them at most
 	want    map[keyID]struct{}
 	flush   bool // everything is dirty
 	stats   mirrorStats
@@ -75,7 +76,7 @@ func newMirror(s *Store) *mirror {
 	m := &mirror{
 		s: s, wake: make(chan struct{}, 1), flight: new(inflight), room: dirtyMax,
 		changed: map[string]struct{}{}, unknown: map[int]map[string]struct{}{},
-		last: map[keyID]uint64{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
+		last: map[keyID]uint64{}, again: map[keyID]struct{}{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
 	}
 	m.budget.Store(followBurst)
 	return m
@@ -163,6 +164,9 @@ func (m *mirror) askChanged() {
 
 // markDirty queues the key for a fetch. Beyond the bound everything is dirty.
 func (m *mirror) markDirty(id keyID) {
+	if _, ok := m.last[id]; ok {
+		m.again[id] = struct{}{} // the value under way may be older than this change
+	}
 	if len(m.dirty) >= m.room {
 		m.flush = true
 		return
@@ -253,10 +257,7 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if _, _, lock := lockCall(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
-	if s.replayLocally(s.eng.DoKept, db, argv) != nil { // queue has made them ours
-		return false
-	}
-	return true
+	return s.replayLocally(s.eng.DoKept, db, argv) == nil // queue has made them ours
 }
 
 // replayLocally executes a write of the past on the local state: one that Redis

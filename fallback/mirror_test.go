@@ -193,3 +193,49 @@ func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
 	require.NotEmpty(t, vs[0].commands, "all at once instead")
 	require.Empty(t, vs[1].commands)
 }
+
+// A change that is announced while its key is being fetched is fetched again.
+func TestChangeDuringAFetchIsNotForgotten(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:a", "old")
+	r.loaded()
+	m := r.store.mirror
+	id := keyID{0, "m:a"}
+	m.mu.Lock()
+	m.markDirty(id)
+	m.fetching(id)
+	m.mu.Unlock()
+	r.store.Invalidate(words("m:a"))
+	m.s.mu.Lock()
+	m.mu.Lock()
+	m.takeOver(id, &value{commands: [][][]byte{words("SET", "m:a", "old")}}, false)
+	_, dirty := m.dirty[id]
+	m.fetched(id)
+	m.mu.Unlock()
+	m.s.mu.Unlock()
+	require.True(t, dirty)
+	r.settle()
+}
+
+// Redis is back and has executed a write that nobody knew of. What it
+// acknowledges before everything was fetched is not computed from the old value.
+func TestNothingIsComputedFromAnOldValue(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:unsure", "1")
+	r.redis("SET", "m:changed", "1")
+	r.redis("SET", "m:other", "1")
+	r.loaded()
+	require.NoError(t, r.store.saveSnapshot())
+	r.crash() // no mirror runs from here on: nothing is fetched by it
+	r.redis("INCR", "m:unsure")
+	r.redis("INCR", "m:changed")
+	r.do("INCR", "m:changed")
+	r.online()
+	for _, k := range []string{"m:unsure", "m:changed", "m:other"} {
+		r.via("INCR", k)
+	}
+	r.lost()
+	require.Equal(t, "$1\r\n3\r\n", r.do("GET", "m:unsure"))
+	require.Equal(t, "$1\r\n4\r\n", r.do("GET", "m:changed"))
+	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:other"))
+}

@@ -117,6 +117,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.refresh(ctx)
 	if err := s.followFrom(r.server, r.done); err != nil {
 		return err
 	}

@@ -1,0 +1,56 @@
+package fallback
+
+import "context"
+
+// Bounds of what is fetched while clients wait at the cut-over.
+const (
+	refreshMax     = 4096    // keys
+	refreshLargest = 1 << 20 // bytes of one string
+)
+
+// refresh fetches, at the cut-over, what the local state is known not to have as
+// Redis has it: keys that were found changed, and keys with a write of ours of
+// which nobody knew the outcome; after a restart that may be any. From here on
+// the mirror executes what Redis acknowledges, and must not build on an old
+// value: clients would get answers in the next outage that were made up.
+//
+// It is best effort, within the time of the cut-over: the load that follows
+// fetches everything anyway. Redis has every write of ours by now and the store's
+// lock is held, so that what is fetched is the newest.
+func (r *replayer) refresh(ctx context.Context) {
+	s := r.s
+	batches := map[int][]string{}
+	n := 0
+	add := func(id keyID) {
+		batches[id.db] = append(batches[id.db], id.key)
+		n++
+	}
+	for id := range s.replay.changed {
+		add(id)
+	}
+	if all := s.mark().Unsure; all || len(s.unsure) > 0 {
+		s.eng.ForEachKey(func(db int, key string) bool {
+			id := keyID{db, key}
+			if _, twice := s.replay.changed[id]; !twice && (all || s.unsure.holds(id)) {
+				add(id)
+			}
+			return n <= refreshMax
+		})
+	}
+	for db, keys := range batches {
+		for len(keys) > 0 && ctx.Err() == nil {
+			part := keys[:min(len(keys), fetchBatch)]
+			keys = keys[len(part):]
+			values, err := r.src.fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
+			if err != nil {
+				s.log.Debug("refresh at the cut-over ended early", "error", err)
+				return
+			}
+			for i, key := range part {
+				if !values[i].busy && !values[i].large {
+					s.mirror.store(keyID{db, key}, values[i])
+				}
+			}
+		}
+	}
+}
