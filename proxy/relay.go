@@ -292,10 +292,10 @@ func (r *relay) follow(proto int) {
 
 // pass writes down what to expect and sends the command.
 func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
-	if raw == nil {
-		raw = resp.AppendCommand(nil, argv...)
-	}
 	cmd, known := command.Lookup(argv)
+	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
+		raw = resp.AppendCommand(nil, sent...)
+	}
 	c := r.c
 	r.mu.Lock()
 	sess := r.sess

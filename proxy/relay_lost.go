@@ -95,16 +95,22 @@ func (r *relay) restore() bool {
 			continue
 		}
 		r.mu.Lock()
-		proto, db, standing := r.proto, r.db, r.standing()
+		proto, db, standing, tracking := r.proto, r.db, r.standing(), r.tracking
 		r.mu.Unlock()
 		if !standing {
 			return false
+		}
+		if tracking != nil {
+			wait := false
+			if tracking, wait = r.c.redirected(tracking); wait {
+				continue // the one who gets the invalidations is not back yet
+			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), r.c.s.cfg.CommandTimeout)
 		sess, err := r.c.s.cfg.Upstream.OpenSession(ctx, proto, db)
 		cancel()
 		if err == nil {
-			return r.resume(sess)
+			return r.resume(sess, tracking)
 		}
 	}
 }
@@ -121,7 +127,9 @@ func (r *relay) announceGap() {
 	}
 }
 
-func (r *relay) resume(sess *backend.Session) bool {
+// resume sets up the state on a new connection; tracking is that command as Redis
+// has to get it.
+func (r *relay) resume(sess *backend.Session, tracking [][]byte) bool {
 	r.c.s.hub.leave(r)
 	r.announceGap()
 	r.mu.Lock()
@@ -139,7 +147,11 @@ func (r *relay) resume(sess *backend.Session) bool {
 	}
 	var raw []byte
 	for _, argv := range again {
-		raw = resp.AppendCommand(raw, argv...)
+		if tracking != nil && r.tracking != nil && &r.tracking[0] == &argv[0] {
+			raw = resp.AppendCommand(raw, tracking...)
+		} else {
+			raw = resp.AppendCommand(raw, argv...)
+		}
 		cmd, _ := command.Lookup(argv)
 		e := expect{left: 1, swallow: true, cmd: cmd, argv: argv, db: r.db}
 		if isSubscribing(cmd) {

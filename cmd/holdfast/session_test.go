@@ -23,6 +23,38 @@ func online(t *testing.T, change ...func(*proxySettings)) (*redistest.Server, *r
 	return srv, p
 }
 
+// RESP2 clients track by redirecting to a second connection of theirs, named by
+// the id that the proxy gave it.
+func TestTrackingRedirectsToAnotherClient(t *testing.T) {
+	srv, p := online(t)
+	d := directClient(t, srv)
+	listener, tracker := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	id := strings.Trim(listener.do("CLIENT", "ID"), ":\r\n")
+	listener.do("SUBSCRIBE", "__redis__:invalidate")
+	require.Equal(t, "+OK\r\n", tracker.do("CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", id))
+	require.NoError(t, d.Set(context.Background(), "tracked", "1", 0).Err())
+	assert.Contains(t, string(listener.next()), "tracked")
+	assert.Contains(t, tracker.do("CLIENT", "TRACKING", "ON", "BCAST", "REDIRECT", "99999"), "does not exist")
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	d = directClient(t, srv)
+	redistest.Eventually(t, patience, "both are restored", func() bool {
+		return strings.Contains(d.Do(context.Background(), "CLIENT", "LIST").String(), "redir="+restored(d))
+	})
+}
+
+// restored is the id at Redis of the connection that has one subscription.
+func restored(d *redis.Client) string {
+	for _, line := range strings.Split(fmt.Sprint(d.Do(context.Background(), "CLIENT", "LIST").Val()), "\n") {
+		if strings.Contains(line, " sub=1 ") {
+			return strings.TrimPrefix(strings.Fields(line)[0], "id=") + " "
+		}
+	}
+	return "none"
+}
+
 func TestSubscriberLivesThroughAnOutage(t *testing.T) {
 	for _, proto := range []string{"2", "3"} {
 		t.Run("resp"+proto, func(t *testing.T) {
