@@ -135,14 +135,16 @@ func (c *client) refuse(cmd *command.Command, text string) {
 
 // unknown forwards a command that is not in the table (a module's, a newer
 // server's) on a dedicated connection, since nobody knows what it does to the
-// connection; while Redis is away it does not exist.
+// connection; while Redis is away it does not exist. So it is, too, for what
+// newer clients ask of their connection, as go-redis does when it connects.
 func (c *client) unknown(container *command.Command, argv [][]byte) bool {
 	if isHoldfast(argv) && c.authed.Load() {
 		c.flush()
 		c.answer(c.s.holdfast(c.proto, argv))
 		return true
 	}
-	if c.online() && c.multi == nil && c.authed.Load() {
+	ours := container != nil && container.Flags&command.ConnState != 0
+	if c.online() && c.multi == nil && c.authed.Load() && !ours {
 		return false
 	}
 	c.reject(command.UnknownError(argv))

@@ -192,3 +192,11 @@ func TestFieldsThatMayExpire(t *testing.T) {
 	s.onCommand(conn, whole)
 	require.Equal(t, 3, up.calls, "other types are not affected")
 }
+
+// TestNewerClientsStayShared: go-redis asks for CLIENT MAINT_NOTIFICATIONS when it
+// connects. That must not give every one of its connections a session at Redis.
+func TestNewerClientsStayShared(t *testing.T) {
+	c := directClient(t, directServer(t, &instant{}))
+	require.Nil(t, c.serve(requests("CLIENT", "MAINT_NOTIFICATIONS", "ON")))
+	require.Equal(t, "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n", string(c.batch.out))
+}

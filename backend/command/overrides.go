@@ -34,6 +34,8 @@ var overrides = []override{
 	// Connections.
 	{names: "auth hello select reset quit asking readonly readwrite", set: ConnState,
 		why: "state of one connection: on a shared one it would be everybody's"},
+	{names: "client", set: ConnState,
+		why: "what a newer server may add to it is about the client's connection, and that one ends at the proxy"},
 	{names: "multi exec discard watch unwatch", set: ConnState,
 		why: "a transaction belongs to one connection"},
 	{names: "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe", set: ConnState,
