@@ -27,7 +27,7 @@ func runExport(c *cli.Context) error {
 	}
 	defer client.Close()
 	dir := c.String("output-dir")
-	show := newDisplay(c, opts.String(), dir)
+	show := newDisplay(c, opts.String(), dir, opts.KeyPrefix)
 	rep, err := transfer.Export(c.Context, transfer.ExportConfig{
 		Client: client, Prefix: opts.KeyPrefix, Dir: dir,
 		DryRun: c.Bool("dry-run"), Force: c.Bool("force"),

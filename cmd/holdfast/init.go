@@ -53,15 +53,15 @@ func runInit(c *cli.Context) error {
 		enc.SetIndent("", "  ")
 		return failed(enc.Encode(res))
 	}
-	verb := "written"
+	would := ""
 	if res.DryRun {
-		verb = "would be written"
+		would = "would be "
 	}
 	if res.Removed > 0 {
-		fmt.Fprintf(w, "%d keys removed\n", res.Removed)
+		fmt.Fprintf(w, "%d keys %sremoved\n", res.Removed, would)
 	}
 	for _, key := range res.Keys {
-		fmt.Fprintf(w, "%s %s\n", key, verb)
+		fmt.Fprintf(w, "%s %swritten\n", key, would)
 	}
 	if res.DryRun {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
@@ -39,7 +40,7 @@ func runMigrate(c *cli.Context) error {
 		return err
 	}
 	defer client.Close()
-	show := newDisplay(c, dir, opts.String())
+	show := newDisplay(c, dir, opts.String(), opts.KeyPrefix)
 	rep, err := transfer.Migrate(c.Context, transfer.MigrateConfig{
 		Client: client, Prefix: opts.KeyPrefix, Dir: dir,
 		DryRun: c.Bool("dry-run"), Force: c.Bool("force"), Verify: c.Bool("verify"),
@@ -113,31 +114,46 @@ func isRegular(name string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// display shows the plan and the progress: a bar on a terminal, nothing
-// otherwise. With --json only the result is printed.
+// display shows the plan and the progress: a bar on a terminal, else a line now
+// and then. With --json only the result is printed.
 type display struct {
-	c        *cli.Context
-	from, to string
-	bar      *progressbar.ProgressBar
+	c                *cli.Context
+	from, to, prefix string
+	bar              *progressbar.ProgressBar
+	total            int
+	next             time.Time // of the next line; zero for no lines
 }
 
-func newDisplay(c *cli.Context, from, to string) *display {
-	return &display{c: c, from: from, to: to}
+// progressEvery is the time between two lines of progress.
+const progressEvery = 5 * time.Second
+
+func newDisplay(c *cli.Context, from, to, prefix string) *display {
+	return &display{c: c, from: from, to: to, prefix: prefix}
 }
 
 func (d *display) plan(r *transfer.Report) {
 	if d.c.Bool("json") {
 		return
 	}
-	transfer.PrintPlan(d.c.App.Writer, d.from, d.to, r)
-	if !r.DryRun && term.IsTerminal(int(os.Stderr.Fd())) {
-		d.bar = progressbar.NewOptions(r.Total(), progressbar.OptionSetWriter(os.Stderr),
+	transfer.PrintPlan(d.c.App.Writer, d.from, d.to, d.prefix, r)
+	d.total = r.Total()
+	switch {
+	case r.DryRun:
+	case term.IsTerminal(int(os.Stderr.Fd())):
+		d.bar = progressbar.NewOptions(d.total, progressbar.OptionSetWriter(os.Stderr),
 			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+	default:
+		d.next = time.Now().Add(progressEvery)
 	}
 }
 
 func (d *display) progress(done int) {
-	if d.bar != nil {
-		_ = d.bar.Set(min(done, d.bar.GetMax()))
+	done = min(done, d.total)
+	switch {
+	case d.bar != nil:
+		_ = d.bar.Set(done)
+	case !d.next.IsZero() && !time.Now().Before(d.next):
+		fmt.Fprintf(d.c.App.Writer, "%d of %d items\n", done, d.total)
+		d.next = time.Now().Add(progressEvery)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v2"
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
@@ -115,9 +117,27 @@ func TestInitOnEveryEndpoint(t *testing.T) {
 		tool(t, 1, "init", "--redis-url", url)
 		assert.Equal(t, config, c.Get(ctx, "aiclient:config").Val(), name)
 		c.Set(ctx, "aiclient:tokens:a:b", "{}", 0)
+		assert.Contains(t, tool(t, 0, "init", "--redis-url", url, "--force", "--dry-run"), "5 keys would be removed", name)
 		tool(t, 0, "init", "--redis-url", url, "--force")
 		assert.ErrorIs(t, c.Get(ctx, "aiclient:tokens:a:b").Err(), redis.Nil, name)
 	}
+}
+
+// Without a terminal a long run says now and then how far it is; the plan says
+// which keys it is about.
+func TestProgressWithoutATerminalIsALineNowAndThen(t *testing.T) {
+	var out bytes.Buffer
+	app := cli.NewApp()
+	app.Writer = &out
+	d := newDisplay(cli.NewContext(app, flag.NewFlagSet("", flag.ContinueOnError), nil), "./configs", "redis://x", "own:")
+	d.total, d.next = 100, time.Now().Add(-time.Second)
+	d.progress(40)
+	d.progress(50)
+	assert.Equal(t, "40 of 100 items\n", out.String())
+
+	srv := redistest.Start(t)
+	text := tool(t, 0, "migrate", "--config-dir", sampleConfigs, "--redis-url", "redis://"+srv.Addr(), "--key-prefix", "own:", "--dry-run")
+	assert.Contains(t, text, ", keys own:*\n")
 }
 
 // Whatever the end, stdout is one JSON document, and no password is shown.

@@ -20,7 +20,7 @@ import (
 var ErrExists = errors.New("files with other content exist already; nothing was written; --force replaces them")
 
 // ErrEmpty says that there is nothing under the prefix.
-var ErrEmpty = errors.New("no configuration under this prefix")
+var ErrEmpty = errors.New("no configuration under this prefix; name another with --key-prefix")
 
 // ExportConfig says what to export. Plan and Progress may be nil.
 type ExportConfig struct {

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -81,15 +83,18 @@ func (m *migrator) verify(ctx context.Context, rep *Report) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	same := true
-	for _, c := range again.rep.all() {
-		same = same && c.changes() == 0 && c.Refused == 0
-	}
+	differ := again.rep.differences()
+	same := len(differ) == 0
 	rep.Verified = &same
-	if !same {
-		return ErrVerify
+	if same {
+		return nil
 	}
-	return nil
+	for _, it := range again.rep.Items {
+		if it.Outcome == Refused && !slices.Contains(rep.Items, it) {
+			rep.item(it.Outcome, it.What, it.File, "%s", it.Reason)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrVerify, strings.Join(differ, "; "))
 }
 
 // migrator imports one directory. Not safe for concurrent use.

@@ -111,6 +111,7 @@ func (w *poolWriter) element(ctx context.Context, e element) error {
 		rep.item(Note, fmt.Sprintf("%s entry %d", w.typ, e.n), poolsFile, "has no uuid; it is kept under %s", id)
 	}
 	if w.uuids[id] {
+		rep.repeated++
 		rep.refuse(&rep.Accounts, w.typ+" "+id, poolsFile, "entry %d has the uuid of an entry before it; give it one of its own", e.n)
 		w.layout.Item(store.LayoutItem{Gap: e.gap, Literal: e.raw})
 		return nil

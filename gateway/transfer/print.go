@@ -8,8 +8,8 @@ import (
 )
 
 // PrintPlan shows what a run is about to do.
-func PrintPlan(w io.Writer, from, to string, r *Report) {
-	fmt.Fprintf(w, "Plan: %s → %s\n", from, to)
+func PrintPlan(w io.Writer, from, to, prefix string, r *Report) {
+	fmt.Fprintf(w, "Plan: %s → %s, keys %s*\n", from, to, printable(prefix))
 	for _, row := range r.rows() {
 		c := *row.Counts
 		if c == (Counts{}) {

@@ -65,3 +65,21 @@ func TestMissingPoolsAreSaid(t *testing.T) {
 	rep := e.migrate(write(t, t.TempDir(), map[string]string{"config.json": "{}"}))
 	assert.Contains(t, strings.Join(reasons(rep, Skipped), "\n"), "no accounts were imported")
 }
+
+// What the files alone are refused for says nothing of Redis; what differs is
+// told with its numbers.
+func TestVerifyLooksAtRedisOnly(t *testing.T) {
+	e, ctx := newEnv(t), context.Background()
+	dir := write(t, t.TempDir(), map[string]string{"config.json": "{}", "n.txt": "1",
+		"provider_pools.json": `{"a":[{"uuid":"1"},{"uuid":"1","x":2},{"uuid":"2"}]}`})
+	rep := e.migrate(dir, verify)
+	assert.True(t, *rep.Verified)
+	assert.Equal(t, 1, rep.Troubles())
+
+	e.c.HSet(ctx, e.key("pools:a"), "2", `{"uuid":"2","changed":1}`)
+	rep, err := e.tryMigrate(dir, verify)
+	require.ErrorIs(t, err, ErrVerify)
+	assert.ErrorContains(t, err, "Accounts: 0 missing, 1 different, 0 too many")
+	assert.NotContains(t, err.Error(), "Other files")
+	assert.False(t, *rep.Verified)
+}

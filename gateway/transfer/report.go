@@ -58,6 +58,8 @@ type Report struct {
 	Verified *bool  `json:"verified,omitempty"`
 	Items    []Item `json:"items"`
 	Omitted  int    `json:"itemsOmitted,omitempty"`
+
+	repeated int // accounts refused for their file alone, whatever Redis holds
 }
 
 // row is one line of the summary table.
@@ -96,6 +98,21 @@ func (r *Report) Changes() (n int) {
 		n += c.changes()
 	}
 	return n
+}
+
+// differences says, of a plan, where Redis does not hold what the files hold.
+func (r *Report) differences() (list []string) {
+	for _, row := range append(r.rows(), row{"Layout of provider_pools.json", &r.Layout}) {
+		c := *row.Counts
+		if row.Counts == &r.Accounts {
+			c.Refused -= r.repeated
+		}
+		if c.changes()+c.Refused > 0 {
+			list = append(list, fmt.Sprintf("%s: %d missing, %d different, %d too many",
+				row.Name, c.New, c.Replaced+c.Refused, c.Removed))
+		}
+	}
+	return list
 }
 
 // Total is how many items there are to deal with.
