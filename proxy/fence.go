@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"holdfast/backend"
@@ -27,6 +28,19 @@ var (
 	fenceZero = bytes.Repeat([]byte("0"), backend.FenceDigits)
 )
 
+// unitBytes is no less than a unit takes on the wire, so that one of many
+// megabytes is not copied again and again while it grows.
+func unitBytes(unit [][][]byte) (n int) {
+	const frame = 16 // "$", a length and two line ends, for any length below 10^10
+	for _, argv := range unit {
+		n += frame
+		for _, a := range argv {
+			n += frame + len(a)
+		}
+	}
+	return n
+}
+
 // forwardFenced adds a write to the open group, or a client's own unit as a
 // group by itself.
 func (c *client) forwardFenced(it item) {
@@ -34,6 +48,7 @@ func (c *client) forwardFenced(it item) {
 	if it.unit != nil {
 		c.closeFence()
 		c.openFence()
+		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
 		for _, argv := range it.unit {
 			b.call.Payload = resp.AppendCommand(b.call.Payload, argv...)
 		}
