@@ -2,14 +2,16 @@ package fallback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 )
 
 // Loading what is on disk is the time between a crash and the first answer. One
-// goroutine reads, checks and decodes; the other applies. Memory does not grow with
-// the number of records: a few chunks go round between the two.
+// goroutine reads, checks, decodes and notes what was written; the other applies.
+// Memory does not grow with the number of records: a few chunks go round between
+// the two.
 const (
 	loadChunks  = 4
 	loadOps     = 256       // records in one chunk
@@ -79,7 +81,9 @@ func (op *loadOp) plainSet(argv [][]byte) {
 
 // loadAhead applies the records that read adds, in order, while read goes on.
 // It ends with the first error of either; what apply gets is valid during the call.
-func loadAhead(read func(add func(seq uint64, payload []byte) error) error, apply func(op *loadOp) error) error {
+// note, unless nil, sees each record before apply does: it is called by the
+// goroutine that reads, which has ended when loadAhead returns.
+func loadAhead(read func(add func(seq uint64, payload []byte) error) error, note func(op *loadOp), apply func(op *loadOp) error) error {
 	full, free := make(chan *loadChunk, loadChunks), make(chan *loadChunk, loadChunks)
 	for range loadChunks {
 		free <- new(loadChunk)
@@ -91,6 +95,9 @@ func loadAhead(read func(add func(seq uint64, payload []byte) error) error, appl
 		readErr = read(func(seq uint64, payload []byte) error {
 			if err := c.add(seq, payload); err != nil {
 				return err
+			}
+			if note != nil {
+				note(&c.ops[len(c.ops)-1])
 			}
 			if c.full() {
 				full <- c
@@ -131,13 +138,23 @@ func (s *Store) reapplyJournal(after uint64) (n int, err error) {
 	if last := s.jr.Stats().LastSeq; after > last {
 		s.log.Error("snapshot is newer than the journal: the journal was replaced or set back", "snapshot", after, "journal", last)
 	}
+	notes := &writeNotes{since: s.replay.mark.Since, written: s.written}
+	note := notes.add
+	if s.cfg.Embedded {
+		note = nil // there is no outage
+	}
+	s.written = keySet{} // the notes have it meanwhile; applying what is past does not ask for it
 	err = loadAhead(func(add func(uint64, []byte) error) error {
 		return s.jr.Read(context.Background(), after, add)
-	}, func(op *loadOp) error {
+	}, note, func(op *loadOp) error {
 		s.reapply(op)
 		n++
 		return nil
 	})
+	s.written = notes.written
+	if err == nil && !s.cfg.Embedded {
+		s.oldest, err = s.oldestQueued()
+	}
 	if err != nil {
 		return n, fmt.Errorf("read journal: %w", err)
 	}
@@ -146,37 +163,60 @@ func (s *Store) reapplyJournal(after uint64) (n int, err error) {
 
 func (s *Store) reapply(op *loadOp) {
 	s.clock = op.TimeMs
-	loaded := s.loadString(op)
-	if !loaded {
-		for _, argv := range op.Commands {
-			// It executed once before it was journaled; if it cannot now, the base it ran
-			// on was lost with an older snapshot. Redis still gets it at replay; here its
-			// keys are unknown.
-			if err := s.replayLocally(s.eng.Do, op.DB, argv); err != nil {
-				s.log.Debug("journaled write does not apply locally", "seq", op.Seq, "error", err)
-			}
-		}
+	if s.loadString(op) {
+		return
 	}
-	if op.Seq > s.replay.mark.Since && !s.cfg.Embedded {
-		s.noteWritten(op, loaded)
+	for _, argv := range op.Commands {
+		// It executed once before it was journaled; if it cannot now, the base it ran
+		// on was lost with an older snapshot. Redis still gets it at replay; here its
+		// keys are unknown.
+		if err := s.replayLocally(s.eng.Do, op.DB, argv); err != nil {
+			s.log.Debug("journaled write does not apply locally", "seq", op.Seq, "error", err)
+		}
 	}
 }
 
-// noteWritten takes up again what was written in the present outage.
-func (s *Store) noteWritten(op *loadOp, loaded bool) {
-	if loaded {
-		s.written.add(keyID{op.DB, op.key})
+// writeNotes takes up again what was written in the present outage. It shares
+// nothing with the store, so that it costs the applying goroutine no time.
+type writeNotes struct {
+	since   uint64 // the outage began after this record
+	written keySet
+}
+
+func (n *writeNotes) add(op *loadOp) {
+	if op.Seq <= n.since {
+		return
+	}
+	if op.plain {
+		n.written.add(keyID{op.DB, op.key})
 	} else {
 		for _, argv := range op.Commands {
 			for _, k := range commandKeys(argv) {
-				s.written.add(keyID{op.DB, string(k)})
+				n.written.add(keyID{op.DB, string(k)})
 			}
 		}
 	}
 	for _, b := range op.Bases {
-		s.written.add(keyID{op.DB, string(b.Key)})
-	}
-	if s.oldest.IsZero() && op.Seq > s.settled.Load() {
-		s.oldest = time.UnixMilli(op.TimeMs)
+		n.written.add(keyID{op.DB, string(b.Key)})
 	}
 }
+
+// oldestQueued is the time of the first write that Redis has not got, zero for
+// none. It may be older than the snapshot, which is why the load does not see it.
+func (s *Store) oldestQueued() (at time.Time, err error) {
+	err = s.jr.Read(context.Background(), s.settled.Load(), func(seq uint64, payload []byte) error {
+		rec, err := DecodeRecord(seq, payload)
+		if err != nil {
+			return err
+		}
+		at = time.UnixMilli(rec.TimeMs)
+		return errStop
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return at, err
+}
+
+// errStop ends a reading whose first record is enough.
+var errStop = errors.New("stop")

@@ -128,9 +128,12 @@ func TestLoadEqualsExecution(t *testing.T) {
 		now = now.Add(rapid.SampledFrom([]time.Duration{0, 20 * time.Millisecond, 35 * time.Second, 200 * time.Second}).Draw(t, "away"))
 
 		keys, known, written := stateOf(t, s)
+		require.NoError(t, s.jr.Sync()) // what is not on disk is not counted as queued
+		oldest := s.Status().OldestAt
 		kill(t, s)
 		loaded, err := Open(cfg)
 		require.NoError(t, err)
+		require.Equal(t, oldest, loaded.Status().OldestAt)
 		keys2, known2, written2 := stateOf(t, loaded)
 		require.Equal(t, keys, keys2)
 		require.Equal(t, known, known2)
@@ -138,6 +141,7 @@ func TestLoadEqualsExecution(t *testing.T) {
 		require.NoError(t, loaded.Close()) // saves a snapshot
 		again, err := Open(cfg)
 		require.NoError(t, err)
+		require.Equal(t, oldest, again.Status().OldestAt)
 		keys3, known3, written3 := stateOf(t, again)
 		require.Equal(t, keys, keys3)
 		require.Equal(t, written, written3)

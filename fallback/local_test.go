@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -209,4 +210,16 @@ func TestExpiryIsInServerTime(t *testing.T) {
 func (r *rig) online2(offset time.Duration) {
 	r.t.Helper()
 	require.NoError(r.t, r.store.Connected(r.t.Context(), Server{RunID: "run", ClockOffset: offset}))
+}
+
+func TestFewKeysHoldsWhatWasAdded(t *testing.T) {
+	var set fewKeys
+	ids := []keyID{{0, ""}, {0, "a"}, {1, "a"}, {0, "b"}, {0, ""}, {0, "a"}}
+	for i, id := range ids {
+		for _, other := range ids {
+			require.Equal(t, slices.Contains(ids[:i], other), set.has(other), "%v after %d", other, i)
+		}
+		set.add(id)
+	}
+	require.Len(t, set.rest, 3, "each is held once")
 }

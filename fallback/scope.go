@@ -9,12 +9,40 @@ import (
 // scope is what one request, or one acknowledged write being followed, has been
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
-	serving bool           // a client waits: the offline policy applies
-	script  bool           // the calls come from a script
-	blind   map[keyID]bool // keys that got a whole new value in this scope
-	writes  []touch        // keys that may change
-	bases   []Base         // what they held, at their first write of the outage
-	locks   []keyID        // those of them that are locks somebody holds
+	serving bool    // a client waits: the offline policy applies
+	script  bool    // the calls come from a script
+	blind   fewKeys // keys that got a whole new value in this scope
+	writes  []touch // keys that may change
+	bases   []Base  // what they held, at their first write of the outage
+	locks   []keyID // those of them that are locks somebody holds
+}
+
+// fewKeys is a set of keys, most often of one or none: those cost no map.
+type fewKeys struct {
+	first keyID
+	any   bool
+	rest  map[keyID]struct{}
+}
+
+func (f *fewKeys) has(id keyID) bool {
+	if !f.any || f.first == id {
+		return f.any
+	}
+	_, ok := f.rest[id]
+	return ok
+}
+
+func (f *fewKeys) add(id keyID) {
+	switch {
+	case !f.any:
+		f.first, f.any = id, true
+	case f.has(id):
+	default:
+		if f.rest == nil {
+			f.rest = map[keyID]struct{}{}
+		}
+		f.rest[id] = struct{}{}
+	}
 }
 
 type touch struct {
@@ -45,21 +73,18 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	}
 	for _, k := range keys {
 		id := keyID{db, string(k)}
-		known := sc.blind[id] || s.res.known(id)
+		known := sc.blind.has(id) || s.res.known(id)
 		may := known || t&blind != 0 || (!sc.serving && t&whole != 0)
 		switch {
 		case !may:
 			return replyUnknownKey
 		case c.Flags&command.Write == 0:
-		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && (sc.script || (t&blind == 0 && !sc.blind[id])):
+		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && (sc.script || (t&blind == 0 && !sc.blind.has(id))):
 			return replyStrict
 		default:
 			s.willWrite(sc, id, argvBytes(argv), known)
 			if t&whole != 0 {
-				if sc.blind == nil {
-					sc.blind = map[keyID]bool{}
-				}
-				sc.blind[id] = true
+				sc.blind.add(id)
 			}
 		}
 	}
@@ -76,7 +101,7 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if _, ok := s.locks[id]; ok && s.eng.Has(id.db, []byte(id.key)) {
 		sc.locks = append(sc.locks, id)
 	}
-	if known && !sc.blind[id] && !s.written.has(id) && !s.unsure.has(id) {
+	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}

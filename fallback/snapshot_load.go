@@ -47,7 +47,7 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 
 func (s *Store) loadFrames(r *bufio.Reader) error {
 	var doubts []keyID // set at the end: loading a key makes it known
-	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, func(op *loadOp) error {
+	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, nil, func(op *loadOp) error {
 		if s.loadString(op) {
 			return nil
 		}
