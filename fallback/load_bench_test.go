@@ -51,6 +51,7 @@ func BenchmarkLoad(b *testing.B) {
 	}{
 		{"Set", false, func(i int) [][]byte { return words("SET", fmt.Sprint("m:k:", i), value) }},
 		{"SetExpiring", false, func(i int) [][]byte { return words("SET", fmt.Sprint("m:k:", i), value, "EX", "86400") }},
+		{"SetWorkingSet", false, func(i int) [][]byte { return words("SET", fmt.Sprint("k:", i), value) }},
 		{"Incr", false, func(i int) [][]byte { return words("INCR", fmt.Sprint("m:i:", i%1000)) }},
 		{"HashFields", false, func(i int) [][]byte { return words("HSET", fmt.Sprint("m:h:", i%1000), fmt.Sprint(i/1000), value) }},
 		{"HashKeys", false, func(i int) [][]byte { return words("HSET", fmt.Sprint("m:h:", i), "f", value) }},
