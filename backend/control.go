@@ -186,6 +186,7 @@ func (k *control) heartbeat() {
 			return
 		case <-k.g.doubts:
 			doubted = true
+		case <-k.g.wanted:
 		case <-u.cfg.Clock.After(u.cfg.PingInterval):
 		}
 		if doubted {
@@ -208,11 +209,12 @@ func (k *control) heartbeat() {
 // beat sends a PING, and with deep asks whether this is still the same master
 // and able to serve.
 func (k *control) beat(deep bool) error {
-	start := time.Now()
+	start, n := time.Now(), k.g.u.beats.begin()
 	v, err := k.ask("PING")
 	if err != nil {
 		return fmt.Errorf("ping upstream: %w", err)
 	}
+	k.g.u.beats.end(n)
 	k.g.u.rtt.Store(int64(time.Since(start)))
 	if err := refusal(v); err != nil {
 		return err

@@ -25,6 +25,7 @@ type generation struct {
 	cancel context.CancelFunc
 	ctl    *control
 	doubts chan struct{}
+	wanted chan struct{}  // a beat is wanted now
 	wg     sync.WaitGroup // goroutines, and trunks with waiters
 
 	trunks atomic.Pointer[map[trunkKey]*trunk] // copied on write
@@ -45,7 +46,7 @@ type trunkDial struct {
 }
 
 func (u *Upstream) newGeneration(ctx context.Context, ev Events, c *conn, info Info) *generation {
-	g := &generation{u: u, ev: ev, doubts: make(chan struct{}, 1),
+	g := &generation{u: u, ev: ev, doubts: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
 		dialing: map[trunkKey]*trunkDial{}, conns: map[*conn]struct{}{}, ids: map[int64]struct{}{}}
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx)) // ended by fail alone, after cause is set
 	g.trunks.Store(&map[trunkKey]*trunk{})

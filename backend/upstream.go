@@ -52,8 +52,9 @@ type Upstream struct {
 
 	fenceNames [4][16]string // by protocol and database
 
-	live atomic.Pointer[generation] // nil: not up
-	rtt  atomic.Int64
+	live  atomic.Pointer[generation] // nil: not up
+	rtt   atomic.Int64
+	beats beats
 
 	closing    chan struct{}
 	closeOnce  sync.Once

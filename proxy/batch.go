@@ -56,6 +56,8 @@ type batch struct {
 	moved     bool     // a write of this call was executed after the call, or locally
 	wrote     [][]byte // keys of its writes
 	wroteAny  bool     // a write may have reached keys that are not among them
+	asked     []asked  // its reads
+	askedAny  bool     // there may be others
 	followers int
 	sent      time.Time
 	durable   []durable
@@ -86,6 +88,8 @@ func (b *batch) resetCall() {
 	b.fences, b.open, b.moved, b.writes = b.fences[:0], false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
+	clear(b.asked)
+	b.asked, b.askedAny = b.asked[:0], false
 }
 
 func shrink(buf []byte) []byte {
@@ -161,6 +165,7 @@ func (c *client) flush() {
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
 	}
 	c.finishFills(err)
+	c.noteSeen()
 	turnOver, counted := c.awaitTurn(err)
 	c.deliver(err)
 	if turnOver != nil {

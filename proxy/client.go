@@ -13,6 +13,7 @@ import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
+	"holdfast/proxy/cache"
 )
 
 // client is one connection's state. Its fields are used by the connection's own
@@ -41,7 +42,8 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
-	keys      [][]byte // reused for key extraction
+	seen      cache.Seen // replies that the cache may know older ones beside
+	keys      [][]byte   // reused for key extraction
 	cmds      []redcon.Command
 
 	name     atomic.Pointer[string]
@@ -172,12 +174,15 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		if c.batch.followers > 0 {
 			c.flush() // a read before this write must not see it
 		}
+		if cmd.Flags&command.Script != 0 {
+			c.noteRead(cmd, rc.Args)
+		}
 		c.beginWrite(&it)
 		c.forward(it)
 	case cmd.Flags&command.Cacheable != 0:
 		c.cached(it)
 	default:
-		c.forward(it)
+		c.forwardRead(it)
 	}
 }
 
@@ -209,44 +214,6 @@ func (c *client) push(it item) {
 	b.writes = b.writes || it.wrote
 	b.call.N += it.replies
 	b.items = append(b.items, it)
-}
-
-// cached answers a read from the cache, joins the same read under way, or
-// forwards it with PTTL in front, so that the entry dies with the key.
-func (c *client) cached(it item) {
-	b := &c.batch
-	c.keys = it.cmd.Keys(c.keys[:0], it.argv)
-	if len(c.keys) != 1 {
-		c.forward(it) // an entry is dropped with its one key
-		return
-	}
-	key := c.keys[0]
-	if !c.s.cache.Cacheable(key) || b.writesTo(key) {
-		c.forward(it) // behind an own write: the same read of another may be older
-		return
-	}
-	if len(b.items) == 0 {
-		if out, hit := c.s.cache.Get(b.out, c.db, key, c.proto, it.raw); hit {
-			b.out = out
-			return
-		}
-	} else if aux, hit := c.s.cache.Get(b.aux, c.db, key, c.proto, it.raw); hit {
-		b.items = append(b.items, item{kind: kindDone, local: [2]int{len(b.aux), len(aux)}})
-		b.aux = aux
-		return
-	}
-	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw)
-	if !leader {
-		it.kind, it.fill = kindFollow, fill
-		b.followers++
-		b.items = append(b.items, it)
-		return
-	}
-	c.s.cfg.Local.Read(c.db, key)
-	it.fill, it.skip, it.replies = fill, 1, 2
-	c.closeFence()
-	b.call.Payload = appendWithLife(b.call.Payload, key, it.raw)
-	c.push(it)
 }
 
 // beginWrite keeps the item's keys out of the cache until endWrite.

@@ -27,6 +27,11 @@ type Upstream interface {
 	// FenceName is the key that fenced calls of the protocol write in the database;
 	// "" = no fences.
 	FenceName(proto, db int) string
+	// NextBeat, PassedBeat and AwaitBeat tell how far the server's invalidations
+	// have come; see backend.Upstream.
+	NextBeat() uint64
+	PassedBeat() uint64
+	AwaitBeat(n uint64, limit time.Duration) bool
 	// SafeURL is the configured URL without secrets.
 	SafeURL() string
 }
@@ -106,5 +111,15 @@ func (c *Config) newCache() *cache.Cache {
 	for i, p := range c.NoCache {
 		noCache[i] = []byte(p)
 	}
-	return cache.New(cache.Config{MaxBytes: c.CacheBytes, MaxAge: c.MaxAge, NoCache: noCache, FillTimeout: 5 * c.CommandTimeout})
+	cfg := cache.Config{MaxBytes: c.CacheBytes, MaxAge: c.MaxAge, NoCache: noCache, FillTimeout: 5 * c.CommandTimeout}
+	if c.Upstream != nil {
+		cfg.Order = beats{c.Upstream}
+	}
+	return cache.New(cfg)
 }
+
+// beats are the looks at the tracking connection, for the cache.
+type beats struct{ u Upstream }
+
+func (b beats) Next() uint64   { return b.u.NextBeat() }
+func (b beats) Passed() uint64 { return b.u.PassedBeat() }

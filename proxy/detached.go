@@ -25,6 +25,8 @@ type detached struct {
 	in   chan redcon.Command
 	gone chan struct{} // closed when the client has hung up
 
+	relayed bool // replies came over the relay that the cache may know older ones beside
+
 	// Where commands are read; closed with the connection.
 	endOnce sync.Once
 	end     chan struct{}
@@ -123,6 +125,7 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 			return nil, false
 		case to == routeRelay:
 			r.send(cmds[0])
+			d.relayed = true
 			return cmds[1:], true
 		case to == routeHere:
 			return cmds[1:], d.shared(cmds[:1])
@@ -131,6 +134,10 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		}
 	}
 	c.s.commands.Add(uint64(len(cmds)))
+	if d.relayed && c.online() {
+		d.relayed = false
+		c.seen.All(c.s.cfg.Upstream.NextBeat())
+	}
 	rest, err := c.serveInOrder(cmds)
 	if err != nil {
 		return nil, false
@@ -142,6 +149,7 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		return rest[1:], d.serveAlone(rest[0])
 	}
 	c.startRelay(rest[0])
+	d.relayed = true
 	return rest[1:], true
 }
 

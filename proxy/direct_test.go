@@ -28,6 +28,8 @@ type scriptedCall struct {
 func (*scripted) Up() bool                  { return true }
 func (*scripted) FenceName(int, int) string { return "" }
 func (*scripted) Status() backend.Status    { return backend.Status{} }
+func (*scripted) NextBeat() uint64          { return 0 }
+func (*scripted) PassedBeat() uint64        { return 0 }
 
 func (u *scripted) Do(_, _ int, c *backend.Call) error {
 	call := &scriptedCall{c, make(chan struct{})}
@@ -60,6 +62,8 @@ type instant struct {
 
 func (*instant) Up() bool                  { return true }
 func (*instant) FenceName(int, int) string { return "" }
+func (*instant) NextBeat() uint64          { return 1 }
+func (*instant) PassedBeat() uint64        { return 0 }
 func (u *instant) Status() backend.Status {
 	return backend.Status{Info: u.info}
 }

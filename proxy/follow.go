@@ -16,7 +16,10 @@ func (c *client) followed(i int) {
 	it := &b.items[i]
 	reply, how := it.fill.Wait(time.Now().Add(c.s.cfg.CommandTimeout))
 	switch how {
-	case cache.Answered:
+	case cache.Answered, cache.Passing:
+		if how == cache.Passing {
+			c.saw(c.onlyKey(it), it.raw)
+		}
 		b.out = append(b.out, reply...)
 	case cache.Leads:
 		c.lead(i)
@@ -75,7 +78,9 @@ func (c *client) finishFill(it *item, call *backend.Call, first, answered int, e
 	if it.cmd.Name[0] == 'h' && (ttl < 0 || ttl > fieldLife) && fieldsExpire(c.s.cfg.Upstream.Status().Info) {
 		ttl = fieldLife
 	}
-	it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!')
+	if !it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!') {
+		c.saw(c.onlyKey(it), it.raw)
+	}
 	return true
 }
 

@@ -109,6 +109,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.flush()
 	}
 	c.beginWrite(&it)
+	c.noteUnit(it.unit)
 	c.forward(it)
 }
 

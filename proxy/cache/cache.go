@@ -36,6 +36,7 @@ type Config struct {
 	// leader must have been lost; 0: 5 s.
 	FillTimeout time.Duration
 	Now         func() int64 // monotonic nanoseconds; nil: the process clock
+	Order       Order        // nil: none is kept between different commands on one key
 }
 
 // Stats is a snapshot; counters never go back.
@@ -96,16 +97,20 @@ func (c *Cache) shardOf(hash uint64) *shard { return c.shards[(hash>>32)%uint64(
 
 // Get appends the cached reply to dst. cmd identifies the exact command, in any
 // unambiguous form: its RESP bytes with the name in one case, for instance. It
-// does not allocate when dst has room and cmd is short.
-func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) ([]byte, bool) {
+// does not allocate when dst has room and cmd is short. after > 0 with a hit: a
+// newer reply about the key may have been seen; ask again once that look passed.
+func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) (_ []byte, hit bool, after uint64) {
 	var buf [192]byte
 	id := appendIdentity(buf[:0], db, key, proto, cmd)
 	hash := c.hash(key)
 	s := c.shardOf(hash)
 	s.mu.Lock()
-	dst, ok := s.get(dst, hash, id)
+	dst, hit = s.get(dst, hash, id)
+	if hit && s.unsettled.newest != 0 {
+		after = s.unsettled.after(hash, c.cfg.Order.Passed())
+	}
 	s.mu.Unlock()
-	return dst, ok
+	return dst, hit, after
 }
 
 // Invalidate drops the replies of the keys in all databases, as tracking pushes

@@ -38,7 +38,7 @@ func fillGet(t testing.TB, c *Cache, key, val string, ttl time.Duration) {
 }
 
 func get(c *Cache, key string) (string, bool) {
-	b, ok := c.Get(nil, 0, []byte(key), 2, command("GET", key))
+	b, ok, _ := c.Get(nil, 0, []byte(key), 2, command("GET", key))
 	return string(b), ok
 }
 
@@ -47,7 +47,7 @@ func has(c *Cache, key string) bool { _, ok := get(c, key); return ok }
 func TestHitAppendsTheReply(t *testing.T) {
 	c := New(Config{MaxBytes: 1 << 20})
 	fillGet(t, c, "k", "v", -1)
-	b, ok := c.Get([]byte("before "), 0, []byte("k"), 2, command("GET", "k"))
+	b, ok, _ := c.Get([]byte("before "), 0, []byte("k"), 2, command("GET", "k"))
 	require.True(t, ok)
 	require.Equal(t, "before $1\r\nv\r\n", string(b))
 	st := c.Stats()
@@ -73,14 +73,14 @@ func TestIdentityIsExact(t *testing.T) {
 	}
 	c := New(Config{MaxBytes: 1 << 20})
 	for i, x := range ids {
-		_, ok := c.Get(nil, x.db, []byte(x.key), x.proto, []byte(x.cmd))
+		_, ok, _ := c.Get(nil, x.db, []byte(x.key), x.proto, []byte(x.cmd))
 		require.False(t, ok, "%d is taken for another", i)
 		f, leader := c.Begin(x.db, []byte(x.key), x.proto, []byte(x.cmd))
 		require.True(t, leader)
 		f.Done(bulk(fmt.Sprint(i)), -1, true)
 	}
 	for i, x := range ids {
-		b, ok := c.Get(nil, x.db, []byte(x.key), x.proto, []byte(x.cmd))
+		b, ok, _ := c.Get(nil, x.db, []byte(x.key), x.proto, []byte(x.cmd))
 		require.True(t, ok)
 		require.Equal(t, string(bulk(fmt.Sprint(i))), string(b))
 	}
@@ -95,7 +95,7 @@ func TestRepliesComeBackAsTheyWere(t *testing.T) {
 		key := fmt.Sprint(i)
 		f, _ := c.Begin(0, []byte(key), 3, command("GET", key))
 		f.Done([]byte(reply), -1, true)
-		b, ok := c.Get(nil, 0, []byte(key), 3, command("GET", key))
+		b, ok, _ := c.Get(nil, 0, []byte(key), 3, command("GET", key))
 		require.True(t, ok)
 		require.Equal(t, reply, string(b))
 	}
@@ -164,7 +164,7 @@ func TestOvertakenReadIsNotStored(t *testing.T) {
 			f.Done(bulk("old"), -1, true)
 			require.False(t, has(c, "k"))
 			reply, how := follower.Wait(time.Now().Add(time.Minute))
-			require.Equal(t, Answered, how)
+			require.Equal(t, Passing, how)
 			require.Equal(t, string(bulk("old")), string(reply))
 			if !leads {
 				_, how = late.Wait(time.Now().Add(time.Minute))
@@ -339,7 +339,7 @@ func TestRepliesOfOneKeyAreBounded(t *testing.T) {
 	for i := range 10 * maxChain {
 		f, _ := c.Begin(0, []byte("h"), 2, field(i))
 		f.Done(bulk("v"), -1, true)
-		_, ok := c.Get(nil, 0, []byte("h"), 2, field(0))
+		_, ok, _ := c.Get(nil, 0, []byte("h"), 2, field(0))
 		require.True(t, ok, "the reply in use was dropped")
 	}
 	require.Equal(t, int64(maxChain), c.Stats().Entries)
@@ -351,7 +351,7 @@ func TestGetDoesNotAllocate(t *testing.T) {
 	fillGet(t, c, string(key), strings.Repeat("v", 64), -1)
 	dst := make([]byte, 0, 256)
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
-		if b, ok := c.Get(dst, 0, key, 2, cmd); !ok || len(b) != 71 {
+		if b, ok, _ := c.Get(dst, 0, key, 2, cmd); !ok || len(b) != 71 {
 			t.Error("no hit")
 		}
 	}))

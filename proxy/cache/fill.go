@@ -17,6 +17,7 @@ type fill struct {
 	gen      uint64
 	storable bool // no write was on the way when it began
 	killed   bool // an invalidation or write came since
+	kept     bool // its reply was stored
 	ended    bool
 	done     chan struct{} // made by the first follower
 	reply    []byte        // nil: the leader failed
@@ -108,19 +109,20 @@ func (c *Cache) noCache(key []byte) bool {
 // Done hands out the leader's reply (copied) to the followers, and stores it if
 // it is cacheable and nothing has overtaken it. ttl is the key's remaining life
 // as the server told it with the same read; <0: none. Errors are never stored.
-func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) {
+func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) (kept bool) {
 	if !l.leader {
-		return
+		return false
 	}
 	f, s := l.f, l.f.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.ended {
-		return
+		return false
 	}
 	if cacheable && len(reply) > 0 && reply[0] != '-' {
-		if s.keep(f, reply, ttl) {
+		if f.kept = s.keep(f, reply, ttl); f.kept {
 			s.fills++
+			s.noteOrder(f)
 		} else {
 			s.rejected++
 		}
@@ -129,6 +131,7 @@ func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) {
 		f.reply = bytes.Clone(reply)
 	}
 	s.end(f)
+	return f.kept
 }
 
 // Fail ends a read without a reply: followers' Wait returns false.
@@ -199,6 +202,7 @@ type Outcome int
 const (
 	Failed   Outcome = iota // the leader failed, or the deadline came: send an own read and do not store it
 	Answered                // the reply is there
+	Passing                 // so it is, but it was not stored: its like may be cached older
 	Leads                   // the caller has become the leader: send the read, then call Done or Fail
 )
 
@@ -217,11 +221,14 @@ func (l *Fill) Wait(deadline time.Time) (reply []byte, _ Outcome) {
 		l.lead()
 		return nil, Leads
 	case <-timer.C:
-		l.giveUp()
+		l.Leave()
 		return nil, Failed
 	}
 	if l.f.reply == nil {
 		return nil, Failed
+	}
+	if !l.f.kept {
+		return l.f.reply, Passing
 	}
 	return l.f.reply, Answered
 }
@@ -248,8 +255,9 @@ func (l *Fill) lead() {
 	l.leader = true
 }
 
-// giveUp leaves a read; one that nobody waits for any more is not sent.
-func (l *Fill) giveUp() {
+// Leave is for a follower that does not wait any more; a read that nobody waits
+// for is not sent.
+func (l *Fill) Leave() {
 	f, s := l.f, l.f.s
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -101,7 +101,7 @@ func BenchmarkGet(b *testing.B) {
 				if keys < 1_000_000 {
 					key[10] = '0'
 				}
-				_, _ = c.Get(dst, 0, key, 2, cmd)
+				_, _, _ = c.Get(dst, 0, key, 2, cmd)
 			}
 		})
 	}

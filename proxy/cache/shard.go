@@ -47,6 +47,8 @@ type shard struct {
 	flushing int                  // writes to all keys on the way
 	never    *simplelru.LRU[uint64, struct{}]
 
+	unsettled unsettled
+
 	hits, misses, fills, rejected, invalidations, evictions uint64
 }
 
@@ -339,6 +341,7 @@ func (s *shard) dropAll() {
 	if s.lru.Len() > 0 {
 		s.reset()
 	}
+	s.unsettled.clear()
 	for hash, st := range s.inflight {
 		st.kill(nil)
 		s.forget(hash, st)

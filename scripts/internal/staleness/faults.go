@@ -43,7 +43,7 @@ func (j *judge) oneFault(ctx context.Context, r *rand.Rand) (name string, err er
 			err = j.link.Toxic(kind, false, attributes)
 		}
 	}
-	switch r.Intn(9) {
+	switch r.Intn(10) {
 	case 0:
 		name = "cut"
 		j.logf("fault: cut, for %v", hold)
@@ -67,7 +67,10 @@ func (j *judge) oneFault(ctx context.Context, r *rand.Rand) (name string, err er
 		toxic("half open downwards", "timeout", false, true, `{"timeout":0}`)
 	case 7:
 		toxic("answers lost", "limit_data", false, true, fmt.Sprintf(`{"bytes":%d}`, r.Intn(3000)))
-	case 8:
+	case 8: // pushes and replies, on connections of their own, overtake each other
+		ms := 1 + r.Intn(100)
+		toxic("uneven", "latency", false, true, fmt.Sprintf(`{"latency":%d,"jitter":%d}`, ms, ms))
+	case 9:
 		name = "one connection killed"
 		return name, j.killOne(ctx, r)
 	}

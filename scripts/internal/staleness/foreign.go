@@ -42,13 +42,14 @@ func (k *foreignKey) write(version int) []any {
 	return []any{"SET", k.key, version}
 }
 
+// read is one way to ask for the key; each answers its version, see number.
 func (k *foreignKey) read(r *rand.Rand) []string {
-	if k.kind == "hash" && r.Intn(2) == 0 {
-		return []string{"HMGET", k.key, "f", "g"}
-	} else if k.kind == "hash" {
-		return []string{"HGET", k.key, "f"}
+	ways := [][]string{{"GET", k.key}, {"GETRANGE", k.key, "0", "-1"}, {"MGET", k.key}}
+	if k.kind == "hash" {
+		ways = [][]string{{"HGET", k.key, "f"}, {"HMGET", k.key, "f", "g"}, {"HVALS", k.key},
+			{"EVAL_RO", "return redis.call('HGET', KEYS[1], 'f')", "1", k.key}}
 	}
-	return []string{"GET", k.key}
+	return ways[r.Intn(len(ways))]
 }
 
 // newest is the last acknowledged version.
@@ -103,15 +104,20 @@ func (j *judge) read(ctx context.Context, id int, r *rand.Rand) {
 	seen := map[*foreignKey]int{}
 	for ctx.Err() == nil {
 		k := j.keys[r.Intn(len(j.keys))]
-		cmd := k.read(r)
+		cmds := [][]string{k.read(r)}
+		for r.Intn(3) == 0 { // a pipeline that asks in several ways
+			cmds = append(cmds, k.read(r))
+		}
 		start := time.Now()
-		replies, err := c.Do([][]string{cmd})
+		replies, err := c.Do(cmds)
 		end := time.Now()
 		if err != nil {
 			j.violate("client %d: connection closed though the proxy lived: %v", id, err)
 			continue
 		}
-		j.judgeRead(id, k, cmd, replies[0], start, end, seen)
+		for i, reply := range replies {
+			j.judgeRead(id, k, cmds[i], reply, start, end, seen)
+		}
 		sleep(ctx, time.Duration(r.Intn(4000))*time.Microsecond)
 	}
 }
@@ -142,8 +148,14 @@ func number(val any) (int, error) {
 	case int64:
 		return int(v), nil
 	case string:
+		if v == "" {
+			return 0, nil // GETRANGE of nothing
+		}
 		return strconv.Atoi(v)
 	case []any:
+		if len(v) == 0 {
+			return 0, nil
+		}
 		return number(v[0])
 	}
 	return 0, fmt.Errorf("unexpected %T", val)

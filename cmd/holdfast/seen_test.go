@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+)
+
+// pushLink leads to a Redis and can hold back what that sends on the connection
+// with the invalidations.
+type pushLink struct {
+	ln   net.Listener
+	far  string
+	held sync.RWMutex // locked while pushes are held back
+}
+
+func newPushLink(t *testing.T, far string) *pushLink {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &pushLink{ln: ln, far: far}
+	var wg sync.WaitGroup
+	var conns sync.Map
+	wg.Go(func() {
+		for {
+			near, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", l.far)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			conns.Store(near, far)
+			tracking := make(chan struct{})
+			wg.Go(func() { defer far.Close(); l.copyUp(far, near, tracking) })
+			wg.Go(func() { defer near.Close(); l.copyDown(near, far, tracking) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		conns.Range(func(near, far any) bool {
+			_ = near.(net.Conn).Close()
+			_ = far.(net.Conn).Close()
+			return true
+		})
+		wg.Wait()
+	})
+	return l
+}
+
+func (l *pushLink) url() string { return "redis://" + l.ln.Addr().String() }
+
+// copyUp closes tracking once the proxy asks for invalidations.
+func (l *pushLink) copyUp(far, near net.Conn, tracking chan struct{}) {
+	buf := make([]byte, 64<<10)
+	seen := false
+	for {
+		n, err := near.Read(buf)
+		if !seen && bytes.Contains(buf[:n], []byte("BCAST")) {
+			seen = true
+			close(tracking)
+		}
+		if n > 0 {
+			if _, werr := far.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (l *pushLink) copyDown(near, far net.Conn, tracking chan struct{}) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := far.Read(buf)
+		select {
+		case <-tracking:
+			l.held.RLock()
+			l.held.RUnlock()
+		default:
+		}
+		if _, werr := near.Write(buf[:n]); werr != nil || err != nil {
+			_, _ = io.Copy(io.Discard, far)
+			return
+		}
+	}
+}
+
+// orderReads tell field f of a hash in different ways.
+var orderReads = map[string]func(ctx context.Context, c *redis.Conn, key string) (string, error){
+	"HGET": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		return c.HGet(ctx, key, "f").Result()
+	},
+	"HMGET": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		v, err := c.HMGet(ctx, key, "f").Result()
+		return fmt.Sprint(v...), err
+	},
+	"HGETALL": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		v, err := c.HGetAll(ctx, key).Result()
+		return v["f"], err
+	},
+	"HSCAN": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		v, _, err := c.HScan(ctx, key, 0, "f", 0).Result()
+		return v[1], err
+	},
+	"EVAL_RO": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		return c.EvalRO(ctx, "return redis.call('HGET', KEYS[1], 'f')", []string{key}).Text()
+	},
+	"EVAL without KEYS": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		return c.Eval(ctx, "return redis.call('HGET', ARGV[1], 'f')", nil, key).Text()
+	},
+	"MULTI": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		var f *redis.StringCmd
+		_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error { f = p.HGet(ctx, key, "f"); return nil })
+		return f.Val(), err
+	},
+	"WATCH": func(ctx context.Context, c *redis.Conn, key string) (got string, err error) {
+		if err := c.Do(ctx, "WATCH", key).Err(); err != nil {
+			return "", err
+		}
+		defer c.Do(ctx, "UNWATCH")
+		return c.HGet(ctx, key, "f").Result()
+	},
+	"pipeline": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
+		p := c.Pipeline()
+		p.HStrLen(ctx, key, "f")
+		_ = p.Process(ctx, redis.NewCmd(ctx, "HRANDFIELD", key, "1", "WITHVALUES"))
+		all, one := p.HGetAll(ctx, key), p.HGet(ctx, key, "f")
+		_, err := p.Exec(ctx)
+		if all.Val()["f"] == one.Val() {
+			return one.Val(), err
+		}
+		return all.Val()["f"] + " and then " + one.Val(), err
+	},
+}
+
+var cachedReads = []string{"HGETALL", "HMGET", "HGET"}
+
+// TestAClientNeverGoesBack: Redis has told a client of a change, by whatever
+// command; while the invalidation is still under way, no cached reply may tell
+// this client of the time before, nor anybody else who saw the change in the cache.
+func TestAClientNeverGoesBack(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	d := directClient(t, srv)
+	l := newPushLink(t, srv.Addr())
+	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
+	r.awaitMirror()
+	one, two := r.client().Conn(), r.client().Conn()
+	defer one.Close()
+	defer two.Close()
+	for name, read := range orderReads {
+		t.Run(name, func(t *testing.T) {
+			key := "aiclient:" + name
+			require.NoError(t, d.HSet(ctx, key, "f", "old").Err())
+			require.True(t, r.st.upstream.AwaitBeat(r.st.upstream.NextBeat(), patience))
+			value := func(c *redis.Conn, how string) string {
+				got, err := orderReads[how](ctx, c, key)
+				require.NoError(t, err)
+				return got
+			}
+			for _, how := range cachedReads {
+				if how != name && (how != "HGETALL" || name != "pipeline") { // its reply is to come from Redis
+					require.Equal(t, "old", value(two, how))
+					require.Equal(t, "old", value(two, how))
+				}
+			}
+			hits := r.st.server.Cache().Hits
+			require.Equal(t, "old", value(one, "HMGET"))
+			if name != "HMGET" {
+				require.Greater(t, r.st.server.Cache().Hits, hits, "the time before is cached")
+			}
+			if name == "HMGET" {
+				r.purge(key)
+				require.Equal(t, "old", value(two, "HGET"))
+			}
+
+			l.held.Lock()
+			release := sync.OnceFunc(l.held.Unlock)
+			defer release()
+			require.NoError(t, d.HSet(ctx, key, "f", "new").Err())
+			require.Equal(t, "new", first(read(ctx, one, key)))
+			for _, how := range cachedReads {
+				assert.Equal(t, "new", value(one, how), how)
+			}
+			seen := "old"
+			for _, how := range cachedReads {
+				got := value(two, how)
+				assert.True(t, got == "new" || seen == "old", "%s goes back to %s", how, got)
+				seen = got
+			}
+			release()
+			redistest.Eventually(t, patience, "the new value from the cache", func() bool {
+				hits := r.st.server.Cache().Hits
+				return value(two, "HGET") == "new" && r.st.server.Cache().Hits > hits
+			})
+		})
+	}
+}
+
+func first[T any](v T, _ error) T { return v }
+
+// purge drops the cached replies about one key.
+func (r *running) purge(key string) {
+	r.t.Helper()
+	require.NoError(r.t, r.client().Do(context.Background(), "HOLDFAST", "CACHE", "PURGE", key).Err())
+}
