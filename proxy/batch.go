@@ -58,6 +58,7 @@ type batch struct {
 	wroteAny  bool     // a write may have reached keys that are not among them
 	asked     []asked  // its reads
 	askedAny  bool     // there may be others
+	order     order
 	followers int
 	sent      time.Time
 	durable   []durable
@@ -77,7 +78,7 @@ func (b *batch) reset() {
 	clear(b.durable)
 	b.items, b.durable = b.items[:0], b.durable[:0]
 	b.followers = 0
-	b.out, b.aux = shrink(b.out), shrink(b.aux)
+	b.out, b.aux, b.order = shrink(b.out), shrink(b.aux), orderUnknown
 	b.resetCall()
 }
 
@@ -90,6 +91,9 @@ func (b *batch) resetCall() {
 	b.wrote, b.wroteAny = b.wrote[:0], false
 	clear(b.asked)
 	b.asked, b.askedAny = b.asked[:0], false
+	if b.order == orderHeld {
+		b.order = orderUnknown
+	}
 }
 
 func shrink(buf []byte) []byte {
@@ -165,7 +169,7 @@ func (c *client) flush() {
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
 	}
 	c.finishFills(err)
-	c.noteSeen()
+	c.noteTold()
 	turnOver, counted := c.awaitTurn(err)
 	c.deliver(err)
 	if turnOver != nil {

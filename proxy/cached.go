@@ -7,12 +7,12 @@ import (
 	"holdfast/backend/command"
 )
 
-// A client never gets an older value of a key than it had before, whatever
-// commands it asks with. Redis answers a client's commands in order, so replies
-// over the trunk are safe among themselves. A cached reply, or one that another
-// client is about to get, may be older than what this client saw last, as long
-// as the invalidation is under way: then it waits for a beat, after which what
-// is still cached is as new, or asks Redis itself.
+// Nobody gets an older value of a key than any client of this proxy was told
+// before, whatever commands they ask with. Redis answers a connection in order,
+// so replies over the trunk are safe among themselves. A cached reply, or one of
+// a read under way, may be older, as long as the invalidation is under way: then
+// a hit waits for a beat, after which what is still cached is as new, or Redis is
+// asked. What is told by replies that name no keys holds for that client alone.
 
 // asked is a read of this call whose reply this client does not have yet.
 type asked struct {
@@ -46,11 +46,17 @@ func (b *batch) asks(key, raw []byte, following bool) bool {
 	return false
 }
 
+// maxHeldFor is how long a hit waits before Redis is asked instead: a fraction of
+// the time in which that answers.
+const maxHeldFor = 100 * time.Millisecond
+
+// order is what a batch knows of the beats.
+type order uint8
+
 const (
-	// maxHeld is how often a hit may have to wait before Redis is asked instead,
-	// and maxHeldFor for how long: Redis can be asked instead.
-	maxHeld    = 2
-	maxHeldFor = 100 * time.Millisecond
+	orderUnknown order = iota
+	orderHeld          // a beat has passed since the batch came, or since its last flush
+	orderSlow          // it takes too long
 )
 
 // cached answers a read from the cache, joins the same read under way, or
@@ -70,76 +76,68 @@ func (c *client) cached(it item) {
 	if b.followers > 0 && b.asks(key, it.raw, true) {
 		c.flush() // a read of another client, sent we do not know when: its reply first
 	}
-	for tries := 0; ; tries++ {
-		answered, hit := c.hit(key, &it)
-		if answered {
-			return
-		}
-		if !hit {
-			break
-		}
-		if tries == maxHeld || !c.settleOrder() {
-			c.forwardAlone(it, key)
-			return
-		}
+	if c.hit(key, &it) {
+		return
 	}
-	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw)
-	switch {
-	case leader:
-		c.s.cfg.Local.Read(c.db, key)
-		it.fill, it.skip, it.replies = fill, 1, 2
-		c.closeFence()
-		b.call.Payload = appendWithLife(b.call.Payload, key, it.raw)
-		b.noteAsked(asked{key: key, raw: it.raw})
-		c.push(it)
-	case b.asks(key, it.raw, false) || (!c.seen.Empty() && c.s.cache.After(&c.seen, key, it.raw) > 0):
-		fill.Leave() // it may have been executed before what this client saw, or is about to see
-		c.forwardAlone(it, key)
-	default:
+	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw, c.behind())
+	if !leader && b.asks(key, it.raw, false) {
+		fill.Leave() // it may be executed before what this batch asks for first
+		c.flush()
+		fill, leader = c.s.cache.Begin(c.db, key, c.proto, it.raw, true)
+	}
+	b.noteAsked(asked{key: key, raw: it.raw, follows: !leader})
+	if !leader {
 		it.kind, it.fill = kindFollow, fill
 		b.followers++
-		b.noteAsked(asked{key: key, raw: it.raw, follows: true})
 		b.items = append(b.items, it)
+		return
 	}
+	c.s.cfg.Local.Read(c.db, key)
+	it.fill, it.skip, it.replies = fill, 1, 2
+	c.closeFence()
+	b.call.Payload = appendWithLife(b.call.Payload, key, it.raw)
+	c.push(it)
 }
 
-// hit answers from the cache. hit without answered: the reply there may be older
-// than what this client has seen.
-func (c *client) hit(key []byte, it *item) (answered, hit bool) {
+// hit answers from the cache, if what is there is not older than what was told.
+func (c *client) hit(key []byte, it *item) bool {
 	b := &c.batch
-	buf := &b.out
-	if len(b.items) > 0 {
-		buf = &b.aux
+	if len(b.asked) > 0 && b.asks(key, it.raw, false) {
+		return false // behind another read of the key, whose reply is to come
 	}
-	out, hit, after := c.s.cache.Get(*buf, c.db, key, c.proto, it.raw)
-	if !hit || after > 0 ||
-		(len(b.asked) > 0 && b.asks(key, it.raw, false)) ||
-		(!c.seen.Empty() && c.s.cache.After(&c.seen, key, it.raw) > 0) {
-		return false, hit
+	for {
+		buf := &b.out
+		if len(b.items) > 0 {
+			buf = &b.aux
+		}
+		out, hit, after := c.s.cache.Get(*buf, c.db, key, c.proto, it.raw)
+		if hit && (b.order == orderHeld || (after == 0 && !c.behind())) {
+			if len(b.items) > 0 {
+				b.items = append(b.items, item{kind: kindDone, local: [2]int{len(*buf), len(out)}})
+			}
+			*buf = out
+			return true
+		}
+		if !hit || b.order == orderSlow {
+			return false
+		}
+		c.flush() // nobody who waits for a read of ours has to wait for this
+		c.settleOrder()
 	}
-	if len(b.items) > 0 {
-		b.items = append(b.items, item{kind: kindDone, local: [2]int{len(*buf), len(out)}})
-	}
-	*buf = out
-	return true, true
 }
 
-// settleOrder lets everything asked before have its answer, and what the cache
-// holds become as new as all that was seen. False: it takes too long.
-func (c *client) settleOrder() bool {
-	c.flush()
+// behind reports whether this client was told something that names no keys, and
+// that the cache may not know of.
+func (c *client) behind() bool { return c.told > 0 && c.told > c.s.cfg.Upstream.PassedBeat() }
+
+// settleOrder lets what the cache holds become as new as all that was told until
+// now, and notes in the batch whether it did.
+func (c *client) settleOrder() {
 	up := c.s.cfg.Upstream
-	n := up.NextBeat()
-	if n == 0 {
-		return true
+	c.batch.order = orderSlow
+	if n := up.NextBeat(); n > 0 && up.AwaitBeat(n, min(c.s.cfg.CommandTimeout/10, maxHeldFor)) {
+		c.batch.order = orderHeld
 	}
-	return up.AwaitBeat(n, min(c.s.cfg.CommandTimeout/10, maxHeldFor))
-}
-
-// forwardAlone forwards a cacheable read beside the cache.
-func (c *client) forwardAlone(it item, key []byte) {
-	c.batch.noteAsked(asked{key: key})
-	c.forward(it)
 }
 
 // forwardRead forwards a command whose replies are never cached, and notes what
@@ -178,25 +176,16 @@ func (c *client) noteRead(cmd *command.Command, argv [][]byte) {
 	}
 }
 
-// noteSeen notes which replies of a call that has ended are not in the cache.
+// noteTold is called when a call has ended, before its replies are handed out.
 // Reads that the cache knows of were noted by their own end.
-func (c *client) noteSeen() {
+func (c *client) noteTold() {
 	b := &c.batch
-	if len(b.asked) == 0 && !b.askedAny {
-		return
-	}
-	look := c.s.cfg.Upstream.NextBeat()
 	if b.askedAny {
-		c.seen.All(look)
+		c.told = c.s.cfg.Upstream.NextBeat()
 	}
 	for _, a := range b.asked {
 		if a.raw == nil {
-			c.s.cache.Saw(&c.seen, a.key, nil, look)
+			c.s.cache.Told(a.key)
 		}
 	}
-}
-
-// saw notes a reply to a cacheable read that was not stored.
-func (c *client) saw(key, raw []byte) {
-	c.s.cache.Saw(&c.seen, key, raw, c.s.cfg.Upstream.NextBeat())
 }

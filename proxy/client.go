@@ -13,7 +13,6 @@ import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
-	"holdfast/proxy/cache"
 )
 
 // client is one connection's state. Its fields are used by the connection's own
@@ -42,8 +41,8 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
-	seen      cache.Seen // replies that the cache may know older ones beside
-	keys      [][]byte   // reused for key extraction
+	told      uint64   // the beat after what it was told that names no keys
+	keys      [][]byte // reused for key extraction
 	cmds      []redcon.Command
 
 	name     atomic.Pointer[string]

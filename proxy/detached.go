@@ -136,7 +136,7 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 	c.s.commands.Add(uint64(len(cmds)))
 	if d.relayed && c.online() {
 		d.relayed = false
-		c.seen.All(c.s.cfg.Upstream.NextBeat())
+		c.told = c.s.cfg.Upstream.NextBeat()
 	}
 	rest, err := c.serveInOrder(cmds)
 	if err != nil {

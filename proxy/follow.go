@@ -16,10 +16,7 @@ func (c *client) followed(i int) {
 	it := &b.items[i]
 	reply, how := it.fill.Wait(time.Now().Add(c.s.cfg.CommandTimeout))
 	switch how {
-	case cache.Answered, cache.Passing:
-		if how == cache.Passing {
-			c.saw(c.onlyKey(it), it.raw)
-		}
+	case cache.Answered:
 		b.out = append(b.out, reply...)
 	case cache.Leads:
 		c.lead(i)
@@ -78,9 +75,7 @@ func (c *client) finishFill(it *item, call *backend.Call, first, answered int, e
 	if it.cmd.Name[0] == 'h' && (ttl < 0 || ttl > fieldLife) && fieldsExpire(c.s.cfg.Upstream.Status().Info) {
 		ttl = fieldLife
 	}
-	if !it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!') {
-		c.saw(c.onlyKey(it), it.raw)
-	}
+	it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!')
 	return true
 }
 

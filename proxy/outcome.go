@@ -122,7 +122,7 @@ func (c *client) single(it *item) (done, again bool) {
 		}
 		reply := call.Replies[start:]
 		acked = acknowledged(reply)
-		c.seen.All(c.s.cfg.Upstream.NextBeat())
+		c.told = c.s.cfg.Upstream.NextBeat()
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false
 	}

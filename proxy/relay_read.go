@@ -146,8 +146,27 @@ func (p *pump) take1(all bool) {
 	}
 	p.reply, p.isReply = *e, true
 	p.reply.keep = e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
+	if e.cmd != nil && e.cmd.Name == "exec" {
+		for _, argv := range p.r.unit {
+			if cmd, ok := command.Lookup(argv); ok {
+				p.told(cmd, argv)
+			}
+		}
+	} else if e.cmd != nil {
+		p.told(e.cmd, e.argv)
+	}
 	p.r.queue[0] = expect{}
 	p.r.queue = p.r.queue[1:]
+}
+
+// told notes that the client is about to get a reply about keys, before it does.
+func (p *pump) told(cmd *command.Command, argv [][]byte) {
+	if cmd.Flags&command.Read == 0 || !cmd.ArityOK(len(argv)) {
+		return
+	}
+	for _, key := range cmd.Keys(nil, argv) {
+		p.r.c.s.cache.Told(key)
+	}
 }
 
 func isMessage(word []byte) bool {

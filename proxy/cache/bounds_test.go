@@ -17,7 +17,7 @@ func TestBytesAreBounded(t *testing.T) {
 			size = 100_000
 		}
 		key := fmt.Sprintf("k%d", i%2500)
-		f, _ := c.Begin(0, []byte(key), 2, command("GET", key))
+		f, _ := c.Begin(0, []byte(key), 2, command("GET", key), false)
 		f.Done(bulk(strings.Repeat("x", size)), -1, true)
 		if i%3 == 0 {
 			c.Invalidate([][]byte{fmt.Appendf(nil, "k%d", (i*7)%2500)})

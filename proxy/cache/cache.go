@@ -97,8 +97,9 @@ func (c *Cache) shardOf(hash uint64) *shard { return c.shards[(hash>>32)%uint64(
 
 // Get appends the cached reply to dst. cmd identifies the exact command, in any
 // unambiguous form: its RESP bytes with the name in one case, for instance. It
-// does not allocate when dst has room and cmd is short. after > 0 with a hit: a
-// newer reply about the key may have been seen; ask again once that look passed.
+// does not allocate when dst has room and cmd is short. after > 0 with a hit: some
+// client was told of the key by another reply, which may be newer. Ask again once
+// a look that began after this call has passed: a hit is good then, whatever after is.
 func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) (_ []byte, hit bool, after uint64) {
 	var buf [192]byte
 	id := appendIdentity(buf[:0], db, key, proto, cmd)
@@ -106,8 +107,8 @@ func (c *Cache) Get(dst []byte, db int, key []byte, proto int, cmd []byte) (_ []
 	s := c.shardOf(hash)
 	s.mu.Lock()
 	dst, hit = s.get(dst, hash, id)
-	if hit && s.unsettled.newest != 0 {
-		after = s.unsettled.after(hash, c.cfg.Order.Passed())
+	if hit {
+		after = s.behind(hash)
 	}
 	s.mu.Unlock()
 	return dst, hit, after

@@ -32,7 +32,7 @@ func bulk(s string) []byte { return fmt.Appendf(nil, "$%d\r\n%s\r\n", len(s), s)
 
 func fillGet(t testing.TB, c *Cache, key, val string, ttl time.Duration) {
 	t.Helper()
-	f, leader := c.Begin(0, []byte(key), 2, command("GET", key))
+	f, leader := c.Begin(0, []byte(key), 2, command("GET", key), false)
 	require.True(t, leader)
 	f.Done(bulk(val), ttl, true)
 }
@@ -75,7 +75,7 @@ func TestIdentityIsExact(t *testing.T) {
 	for i, x := range ids {
 		_, ok, _ := c.Get(nil, x.db, []byte(x.key), x.proto, []byte(x.cmd))
 		require.False(t, ok, "%d is taken for another", i)
-		f, leader := c.Begin(x.db, []byte(x.key), x.proto, []byte(x.cmd))
+		f, leader := c.Begin(x.db, []byte(x.key), x.proto, []byte(x.cmd), false)
 		require.True(t, leader)
 		f.Done(bulk(fmt.Sprint(i)), -1, true)
 	}
@@ -93,7 +93,7 @@ func TestRepliesComeBackAsTheyWere(t *testing.T) {
 		"$\r\n\r\n", "$", "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "+OK\r\n", ":1\r\n", "$1\r\na\r\n$1\r\nb\r\n", "%1\r\n+a\r\n:1\r\n",
 	} {
 		key := fmt.Sprint(i)
-		f, _ := c.Begin(0, []byte(key), 3, command("GET", key))
+		f, _ := c.Begin(0, []byte(key), 3, command("GET", key), false)
 		f.Done([]byte(reply), -1, true)
 		b, ok, _ := c.Get(nil, 0, []byte(key), 3, command("GET", key))
 		require.True(t, ok)
@@ -125,14 +125,14 @@ func TestLife(t *testing.T) {
 func TestLifeCountsFromBeforeTheRead(t *testing.T) {
 	clk := &clock{}
 	c := New(Config{MaxBytes: 1 << 20, Now: clk.now})
-	f, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	f, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	clk.advance(3 * time.Second)
 	f.Done(bulk("v"), 5*time.Second, true)
 	require.True(t, has(c, "k"))
 	clk.advance(2 * time.Second)
 	require.False(t, has(c, "k"))
 
-	f, _ = c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	f, _ = c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	clk.advance(3 * time.Second)
 	f.Done(bulk("v"), 3*time.Second, true)
 	require.False(t, has(c, "k"), "its life was over when the reply came")
@@ -153,18 +153,18 @@ func TestOvertakenReadIsNotStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := New(Config{MaxBytes: 1 << 20})
 			fillGet(t, c, "other", "v", -1)
-			f, leader := c.Begin(0, key, 2, command("GET", "k"))
+			f, leader := c.Begin(0, key, 2, command("GET", "k"), false)
 			require.True(t, leader)
-			follower, leads := c.Begin(0, key, 2, command("GET", "k"))
+			follower, leads := c.Begin(0, key, 2, command("GET", "k"), false)
 			require.False(t, leads)
 			overtake(c)
-			late, leads := c.Begin(0, key, 2, command("GET", "k"))
+			late, leads := c.Begin(0, key, 2, command("GET", "k"), false)
 			require.Equal(t, name == "lock", leads)
 			require.False(t, late.TryLead(), "its turn comes when the old read is back")
 			f.Done(bulk("old"), -1, true)
 			require.False(t, has(c, "k"))
 			reply, how := follower.Wait(time.Now().Add(time.Minute))
-			require.Equal(t, Passing, how)
+			require.Equal(t, Answered, how)
 			require.Equal(t, string(bulk("old")), string(reply))
 			if !leads {
 				_, how = late.Wait(time.Now().Add(time.Minute))
@@ -185,7 +185,7 @@ func TestWritesOnTheWay(t *testing.T) {
 	c.WriteEnd(0, []byte("k"))
 	fillGet(t, c, "k", "1", -1)
 	require.False(t, has(c, "k"), "the other write has not ended")
-	begun, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	begun, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	c.WriteEnd(0, []byte("k"))
 	begun.Done(bulk("1"), -1, true)
 	require.False(t, has(c, "k"), "a read begun during the write")
@@ -211,13 +211,13 @@ func TestFlushOnTheWay(t *testing.T) {
 
 func TestSingleFlight(t *testing.T) {
 	c := New(Config{MaxBytes: 1 << 20})
-	f, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	f, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	require.True(t, leader)
-	_, other := c.Begin(0, []byte("k"), 3, command("GET", "k"))
+	_, other := c.Begin(0, []byte("k"), 3, command("GET", "k"), false)
 	require.True(t, other, "another protocol is another read")
 	replies := make(chan string, 10)
 	for range cap(replies) {
-		fo, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+		fo, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 		require.False(t, leader)
 		go func() {
 			b, _ := fo.Wait(time.Now().Add(time.Minute))
@@ -238,17 +238,17 @@ func TestSingleFlight(t *testing.T) {
 func TestFollowersOfALostLeader(t *testing.T) {
 	clk := &clock{}
 	c := New(Config{MaxBytes: 1 << 20, Now: clk.now, FillTimeout: time.Second})
-	f, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"))
-	fo, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	f, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
+	fo, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	_, how := fo.Wait(time.Now())
 	require.Equal(t, Failed, how, "deadline")
 	f.Fail(errors.New("link lost"))
 	_, how = fo.Wait(time.Now().Add(time.Minute))
 	require.Equal(t, Failed, how, "leader failed")
 
-	lost, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	lost, _ := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	clk.advance(time.Second)
-	_, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"))
+	_, leader := c.Begin(0, []byte("k"), 2, command("GET", "k"), false)
 	require.True(t, leader, "nobody joins a read that old")
 	lost.Done(bulk("late"), -1, true)
 	require.False(t, has(c, "k"))
@@ -260,9 +260,9 @@ func TestNotCached(t *testing.T) {
 	fillGet(t, c, "tmp", "v", -1)
 	require.False(t, has(c, "lock:a"))
 	require.False(t, has(c, "tmp"))
-	_, leader := c.Begin(0, []byte("tmp"), 2, command("GET", "tmp"))
+	_, leader := c.Begin(0, []byte("tmp"), 2, command("GET", "tmp"), false)
 	require.True(t, leader)
-	_, leader = c.Begin(0, []byte("tmp"), 2, command("GET", "tmp"))
+	_, leader = c.Begin(0, []byte("tmp"), 2, command("GET", "tmp"), false)
 	require.True(t, leader, "no sharing for them either")
 
 	fillGet(t, c, "mutex", "v", -1)
@@ -272,16 +272,16 @@ func TestNotCached(t *testing.T) {
 	fillGet(t, c, "mutex", "v", -1)
 	require.False(t, has(c, "mutex"))
 
-	f, _ := c.Begin(0, []byte("e"), 2, command("GET", "e"))
+	f, _ := c.Begin(0, []byte("e"), 2, command("GET", "e"), false)
 	f.Done([]byte("-WRONGTYPE x\r\n"), -1, true)
 	require.False(t, has(c, "e"))
-	f, _ = c.Begin(0, []byte("e"), 2, command("GET", "e"))
+	f, _ = c.Begin(0, []byte("e"), 2, command("GET", "e"), false)
 	f.Done(bulk("v"), -1, false)
 	require.False(t, has(c, "e"))
-	f, _ = c.Begin(0, []byte("e"), 2, command("GET", "e"))
+	f, _ = c.Begin(0, []byte("e"), 2, command("GET", "e"), false)
 	f.Done(bulk(strings.Repeat("x", 1<<20)), -1, true)
 	require.False(t, has(c, "e"), "larger than the cache")
-	f, _ = c.Begin(0, []byte("nil"), 2, command("GET", "nil"))
+	f, _ = c.Begin(0, []byte("nil"), 2, command("GET", "nil"), false)
 	f.Done([]byte("$-1\r\n"), -1, true)
 	require.True(t, has(c, "nil"), "nil replies are cached")
 }
@@ -308,7 +308,7 @@ func TestInvalidateTakesAllRepliesOfAKey(t *testing.T) {
 	for db := range 3 {
 		for i := range 10 {
 			cmd := command("HGET", "h", fmt.Sprint(i))
-			f, _ := c.Begin(db, []byte("h"), 2, cmd)
+			f, _ := c.Begin(db, []byte("h"), 2, cmd, false)
 			f.Done(bulk("v"), -1, true)
 		}
 	}
@@ -337,7 +337,7 @@ func TestRepliesOfOneKeyAreBounded(t *testing.T) {
 	c := New(Config{MaxBytes: 1 << 20})
 	field := func(i int) []byte { return command("HGET", "h", fmt.Sprint(i)) }
 	for i := range 10 * maxChain {
-		f, _ := c.Begin(0, []byte("h"), 2, field(i))
+		f, _ := c.Begin(0, []byte("h"), 2, field(i), false)
 		f.Done(bulk("v"), -1, true)
 		_, ok, _ := c.Get(nil, 0, []byte("h"), 2, field(0))
 		require.True(t, ok, "the reply in use was dropped")

@@ -17,7 +17,6 @@ type fill struct {
 	gen      uint64
 	storable bool // no write was on the way when it began
 	killed   bool // an invalidation or write came since
-	kept     bool // its reply was stored
 	ended    bool
 	done     chan struct{} // made by the first follower
 	reply    []byte        // nil: the leader failed
@@ -38,8 +37,9 @@ type Fill struct {
 // Begin is called after a miss, before the read is sent. leader=true: send it.
 // Otherwise Wait has the reply of the same read, which is on the way with no
 // invalidation and no write to the key since it began; or which is to be sent
-// once the one on the way, that has been overtaken, is back.
-func (c *Cache) Begin(db int, key []byte, proto int, cmd []byte) (_ Fill, leader bool) {
+// once the one on the way is back, as that has been overtaken, or somebody was
+// told of the key by another reply (or the caller was: later), or it may be older.
+func (c *Cache) Begin(db int, key []byte, proto int, cmd []byte, later bool) (_ Fill, leader bool) {
 	var buf [192]byte
 	id := appendIdentity(buf[:0], db, key, proto, cmd)
 	hash := c.hash(key)
@@ -65,7 +65,7 @@ func (c *Cache) Begin(db int, key []byte, proto int, cmd []byte) (_ Fill, leader
 		return Fill{f, true}, true
 	case r.waiting && r.takeTurn():
 		return Fill{r, true}, true
-	case r.killed:
+	case !r.waiting && (r.killed || later || s.behind(hash) > 0):
 		if r.next == nil {
 			f.id, f.waiting, f.turn = r.id, true, make(chan struct{}, 1)
 			r.next = f
@@ -109,20 +109,22 @@ func (c *Cache) noCache(key []byte) bool {
 // Done hands out the leader's reply (copied) to the followers, and stores it if
 // it is cacheable and nothing has overtaken it. ttl is the key's remaining life
 // as the server told it with the same read; <0: none. Errors are never stored.
-func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) (kept bool) {
+func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) {
 	if !l.leader {
-		return false
+		return
 	}
 	f, s := l.f, l.f.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.ended {
-		return false
+		return
+	}
+	if f.id != nil {
+		s.noteOrder(f.hash, keyOf(f.id), f.id)
 	}
 	if cacheable && len(reply) > 0 && reply[0] != '-' {
-		if f.kept = s.keep(f, reply, ttl); f.kept {
+		if s.keep(f, reply, ttl) {
 			s.fills++
-			s.noteOrder(f)
 		} else {
 			s.rejected++
 		}
@@ -131,7 +133,6 @@ func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) (kept bool) 
 		f.reply = bytes.Clone(reply)
 	}
 	s.end(f)
-	return f.kept
 }
 
 // Fail ends a read without a reply: followers' Wait returns false.
@@ -202,7 +203,6 @@ type Outcome int
 const (
 	Failed   Outcome = iota // the leader failed, or the deadline came: send an own read and do not store it
 	Answered                // the reply is there
-	Passing                 // so it is, but it was not stored: its like may be cached older
 	Leads                   // the caller has become the leader: send the read, then call Done or Fail
 )
 
@@ -226,9 +226,6 @@ func (l *Fill) Wait(deadline time.Time) (reply []byte, _ Outcome) {
 	}
 	if l.f.reply == nil {
 		return nil, Failed
-	}
-	if !l.f.kept {
-		return l.f.reply, Passing
 	}
 	return l.f.reply, Answered
 }

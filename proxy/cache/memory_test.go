@@ -64,7 +64,7 @@ func fillMany(c *Cache, keys, size int) {
 	for i := range keys {
 		key = fmt.Appendf(key[:0], "key:%012d", i)
 		cmd = fmt.Appendf(cmd[:0], "*2\r\n$3\r\nGET\r\n$16\r\n%s\r\n", key)
-		f, _ := c.Begin(0, key, 2, cmd)
+		f, _ := c.Begin(0, key, 2, cmd, false)
 		f.Done(val, -1, true)
 	}
 }

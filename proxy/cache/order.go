@@ -1,9 +1,6 @@
 package cache
 
-import (
-	"bytes"
-	"math"
-)
+import "bytes"
 
 // Order numbers looks at the tracking connection: a look has passed once every
 // invalidation of what changed before it began has been applied.
@@ -17,10 +14,9 @@ type Order interface {
 // maxUnsettled bounds the key names an unsettled remembers one by one.
 const maxUnsettled = 1024
 
-// unsettled remembers key names about which different replies are cached, of
-// which one is so new that the invalidation of the others may be under way: whoever has
-// seen that one must not get the others. Once the look that is noted has passed,
-// what is still cached is as new as all of them.
+// unsettled remembers key names of which a client was told something so new that
+// the invalidation of what is cached may be under way: nobody must get that any
+// more. Once the look that is noted has passed, what is still cached is as new.
 type unsettled struct {
 	keys   map[uint64]uint64 // hash of the key name → look
 	floor  uint64            // for all other names
@@ -57,36 +53,36 @@ func (u *unsettled) after(hash, passed uint64) uint64 {
 	return 0
 }
 
-// noteOrder is called when the reply of f was stored. Alone of its key name it
-// needs no order; beside other replies, or reads whose replies may come, it does.
-func (s *shard) noteOrder(f *fill) {
+// noteOrder is called when a reply about a key is about to be handed out; id is
+// empty for one that is never cached. If other replies are cached or under way,
+// hits have to wait. Replies of one id come in order: one is under way at a time.
+func (s *shard) noteOrder(hash uint64, key, id []byte) {
 	o := s.c.cfg.Order
-	if o == nil || !s.hasSiblings(f) {
+	if o == nil || !s.hasOthers(hash, key, id) {
 		return
 	}
 	if n := o.Next(); n > 0 {
-		s.unsettled.note(f.hash, n, o.Passed())
+		s.unsettled.note(hash, n, o.Passed())
 	}
 }
 
-// hasSiblings reports whether another reply about the key of f is stored, or
+// hasOthers reports whether a reply about the key of another id is stored, or
 // under way and fit to be.
-func (s *shard) hasSiblings(f *fill) bool {
-	if st := s.inflight[f.hash]; st != nil {
+func (s *shard) hasOthers(hash uint64, key, id []byte) bool {
+	if st := s.inflight[hash]; st != nil {
 		for _, r := range st.reads {
-			if r != f && !r.killed && !r.waiting {
+			if !r.killed && !r.waiting && !bytes.Equal(r.id, id) {
 				return true
 			}
 		}
 	}
-	slot, ok := s.lru.Peek(s.group(f.hash))
+	slot, ok := s.lru.Peek(s.group(hash))
 	if !ok {
 		return false
 	}
-	key := keyOf(f.id)
 	for r := s.heads[slot]; r != 0; {
 		rec := s.arena.rec(r)
-		if id := identityOf(rec); bytes.Equal(keyOf(id), key) && !bytes.Equal(id, f.id) {
+		if other := identityOf(rec); bytes.Equal(keyOf(other), key) && !bytes.Equal(other, id) {
 			return true
 		}
 		r = next(rec)
@@ -94,75 +90,20 @@ func (s *shard) hasSiblings(f *fill) bool {
 	return false
 }
 
-// Seen is what one client was told of keys by replies that are not in the cache:
-// it must not get older ones from there. Not safe for concurrent use. The zero
-// value is ready.
-type Seen struct {
-	replies [16]seenReply
-	n       int    // how many of them there are
-	at      int    // the next to be overwritten
-	floor   uint64 // about any key
-	newest  uint64 // no look is higher
-}
-
-type seenReply struct{ key, cmd, look uint64 }
-
-// Empty reports whether nothing has to be looked at. It is cheap.
-func (s *Seen) Empty() bool { return s.newest == 0 }
-
-// All notes a reply that may tell of any key; look is from Order.Next after it came.
-func (s *Seen) All(look uint64) {
-	s.floor = max(s.floor, look)
-	s.newest = max(s.newest, look)
-}
-
-// Saw notes a reply about the key. cmd is the command if it was a read that Begin
-// had to do with: of these one is on the way at a time, so that they come in order.
-func (c *Cache) Saw(s *Seen, key, cmd []byte, look uint64) {
-	if look == 0 {
-		return
-	}
-	r := seenReply{key: c.hash(key), look: look}
-	if cmd != nil {
-		r.cmd = c.hash(cmd)
-	}
-	s.newest = max(s.newest, look)
-	for i := range s.replies[:s.n] {
-		if o := &s.replies[i]; o.key == r.key && o.cmd == r.cmd {
-			o.look = look
-			return
-		}
-	}
-	if s.n < len(s.replies) {
-		s.replies[s.n] = r
-		s.n++
-		return
-	}
-	s.floor = max(s.floor, s.replies[s.at].look)
-	s.replies[s.at] = r
-	s.at = (s.at + 1) % len(s.replies)
-}
-
-// After is the look that a cached reply to cmd about the key, or one under way,
-// has to wait for before this client may get it; 0: none.
-func (c *Cache) After(s *Seen, key, cmd []byte) (look uint64) {
-	passed := uint64(math.MaxUint64)
-	if c.cfg.Order != nil {
-		passed = c.cfg.Order.Passed()
-	}
-	if s.newest <= passed {
-		*s = Seen{}
+// behind reports whether what is cached or under way about a key name may be
+// older than what somebody was told.
+func (s *shard) behind(hash uint64) uint64 {
+	if s.unsettled.newest == 0 {
 		return 0
 	}
-	look = s.floor
-	hash, cmdHash := c.hash(key), c.hash(cmd)
-	for _, r := range s.replies[:s.n] {
-		if r.key == hash && r.cmd != cmdHash {
-			look = max(look, r.look)
-		}
+	return s.unsettled.after(hash, s.c.cfg.Order.Passed())
+}
+
+// Told notes that a client is about to be told of the key by a reply that the
+// cache has nothing to do with (MGET, EXEC). To be called before it gets it.
+func (c *Cache) Told(key []byte) {
+	if c.cfg.Order == nil {
+		return
 	}
-	if look <= passed {
-		return 0
-	}
-	return look
+	c.locked(key, func(s *shard, hash uint64) { s.noteOrder(hash, key, nil) })
 }

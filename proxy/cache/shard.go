@@ -330,6 +330,7 @@ func (st *keyState) find(id []byte) *fill {
 // dropKey removes and kills everything of one key name.
 func (s *shard) dropKey(hash uint64, key []byte) {
 	s.drop(hash, key)
+	delete(s.unsettled.keys, hash) // nothing is left that could be too old
 	if st := s.inflight[hash]; st != nil {
 		st.kill(nil)
 		s.forget(hash, st)

@@ -40,7 +40,8 @@ type listed struct {
 }
 
 func checkImports(root string) ([]string, error) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	// With a profile, go list names the packages of a program by it as well.
+	cmd := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

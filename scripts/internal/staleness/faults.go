@@ -68,7 +68,7 @@ func (j *judge) oneFault(ctx context.Context, r *rand.Rand) (name string, err er
 	case 7:
 		toxic("answers lost", "limit_data", false, true, fmt.Sprintf(`{"bytes":%d}`, r.Intn(3000)))
 	case 8: // pushes and replies, on connections of their own, overtake each other
-		ms := 1 + r.Intn(100)
+		ms := 1 + r.Intn(50)
 		toxic("uneven", "latency", false, true, fmt.Sprintf(`{"latency":%d,"jitter":%d}`, ms, ms))
 	case 9:
 		name = "one connection killed"

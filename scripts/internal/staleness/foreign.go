@@ -19,6 +19,7 @@ type foreignKey struct {
 
 	mu    sync.Mutex
 	acked []time.Time // of version i+1
+	told  int         // the newest version that any client was given
 }
 
 // newForeignKeys makes mirrored and other keys of each kind.
@@ -57,6 +58,14 @@ func (k *foreignKey) newest() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.acked)
+}
+
+// tell notes that a client was given a version, and gives the newest of all.
+func (k *foreignKey) tell(version int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.told = max(k.told, version)
+	return k.told
 }
 
 // age is how long before at a newer version than this was acknowledged.
@@ -101,13 +110,17 @@ func (j *judge) read(ctx context.Context, id int, r *rand.Rand) {
 		c = clients.GoRedis(cfg)
 	}
 	defer c.Close()
-	seen := map[*foreignKey]int{}
+	k := j.keys[0]
 	for ctx.Err() == nil {
-		k := j.keys[r.Intn(len(j.keys))]
+		if r.Intn(6) == 0 { // else the same once more, most likely by another command
+			k = j.keys[r.Intn(len(j.keys))]
+			sleep(ctx, time.Duration(r.Intn(24000))*time.Microsecond)
+		}
 		cmds := [][]string{k.read(r)}
 		for r.Intn(3) == 0 { // a pipeline that asks in several ways
 			cmds = append(cmds, k.read(r))
 		}
+		told := k.tell(0)
 		start := time.Now()
 		replies, err := c.Do(cmds)
 		end := time.Now()
@@ -115,29 +128,30 @@ func (j *judge) read(ctx context.Context, id int, r *rand.Rand) {
 			j.violate("client %d: connection closed though the proxy lived: %v", id, err)
 			continue
 		}
-		for i, reply := range replies {
-			j.judgeRead(id, k, cmds[i], reply, start, end, seen)
+		for i, reply := range replies { // in order: what one tells, the next must know
+			told = max(told, j.judgeRead(id, k, cmds[i], reply, start, end, told))
 		}
-		sleep(ctx, time.Duration(r.Intn(4000))*time.Microsecond)
+		k.tell(told)
 	}
 }
 
-func (j *judge) judgeRead(id int, k *foreignKey, cmd []string, reply clients.Reply, start, end time.Time, seen map[*foreignKey]int) {
+// judgeRead gives the version that was read; told is the newest that any client
+// had been given before.
+func (j *judge) judgeRead(id int, k *foreignKey, cmd []string, reply clients.Reply, start, end time.Time, told int) int {
 	if reply.Err != "" {
 		if !strings.HasPrefix(reply.Err, "UPSTREAMDOWN ") {
 			j.violate("client %d: %v: %s", id, cmd, reply.Err)
 		}
-		return
+		return 0
 	}
 	j.reads.Add(1)
 	version, err := number(reply.Val)
 	if err != nil {
 		j.violate("client %d: %v answered %v: %v", id, cmd, reply.Val, err)
-		return
+		return 0
 	}
-	s := sample{client: id, key: k.key, version: version, seen: seen[k], start: start, end: end, age: k.age(version, start)}
-	seen[k] = max(version, seen[k])
-	j.modes.add(s)
+	j.modes.add(sample{client: id, cmd: cmd[0], key: k.key, version: version, told: told, start: start, end: end, age: k.age(version, start)})
+	return version
 }
 
 // number reads a version; nothing is version 0.

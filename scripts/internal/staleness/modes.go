@@ -10,8 +10,8 @@ import (
 // sample is one read of a foreign key.
 type sample struct {
 	client        int
-	key           string
-	version, seen int // what it gave; the newest version that this client saw before
+	cmd, key      string
+	version, told int // what it gave; the newest version that any client had been given before
 	start, end    time.Time
 	age           time.Duration // for how long a newer version had been acknowledged
 }
@@ -24,7 +24,7 @@ type modes struct {
 	looks   []look   // the oldest one first
 	online  []time.Duration
 	offline int // reads that were answered while offline, or around a change
-	older   int // of these, answers older than what the same client saw online
+	older   int // of these, answers older than what some client was given before
 }
 
 type look struct {
@@ -92,15 +92,15 @@ func (m *modes) settle(j *judge) {
 		}
 		if !online {
 			m.offline++
-			if s.version < s.seen {
+			if s.version < s.told {
 				m.older++
-				j.logf("client %d: %s gave version %d, older than %d seen before; not online all the time", s.client, s.key, s.version, s.seen)
+				j.logf("client %d: %s %s gave version %d, older than %d told before; not online all the time", s.client, s.cmd, s.key, s.version, s.told)
 			}
 			continue
 		}
 		m.online = append(m.online, s.age)
-		if s.version < s.seen {
-			j.violate("client %d: %s gave version %d while online, older than %d which it saw before", s.client, s.key, s.version, s.seen)
+		if s.version < s.told {
+			j.violate("client %d: %s %s gave version %d while online, older than %d which some client was given before", s.client, s.cmd, s.key, s.version, s.told)
 		}
 		if s.age > bound+slack {
 			j.violate("client %d: %s gave version %d while online, %v after a newer one was acknowledged", s.client, s.key, s.version, s.age)

@@ -51,7 +51,7 @@ func (r *report) print(out io.Writer) {
 	row("bound while connected", "%v", bound)
 	row("staleness of all reads online", "p50 %v  p99 %v  max %v", at(r.all, 0.5), at(r.all, 0.99), at(r.all, 1))
 	row("staleness of the stale ones", "p50 %v  p99 %v  max %v of %d", at(r.stale, 0.5), at(r.stale, 0.99), at(r.stale, 1), len(r.stale))
-	row("reads not online all the time", "%d, %d of them older than seen before", r.offline, r.older)
+	row("reads not online all the time", "%d, %d of them older than told before", r.offline, r.older)
 	row("histories checked", "%d (%d too long to decide; %d without an order, but not online all the time)", r.histories, r.unclear, r.torn)
 	if len(r.violations) == 0 {
 		fmt.Fprintln(out, "\nNo answer was stale beyond the bound.")
