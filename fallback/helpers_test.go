@@ -132,6 +132,12 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
+// goBy makes the time of a store be that of now alone: what it moves by passes.
+func (c *Config) goBy(now func() time.Time) {
+	start := now()
+	c.Now, c.Elapsed = now, func() time.Duration { return now().Sub(start) }
+}
+
 // rig is a store in front of a real Redis.
 type rig struct {
 	t      *testing.T
