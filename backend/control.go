@@ -52,7 +52,7 @@ func (u *Upstream) connectControl(ctx context.Context) (*conn, Info, error) {
 }
 
 func (u *Upstream) prepare(c *conn) (Info, error) {
-	offset, err := clockOffset(u.cfg.Clock, func() (resp.Value, error) {
+	clock, err := bestTime(u.cfg.Clock, func() (resp.Value, error) {
 		rs, err := c.exchange([]string{"TIME"})
 		if err != nil {
 			return resp.Value{}, err
@@ -67,7 +67,7 @@ func (u *Upstream) prepare(c *conn) (Info, error) {
 		return Info{}, err
 	}
 	info := identify(more[0], more[1], c.hello)
-	info.ConnectedAt, info.ServerTimeOffset = u.cfg.Clock.Now(), offset
+	info.ConnectedAt, info.Time = u.cfg.Clock.Now(), clock
 	if err := refusal(more[2]); err != nil {
 		return info, err
 	}
@@ -234,6 +234,9 @@ func (k *control) beat(deep bool) error {
 	}
 	replication, err := k.ask("INFO", "replication")
 	if err != nil {
+		return fmt.Errorf("check upstream: %w", err)
+	}
+	if err := k.checkTime(); err != nil {
 		return fmt.Errorf("check upstream: %w", err)
 	}
 	now := identify(server, replication, resp.Value{})

@@ -40,6 +40,8 @@ type recorder struct {
 	mu   sync.Mutex
 	keys map[string]int
 	errs []error
+
+	times []time.Time
 }
 
 func (r *recorder) Connected(ctx context.Context, info Info, dial func(context.Context) (net.Conn, error)) error {
@@ -69,6 +71,12 @@ func (r *recorder) Invalidate(keys [][]byte) {
 	for _, k := range keys {
 		r.keys[string(k)]++
 	}
+}
+
+func (r *recorder) Time(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.times = append(r.times, now)
 }
 
 func (r *recorder) saw(key string) bool {

@@ -20,9 +20,8 @@ type Info struct {
 	// StaleKilled: no connection of ours from before can still run commands on
 	// this server. False when CLIENT KILL or INFO is forbidden to our user.
 	StaleKilled bool
-	// ServerTimeOffset is the server's TIME minus the local clock.
-	ServerTimeOffset time.Duration
-	ConnectedAt      time.Time
+	Time        ServerTime
+	ConnectedAt time.Time
 }
 
 // field finds "name:value" in the text of INFO.
@@ -58,43 +57,6 @@ func identify(server, replication, hello resp.Value) Info {
 		in.Role = "slave"
 	}
 	return in
-}
-
-// clockSamples is how often the server is asked for its time at a connect, one
-// round trip each.
-const clockSamples = 5
-
-// clockOffset is the server's clock minus ours, from the answer that was back
-// soonest: it can be wrong by half its round trip at most, however slow the others.
-func clockOffset(clock Clock, ask func() (resp.Value, error)) (offset time.Duration, err error) {
-	var best time.Duration
-	for i := range clockSamples {
-		start := clock.Now()
-		v, err := ask()
-		if err != nil {
-			return 0, err
-		}
-		end := clock.Now()
-		if took := end.Sub(start); i == 0 || took < best {
-			best, offset = took, timeOffset(v, start, end)
-		}
-	}
-	return offset, nil
-}
-
-// timeOffset is the server's clock minus ours, from a TIME whose request was
-// sent at start and answered at end.
-func timeOffset(v resp.Value, start, end time.Time) time.Duration {
-	if len(v.Elems) != 2 {
-		return 0
-	}
-	sec, err1 := strconv.ParseInt(v.Elems[0].Text(), 10, 64)
-	usec, err2 := strconv.ParseInt(v.Elems[1].Text(), 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	middle := start.Add(end.Sub(start) / 2)
-	return time.Unix(sec, usec*1000).Sub(middle)
 }
 
 // tracksReliably reports whether a server's tracking can be trusted. Redis

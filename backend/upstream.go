@@ -12,9 +12,9 @@ import (
 )
 
 // Events is told of the upstream's fate. Connected, Up and Lost are called from
-// one goroutine, in that order, and block it. Invalidate is called from another
-// one, in the server's order, at any time after tracking is on, which is just
-// before Connected, and must be quick: it holds up the heartbeat.
+// one goroutine, in that order, and block it. Invalidate and Time are called from
+// two others, at any time after tracking is on, which is just before Connected,
+// and must be quick: they hold up the heartbeat.
 type Events interface {
 	// Connected is called when the control connection is up: authenticated, our
 	// connections from before killed (see Info.StaleKilled), tracking on. It
@@ -27,9 +27,13 @@ type Events interface {
 	// Lost is called once for each Up, after every waiter of the trunks has its
 	// outcome. err says why.
 	Lost(err error)
-	// Invalidate names keys that have changed, without their database; nil means
-	// all keys. keys and their bytes are valid only during the call.
+	// Invalidate names keys that have changed, without their database, in the
+	// server's order; nil means all keys. keys and their bytes are valid only
+	// during the call.
 	Invalidate(keys [][]byte)
+	// Time tells what the server's clock shows now, when that is not Info.Time and
+	// the time elapsed since.
+	Time(now time.Time)
 }
 
 // Status is a snapshot for people and metrics; it has no secrets.

@@ -69,8 +69,12 @@ type Config struct {
 	// BaseDB is the database of the configured URL: the fence lives there and the
 	// mirrored prefixes are loaded from it.
 	BaseDB int
-	// Now is the local clock; time.Now when nil.
+	// Now is the wall clock of this machine, which may be set at any time; time.Now
+	// when nil.
 	Now func() time.Time
+	// Elapsed is the time since some moment, by a clock that nobody sets and that
+	// goes on while the machine sleeps; the system's when nil.
+	Elapsed func() time.Duration
 }
 
 func (c *Config) withDefaults() error {
@@ -108,6 +112,9 @@ func (c *Config) withDefaults() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Elapsed == nil {
+		c.Elapsed = newElapsed(sleepSinceNow())
 	}
 	if !c.Embedded && c.NewClient == nil {
 		return fmt.Errorf("open store: no Redis client given and not embedded")

@@ -70,6 +70,10 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 			begun[i] = ^n // never equal to what it will be
 		}
 	}
+	src.overtaken = func(key string) bool {
+		_, n := m.flight.quiet(db, key)
+		return n != begun[sort.SearchStrings(keys, key)] // and stays so: it only grows
+	}
 	values, err := src.fetch(ctx, db, keys, m.longest, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -132,6 +132,12 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
+// goBy makes the time of a store be that of now alone: what it moves by passes.
+func (c *Config) goBy(now func() time.Time) {
+	start := now()
+	c.Now, c.Elapsed = now, func() time.Duration { return now().Sub(start) }
+}
+
 // rig is a store in front of a real Redis.
 type rig struct {
 	t      *testing.T
@@ -237,6 +243,8 @@ func (r *rig) settle() {
 	r.t.Helper()
 	m := r.store.mirror
 	redistest.Eventually(r.t, bound, "the mirror is complete", func() bool {
+		m.s.mu.Lock() // or a write may be neither waiting any more nor executed yet
+		defer m.s.mu.Unlock()
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return m.stats.loaded && !m.flush && len(m.dirty) == 0 && len(m.want) == 0 && len(m.follow) == 0 && len(m.last) == 0

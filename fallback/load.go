@@ -162,7 +162,7 @@ func (s *Store) reapplyJournal(after uint64) (n int, err error) {
 }
 
 func (s *Store) reapply(op *loadOp) {
-	s.clock = op.TimeMs
+	s.loading = op.TimeMs
 	if s.loadString(op) {
 		return
 	}

@@ -97,7 +97,7 @@ func TestLoadEqualsExecution(t *testing.T) {
 		run++
 		now := time.UnixMilli(1_700_000_000_000)
 		cfg := offlineConfig(filepath.Join(base, fmt.Sprint(run)))
-		cfg.Now = func() time.Time { return now }
+		cfg.goBy(func() time.Time { return now })
 		s, err := Open(cfg)
 		require.NoError(t, err)
 		complete := rapid.Bool().Draw(t, "complete")

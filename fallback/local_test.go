@@ -84,7 +84,7 @@ func TestPolicies(t *testing.T) {
 	}
 	t.Run("max stale", func(t *testing.T) {
 		at := now
-		r := newRig(t, func(c *Config) { c.MaxStale = time.Minute; c.Now = func() time.Time { return at } })
+		r := newRig(t, func(c *Config) { c.MaxStale = time.Minute; c.goBy(func() time.Time { return at }) })
 		r.redis("SET", "m:n", "1")
 		r.online()
 		r.lost()
@@ -192,24 +192,24 @@ func TestLocks(t *testing.T) {
 
 func TestExpiryIsInServerTime(t *testing.T) {
 	at := time.Now().Add(-time.Hour) // the local clock is wrong
-	r := newRig(t, func(c *Config) { c.Now = func() time.Time { return at } })
-	require.NoError(t, r.store.Connected(t.Context(), Server{RunID: "run", ClockOffset: time.Hour}))
+	r := newRig(t, func(c *Config) { c.goBy(func() time.Time { return at }) })
+	r.onlineAt(at.Add(time.Hour))
 	r.lost()
 	r.do("SET", "k", "v", "EX", "100")
 	require.Equal(t, ":100\r\n", r.do("TTL", "k"))
-	r.online2(time.Hour)
+	r.onlineAt(at.Add(time.Hour))
 	require.InDelta(t, 100, r.redis("TTL", "k"), 20)
 	r.lost()
 	r.do("SET", "k", "w", "PX", "1000")
 	at = at.Add(-50 * time.Minute) // the deadline passes at Redis long before
 	r.do("SET", "past", "w", "PXAT", strconv.FormatInt(at.UnixMilli(), 10))
-	r.online2(time.Hour)
+	r.onlineAt(at.Add(time.Hour))
 	require.Nil(t, r.redis("GET", "past"))
 }
 
-func (r *rig) online2(offset time.Duration) {
+func (r *rig) onlineAt(server time.Time) {
 	r.t.Helper()
-	require.NoError(r.t, r.store.Connected(r.t.Context(), Server{RunID: "run", ClockOffset: offset}))
+	require.NoError(r.t, r.store.Connected(r.t.Context(), Server{RunID: "run", Time: server}))
 }
 
 func TestFewKeysHoldsWhatWasAdded(t *testing.T) {

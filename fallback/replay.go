@@ -44,8 +44,8 @@ type replayState struct {
 
 // Server is what the store needs to know of the Redis it is about to replay to.
 type Server struct {
-	RunID       string
-	ClockOffset time.Duration // server clock minus local clock
+	RunID string
+	Time  time.Time // its clock now; zero when it does not tell: that of this machine
 }
 
 // Connected brings Redis up to date and hands service over to it: it replays
@@ -53,7 +53,10 @@ type Server struct {
 // An error leaves the store Offline with the journal as far as it got; calling
 // it again goes on from there. It must not run twice at the same time.
 func (s *Store) Connected(ctx context.Context, srv Server) error {
-	s.offset.Store(int64(srv.ClockOffset))
+	if srv.Time.IsZero() {
+		srv.Time = s.cfg.Now()
+	}
+	s.SetServerTime(srv.Time)
 	s.mu.Lock()
 	s.setMode(Replaying)
 	s.mu.Unlock()
@@ -78,7 +81,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer conn.Close()
 	src := newSource(s.cfg.NewClient)
 	defer src.Close()
-	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.cfg.Now()}
+	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.local()}
 	if err := r.loadChanged(); err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		return err
 	}
 	if r.total > 0 {
-		s.replay.lastTook = s.cfg.Now().Sub(r.started)
+		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
 	s.staleAt, s.oldest, s.full = time.Time{}, time.Time{}, false

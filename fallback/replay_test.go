@@ -265,7 +265,7 @@ func TestReplayedWritesAreGivenUpInTime(t *testing.T) {
 	now := time.Now()
 	var mu sync.Mutex
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	r := newRig(t, func(c *Config) { c.Now = clock })
+	r := newRig(t, func(c *Config) { c.goBy(clock) })
 	r.do("SET", "a", "1")
 	r.online()
 	require.NoError(t, r.store.giveUpKept())

@@ -146,7 +146,7 @@ func (s *Store) policyRefusal(sc *scope, c *command.Command, argv [][]byte) stri
 	case c.Flags&(command.Blocking|command.PubSub|command.Dangerous|command.Admin) != 0,
 		write && c.Flags&command.QueueableOffline == 0, lock:
 		return replyNotOffline
-	case s.cfg.MaxStale > 0 && !s.staleAt.IsZero() && s.cfg.Now().Sub(s.staleAt) > s.cfg.MaxStale && !write:
+	case s.cfg.MaxStale > 0 && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale && !write:
 		return replyStale
 	}
 	return ""

@@ -54,7 +54,7 @@ func (s *Store) settle(upTo uint64, bytes int64, locked bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 	}
-	s.kept.add(upTo, bytes, s.cfg.Now())
+	s.kept.add(upTo, bytes, s.clock.local())
 }
 
 // giveUpKept truncates the journal by what is settled and old enough, but never
@@ -62,7 +62,7 @@ func (s *Store) settle(upTo uint64, bytes int64, locked bool) {
 // that was acknowledged.
 func (s *Store) giveUpKept() error {
 	s.mu.Lock()
-	due := s.kept.due(s.cfg.Now(), s.cfg.Retain, s.cfg.RetainBytes)
+	due := s.kept.due(s.clock.local(), s.cfg.Retain, s.cfg.RetainBytes)
 	if due == 0 && s.giveUp == 0 {
 		s.mu.Unlock()
 		return nil

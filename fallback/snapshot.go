@@ -43,7 +43,7 @@ const (
 	noteLock     = "lock"     // key, value, expiry: see lock
 	noteWritten  = "written"  // hashes of keys, 8 bytes each: see keySet
 	noteCurrent  = "current"  // number: see snapshotNumber
-	noteOffset   = "offset"   // server clock minus local clock, nanoseconds
+	noteOffset   = "offset"   // server clock minus wall clock, nanoseconds
 )
 
 // dumpSlice is how many keys are dumped in one go: clients wait for that long.
@@ -58,6 +58,7 @@ type snapshotState struct {
 	gen     uint64 // of the engine when it was saved last
 	seq     uint64 // of the journal then
 	savedAt time.Time
+	clock   time.Duration // the server's minus the wall clock, in the newest
 	current uint64        // of the snapshot that was loaded, see sure.go
 	asked   chan struct{} // asks for one out of turn
 	dump    *dump         // under way; nil when none is
@@ -163,7 +164,8 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 		return 0, 0, false, fmt.Errorf("sync journal: %w", err)
 	}
 	seq, gen = s.jr.Stats().LastSeq, s.dirtyGen
-	if gen == s.snap.gen || (!embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 && seq == s.snap.seq) {
+	clock := s.clock.fromWall() // of the machine set meanwhile: a restart has to know
+	if gen == s.snap.gen && (clock-s.snap.clock).Abs() < time.Second || (!embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 && seq == s.snap.seq) {
 		return 0, 0, false, nil // nothing changed, or nothing was ever learned
 	}
 	flags := uint64(0)
@@ -171,20 +173,20 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 		flags |= flagEmbedded
 	}
 	d.w.header(seq, s.cfg.Now(), flags)
-	s.writeNotes(d.w)
+	s.writeNotes(d.w, clock)
 	for _, body := range s.eng.Scripts() {
 		d.w.frame(0, argvOf("SCRIPT", "LOAD", body))
 	}
 	if d.w.err != nil {
 		return 0, 0, false, d.w.finish()
 	}
-	s.snap.dump = d
+	s.snap.dump, s.snap.clock = d, clock
 	return seq, gen, true, nil
 }
 
-func (s *Store) writeNotes(w *snapshotWriter) {
+func (s *Store) writeNotes(w *snapshotWriter, clock time.Duration) {
 	w.frame(0, argvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
-	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(s.offset.Load(), 10)))
+	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(int64(clock), 10)))
 	if s.res.complete[s.cfg.BaseDB] {
 		w.frame(s.cfg.BaseDB, argvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
 	}

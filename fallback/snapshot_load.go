@@ -113,7 +113,8 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)
 	case string(note[0]) == noteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
-		s.offset.Store(n)
+		s.clock.offset.Store(n)
+		s.snap.clock = time.Duration(n)
 	case string(note[0]) == noteWritten:
 		for b := note[1]; len(b) >= 8; b = b[8:] {
 			s.written[binary.BigEndian.Uint64(b)] = struct{}{}

@@ -18,6 +18,12 @@ import (
 type source struct {
 	newClient func(db int) *redis.Client
 	clients   map[int]*redis.Client
+	// held is the large string that is held of a key, nil for none; it is compared
+	// instead of being read once more. nil: nothing is.
+	held func(db int, key string) []byte
+	// overtaken reports that a write of ours to the key makes what is read worthless,
+	// now and at the end of the fetch: it is not read then. nil: none does.
+	overtaken func(key string) bool
 }
 
 func newSource(newClient func(db int) *redis.Client) *source {
@@ -65,7 +71,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	}); err != nil {
 		return nil, fmt.Errorf("fetch types: %w", err)
 	}
-	large, err := f.fetchLarge(ctx, c, keys, types, now)
+	large, err := f.fetchLarge(ctx, c, db, keys, types, now)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 			if most := limit(k); most > 0 && types[i].Val() == "string" {
 				args = []any{"GETRANGE", k, 0, most} // one byte more tells that it is longer
 			}
-			if _, have := large[k]; args == nil || have {
+			if _, have := large[k]; args == nil || have || f.overtaken != nil && f.overtaken(k) {
 				continue
 			}
 			p.Do(ctx, "MULTI")

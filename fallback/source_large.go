@@ -1,29 +1,41 @@
 package fallback
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/backend/resp"
 )
 
 // A hash with more than largeHash fields is read in pieces of scanCount: one
 // HGETALL of 100,000 accounts keeps Redis, and so everybody, waiting for a second.
 const largeHash = 5000
 
-// fetchLarge reads those of keys that are large hashes. One that changed
-// meanwhile, or that may not be read this way, is not in the result.
-func (f *source) fetchLarge(ctx context.Context, c *redis.Client, keys []string, types []*redis.StatusCmd, now func() time.Time) (map[string]value, error) {
-	lens := map[string]*redis.IntCmd{}
+// heldPiece is how much of a large string that is held is compared at a time.
+const heldPiece = 1 << 20
+
+// fetchLarge reads those of keys that are large hashes, and large strings that are
+// held already. One that changed meanwhile, or that may not be read this way, is
+// not in the result.
+func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys []string, types []*redis.StatusCmd, now func() time.Time) (map[string]value, error) {
+	lens, out := map[string]*redis.IntCmd{}, map[string]value{}
 	for i, k := range keys {
-		if types[i].Val() == "hash" {
+		switch types[i].Val() {
+		case "hash":
 			lens[k] = nil
+		case "string":
+			if err := f.compareHeld(ctx, c, keyID{db, k}, now, out); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(lens) == 0 {
-		return nil, nil
+		return out, nil
 	}
 	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for k := range lens {
@@ -33,7 +45,6 @@ func (f *source) fetchLarge(ctx context.Context, c *redis.Client, keys []string,
 	}); err != nil && !isReply(err) {
 		return nil, fmt.Errorf("fetch lengths: %w", err)
 	}
-	out := map[string]value{}
 	for k, n := range lens {
 		if n.Val() <= largeHash {
 			continue
@@ -70,9 +81,15 @@ func readLarge(ctx context.Context, c *redis.Client, key string, now func() time
 			break
 		}
 	}
+	return b.finish(ctx, conn, now)
+}
+
+// finish adds the expiry of a key that was read piece by piece. EXEC answers nil if
+// the key changed since it was watched.
+func (b *builder) finish(ctx context.Context, conn *redis.Conn, now func() time.Time) (v value, whole bool, err error) {
 	asked := now()
 	cmds, err := conn.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.PTTL(ctx, key)
+		p.PTTL(ctx, b.key)
 		return nil
 	})
 	if err != nil || len(cmds) != 1 { // redis.Nil: it changed
@@ -84,7 +101,68 @@ func readLarge(ctx context.Context, c *redis.Client, key string, now func() time
 	}
 	if left >= 0 {
 		at := strconv.FormatInt(asked.Add(left).UnixMilli(), 10)
-		b.out = append(b.out, argvOf("PEXPIREAT", key, at))
+		b.out = append(b.out, argvOf("PEXPIREAT", b.key, at))
 	}
 	return value{commands: b.out, size: b.size}, true, nil
+}
+
+// compareHeld adds a large string to out if Redis has just what is held of it, as
+// behind a write of ours: reading 100 MB once more would take as much memory again
+// while a client's next value comes in.
+func (f *source) compareHeld(ctx context.Context, c *redis.Client, id keyID, now func() time.Time, out map[string]value) error {
+	if f.held == nil {
+		return nil
+	}
+	held := f.held(id.db, id.key)
+	if held == nil {
+		return nil
+	}
+	v, same, err := compareLarge(ctx, c, id.key, held, now)
+	if err != nil && !isReply(err) {
+		return fmt.Errorf("compare a large string: %w", err)
+	}
+	if same {
+		out[id.key] = v
+	}
+	return nil
+}
+
+// compareLarge compares a string with what is held of it, under WATCH as readLarge.
+func compareLarge(ctx context.Context, c *redis.Client, key string, held []byte, now func() time.Time) (v value, same bool, err error) {
+	conn := c.Conn()
+	defer conn.Close()
+	if err := conn.Do(ctx, "WATCH", key).Err(); err != nil {
+		return value{}, false, err
+	}
+	defer conn.Do(ctx, "UNWATCH")
+	n, err := conn.StrLen(ctx, key).Result()
+	if err != nil || n != int64(len(held)) {
+		return value{}, false, err
+	}
+	buf := make([]byte, heldPiece)
+	for at := 0; at < len(held); at += heldPiece {
+		want := held[at:min(at+heldPiece, len(held))]
+		piece := redis.NewZeroCopyStringCmd(ctx, buf, "GETRANGE", key, at, at+len(want)-1)
+		if err := conn.Process(ctx, piece); err != nil {
+			return value{}, false, err
+		}
+		if !bytes.Equal(piece.Bytes(), want) {
+			return value{}, false, nil
+		}
+	}
+	b := builder{key: key, out: [][][]byte{{[]byte("SET"), []byte(key), held}}, size: n}
+	return b.finish(ctx, conn, now)
+}
+
+// heldLarge is the large string that is held of a key; nobody writes to it.
+func (s *Store) heldLarge(db int, key string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.eng.Type(db, []byte(key)) != "string" {
+		return nil
+	}
+	if v := s.eng.DumpKey(db, []byte(key))[0][2]; len(v) >= resp.Large {
+		return v
+	}
+	return nil
 }

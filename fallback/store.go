@@ -37,13 +37,13 @@ type Store struct {
 	oldest   time.Time // of the oldest queued write
 	full     bool      // the last write did not fit into the journal
 	kept     retention
-	clock    int64  // Unix ms of the record being loaded; 0: it is now
+	loading  int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
 	onWrite  atomic.Pointer[func(db int, commands [][][]byte)]
 	mode     atomic.Int32
 	epoch    atomic.Uint64 // counts changes of mode
-	offset   atomic.Int64  // server clock minus local clock, nanoseconds
+	clock    serverClock
 	settled  atomic.Uint64 // Redis has the journaled writes up to here
 	jr       *journal.Journal
 	mirror   *mirror
@@ -72,6 +72,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
+	s.clock.start(&s.cfg)
 	s.written, s.unsure, s.locks = keySet{}, keySet{}, map[keyID]lock{}
 	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
@@ -101,7 +102,7 @@ func (s *Store) recover() error {
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s.eng.BeginLoad()
-	s.clock = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
+	s.loading = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
 	from, wasEmbedded, err := s.loadSnapshot()
 	if err != nil {
 		return err
@@ -110,7 +111,8 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	s.clock = 0
+	s.noEarlierThan(s.loading)
+	s.loading = 0
 	s.eng.EndLoad()
 	if err := s.judgeSnapshot(s.snap.current); err != nil {
 		return err
@@ -127,7 +129,7 @@ func (s *Store) recover() error {
 		return s.queueEverything()
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
-		s.kept.add(s.settled.Load(), st.Bytes, s.cfg.Now())
+		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
 	}
 	return nil
 }
@@ -136,10 +138,27 @@ func (s *Store) recover() error {
 // While the past is loaded it is the time of the record: a key that has expired
 // since was still there for the writes that followed then.
 func (s *Store) serverNow() time.Time {
-	if s.clock != 0 {
-		return time.UnixMilli(s.clock)
+	if s.loading != 0 {
+		return time.UnixMilli(s.loading)
 	}
-	return s.cfg.Now().Add(time.Duration(s.offset.Load()))
+	return s.clock.now()
+}
+
+// SetServerTime tells what the server's clock shows now.
+func (s *Store) SetServerTime(now time.Time) { s.clock.set(now) }
+
+// noEarlierThan corrects a wall clock that is behind what was journaled by the
+// server's: set back since, or of a machine that begins at 1970. What is written
+// now would be long expired when Redis gets it.
+func (s *Store) noEarlierThan(unixMs int64) {
+	last := time.UnixMilli(unixMs)
+	if saved := s.snap.savedAt.Add(time.Duration(s.clock.offset.Load())); saved.After(last) {
+		last = saved
+	}
+	if now := s.clock.now(); !s.cfg.Embedded && now.Before(last) {
+		s.log.Warn("the clock of this machine is behind the last journaled write: going on from there", "clock", now, "write", last)
+		s.clock.set(last)
+	}
 }
 
 // Mode is what the store does now. It may change right after the call.
@@ -178,7 +197,7 @@ func (s *Store) Lost(cause error) {
 	s.mu.Lock()
 	s.mirror.drainLocked()
 	if s.Mode() == Online {
-		s.staleAt = s.cfg.Now()
+		s.staleAt = s.clock.local()
 		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
 	}
 	s.setMode(Offline)

@@ -50,8 +50,9 @@ func (onlineLocal) Do(fallback.Request) ([]byte, fallback.Pending, error) {
 // events joins the server's cache to its upstream.
 type events struct{ s atomic.Pointer[Server] }
 
-func (*events) Up()          {}
-func (e *events) Lost(error) { e.s.Load().Lost() }
+func (*events) Up()            {}
+func (*events) Time(time.Time) {}
+func (e *events) Lost(error)   { e.s.Load().Lost() }
 func (e *events) Invalidate(keys [][]byte) {
 	e.s.Load().Invalidate(keys)
 }

@@ -100,6 +100,9 @@ func TestClientRedisCLI(t *testing.T) {
 		assert.Contains(t, cli("", "COMMAND", "DOCS", "get"), "summary")
 		if phase != "outage" {
 			assert.Contains(t, cli("", "BLPOP", "none", "0.01"), "\n")
+			biggest := cli("", "--bigkeys")
+			assert.Contains(t, biggest, "Sampled ")
+			assert.NotContains(t, biggest, "ERR")
 		}
 	})
 }

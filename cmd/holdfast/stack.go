@@ -200,7 +200,11 @@ func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx c
 		time.Sleep(time.Millisecond) // bounded by the command time-out
 	}
 	l.dial.Store(&dial)
-	err := l.store.Connected(ctx, fallback.Server{RunID: info.RunID, ClockOffset: info.ServerTimeOffset})
+	srv := fallback.Server{RunID: info.RunID}
+	if !info.Time.Time.IsZero() {
+		srv.Time = info.Time.Now(time.Now())
+	}
+	err := l.store.Connected(ctx, srv)
 	ended := make(chan struct{})
 	l.ended = ended
 	go func() {
@@ -222,6 +226,8 @@ func (l *link) Invalidate(keys [][]byte) {
 	l.server.Invalidate(keys)
 	l.store.Invalidate(keys)
 }
+
+func (l *link) Time(now time.Time) { l.store.SetServerTime(now) }
 
 var errNoLink = errors.New("no link to redis yet")
 
