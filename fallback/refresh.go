@@ -28,7 +28,7 @@ func (r *replayer) refresh(ctx context.Context) {
 	for id := range s.replay.changed {
 		add(id)
 	}
-	if all := s.mark().Unsure; all || len(s.unsure) > 0 {
+	if all := s.mark().Unsure; all || s.unsure.n > 0 {
 		s.eng.ForEachKey(func(db int, key string) bool {
 			id := keyID{db, key}
 			if _, twice := s.replay.changed[id]; !twice && (all || s.unsure.holds(id)) {

@@ -196,11 +196,9 @@ func (s *Store) writeNotes(w *snapshotWriter, clock time.Duration) {
 	for id, l := range s.locks {
 		w.frame(id.db, argvOf("", noteLock, id.key, l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
-	hashes := make([]byte, 0, 8*(len(s.written)+len(s.unsure)))
-	for _, set := range []keySet{s.written, s.unsure} { // neither is compared with Redis again
-		for h := range set {
-			hashes = binary.BigEndian.AppendUint64(hashes, h)
-		}
+	hashes := make([]byte, 0, 8*(s.written.n+s.unsure.n))
+	for _, set := range []*keySet{&s.written, &s.unsure} { // neither is compared with Redis again
+		set.each(func(h uint64) { hashes = binary.BigEndian.AppendUint64(hashes, h) })
 	}
 	if len(hashes) > 0 {
 		w.frame(0, [][]byte{nil, []byte(noteWritten), hashes})

@@ -117,7 +117,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		s.snap.clock = time.Duration(n)
 	case string(note[0]) == noteWritten:
 		for b := note[1]; len(b) >= 8; b = b[8:] {
-			s.written[binary.BigEndian.Uint64(b)] = struct{}{}
+			s.written.addHash(binary.BigEndian.Uint64(b))
 		}
 	case string(note[0]) == noteLock && len(note) == 4:
 		at, _ := strconv.ParseInt(string(note[3]), 10, 64)

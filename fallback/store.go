@@ -73,7 +73,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.clock.start(&s.cfg)
-	s.written, s.unsure, s.locks = keySet{}, keySet{}, map[keyID]lock{}
+	s.locks = map[keyID]lock{}
 	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
 	s.mirror = newMirror(s)

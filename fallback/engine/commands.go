@@ -20,7 +20,7 @@ func (s *spec) keyed(k func([]string) []string) *spec {
 
 func stringCommands() map[string]*spec {
 	return map[string]*spec{
-		"GET": read(2, 1, 1, 1), "MGET": read(-2, 1, -1, 1), "STRLEN": read(2, 1, 1, 1),
+		"GET": read(2, 1, 1, 1).with((*call).get), "MGET": read(-2, 1, -1, 1), "STRLEN": read(2, 1, 1, 1),
 		"GETRANGE": read(4, 1, 1, 1).with((*call).getrange), "SUBSTR": read(4, 1, 1, 1).with((*call).getrange),
 		"GETBIT": read(3, 1, 1, 1), "BITCOUNT": read(-2, 1, 1, 1).with((*call).bitcount), "BITPOS": read(-3, 1, 1, 1),
 		"SET": write(-3, 1, 1, 1, 0).with((*call).set), "SETNX": write(3, 1, 1, 1, fZero),

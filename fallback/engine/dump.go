@@ -119,8 +119,7 @@ func (e *Engine) dumpAs(db int, key, name string) [][]string {
 	var out [][]string
 	switch en.kind {
 	case "string":
-		s, _ := d.Get(key)
-		out = [][]string{{"SET", name, s}}
+		out = [][]string{{"SET", name, e.stringOf(en)}}
 	case "list":
 		l, _ := d.List(key)
 		out = chunked(l, 1, "RPUSH", name)
@@ -171,7 +170,8 @@ func chunked(elements []string, unit int, head ...string) [][]string {
 // and what is pending for them.
 func (e *Engine) dumpStream(en *entry, name string) [][]string {
 	var out [][]string
-	entries, _ := e.mini.DB(en.db).Stream(en.key)
+	db := int(en.db)
+	entries, _ := e.mini.DB(db).Stream(en.key)
 	for _, x := range entries {
 		out = append(out, append([]string{"XADD", name, x.ID}, x.Values...))
 	}
@@ -182,14 +182,14 @@ func (e *Engine) dumpStream(en *entry, name string) [][]string {
 	if en.lastID != "0-0" && (len(entries) == 0 || entries[len(entries)-1].ID != en.lastID) {
 		out = append(out, []string{"XSETID", name, en.lastID})
 	}
-	for _, g := range e.ask(en.db, "XINFO", "GROUPS", en.key).list {
+	for _, g := range e.ask(db, "XINFO", "GROUPS", en.key).list {
 		group, last := g.list[1].str, g.list[7].str
 		out = append(out, []string{"XGROUP", "CREATE", name, group, last})
-		for _, c := range e.ask(en.db, "XINFO", "CONSUMERS", en.key, group).list {
+		for _, c := range e.ask(db, "XINFO", "CONSUMERS", en.key, group).list {
 			out = append(out, []string{"XGROUP", "CREATECONSUMER", name, group, c.list[1].str})
 		}
 		e.streamTime("XPENDING")
-		pending := e.ask(en.db, "XPENDING", en.key, group, "-", "+", strconv.Itoa(1<<31)).list
+		pending := e.ask(db, "XPENDING", en.key, group, "-", "+", strconv.Itoa(1<<31)).list
 		e.streamTime("")
 		for _, p := range pending {
 			out = append(out, []string{"XCLAIM", name, group, p.list[1].str, "0", p.list[0].str,

@@ -200,8 +200,13 @@ func (e *Engine) duplicate(db int, key string, toDB int, to string) {
 		}
 		return
 	}
+	en := e.find(db, key)
+	if en != nil && en.held {
+		e.putString(toDB, to, en.value, en.deadline)
+		return
+	}
 	_ = e.mini.Copy(db, key, toDB, to)
-	if en := e.find(db, key); en != nil && en.field != 0 {
+	if en != nil && en.field != 0 {
 		for field, at := range e.fieldDeadlines(db, key) {
 			e.mini.DB(toDB).HExpire(to, field, time.Duration(at)*time.Millisecond)
 		}
@@ -265,9 +270,10 @@ func (e *Engine) encoding(en *entry) string {
 		}
 		return n
 	}
+	db := int(en.db)
 	switch en.kind {
 	case "string":
-		s := e.ask(en.db, "GET", en.key).str
+		s := e.stringOf(en)
 		if _, ok := parseInt(s); ok {
 			return "int"
 		}
@@ -276,25 +282,25 @@ func (e *Engine) encoding(en *entry) string {
 		}
 		return "raw"
 	case "list":
-		l := e.ask(en.db, "LRANGE", en.key, "0", "-1").flat()
+		l := e.ask(db, "LRANGE", en.key, "0", "-1").flat()
 		if len(l) <= 128 && longest(l) <= 64 {
 			return "listpack"
 		}
 		return "quicklist"
 	case "hash":
-		l := e.ask(en.db, "HGETALL", en.key).flat()
+		l := e.ask(db, "HGETALL", en.key).flat()
 		if len(l) <= 256 && longest(l) <= 64 {
 			return "listpack"
 		}
 		return "hashtable"
 	case "zset":
-		l := e.ask(en.db, "ZRANGE", en.key, "0", "-1").flat()
+		l := e.ask(db, "ZRANGE", en.key, "0", "-1").flat()
 		if len(l) <= 128 && longest(l) <= 64 {
 			return "listpack"
 		}
 		return "skiplist"
 	case "set":
-		l := e.ask(en.db, "SMEMBERS", en.key).flat()
+		l := e.ask(db, "SMEMBERS", en.key).flat()
 		for _, s := range l {
 			if _, ok := parseInt(s); !ok {
 				return "hashtable"

@@ -32,14 +32,14 @@ func (e *Engine) fieldDeadline(db int, key string) int64 {
 
 // expireFields deletes the due fields of a hash, and the hash with its last.
 func (e *Engine) expireFields(en *entry) {
-	args := []string{"HDEL", en.key}
-	for field, at := range e.fieldDeadlines(en.db, en.key) {
+	args, db := []string{"HDEL", en.key}, int(en.db)
+	for field, at := range e.fieldDeadlines(db, en.key) {
 		if at < e.nowMS {
 			args = append(args, field)
 		}
 	}
 	if len(args) > 2 {
-		e.raw(en.db, 2, args...)
+		e.raw(db, 2, args...)
 	}
-	e.touch(en.db, en.key)
+	e.touch(db, en.key)
 }

@@ -9,17 +9,20 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// entry is what the engine keeps of a key beside its value, which miniredis has.
+// entry is what the engine keeps of a key. The value is in miniredis, unless it is
+// held here: see held.go.
 type entry struct {
 	key      string
-	db       int
+	value    string // of a string that is held
 	hash     uint64 // place in SCAN's order
 	deadline int64  // Unix ms at which the key expires; 0 = never
 	field    int64  // Unix ms of the nearest hash field deadline; 0 = none
 	version  uint64 // Engine.writes at the last change
 	kind     string // type as TYPE names it
 	lastID   string // streams: the highest id ever, which outlives its entry
-	place    int    // index in the heap, -1 when not in it
+	place    int32  // index in the heap, -1 when not in it
+	db       uint8
+	held     bool // the value is here and nothing of the key is in miniredis
 }
 
 // next is the moment at which something of the key is due; 0 = never.
@@ -63,6 +66,10 @@ func (ix *dbIndex) ordered() *btree.BTree {
 		ix.byHash.Load(p.en)
 	}
 	return ix.byHash
+}
+
+func newEntry(db int, key string) *entry {
+	return &entry{key: key, db: uint8(db), hash: scanHash(key), place: -1}
 }
 
 func (ix *dbIndex) insert(en *entry) {
@@ -144,13 +151,20 @@ func (e *Engine) touch(db int, key string) { e.sync(db, key, true) }
 // sync brings the index up to date with a key; changed says that it got a new
 // version even if its type and deadline are the same.
 func (e *Engine) sync(db int, key string, changed bool) {
+	ix := e.index(db)
+	en := ix.keys[key]
+	if en != nil && en.held {
+		if changed {
+			e.writes++
+			en.version = e.writes
+		}
+		return
+	}
 	d := e.mini.DB(db)
 	kind := ""
 	if d.Exists(key) {
 		kind = d.Type(key)
 	}
-	ix := e.index(db)
-	en := ix.keys[key]
 	if kind == "" {
 		if en != nil {
 			e.forget(ix, en)
@@ -159,7 +173,7 @@ func (e *Engine) sync(db int, key string, changed bool) {
 	}
 	if en == nil {
 		changed = true
-		en = &entry{key: key, db: db, hash: scanHash(key), place: -1}
+		en = newEntry(db, key)
 		ix.insert(en)
 	}
 	if kind != "stream" {
@@ -187,9 +201,9 @@ func (e *Engine) schedule(en *entry) {
 	case due && en.place < 0:
 		heap.Push(&e.due, en)
 	case due:
-		heap.Fix(&e.due, en.place)
+		heap.Fix(&e.due, int(en.place))
 	case en.place >= 0:
-		heap.Remove(&e.due, en.place)
+		heap.Remove(&e.due, int(en.place))
 	}
 }
 
@@ -198,7 +212,7 @@ func (e *Engine) forget(ix *dbIndex, en *entry) {
 	e.writes++
 	ix.remove(en)
 	if en.place >= 0 {
-		heap.Remove(&e.due, en.place)
+		heap.Remove(&e.due, int(en.place))
 	}
 }
 
@@ -214,7 +228,7 @@ func (e *Engine) flushDB(db int, ix *dbIndex) {
 	e.mini.DB(db).FlushDB()
 	for _, en := range ix.keys {
 		if en.place >= 0 {
-			heap.Remove(&e.due, en.place)
+			heap.Remove(&e.due, int(en.place))
 		}
 	}
 	e.writes++
@@ -227,7 +241,7 @@ func (e *Engine) expireDue() {
 	for len(e.due) > 0 && e.due[0].next() < e.nowMS {
 		en := e.due[0]
 		if en.deadline != 0 && en.deadline < e.nowMS {
-			e.drop(en.db, en.key)
+			e.drop(int(en.db), en.key)
 			continue
 		}
 		e.expireFields(en)
@@ -241,13 +255,13 @@ func (h deadlineHeap) Len() int           { return len(h) }
 func (h deadlineHeap) Less(i, j int) bool { return h[i].next() < h[j].next() }
 func (h deadlineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].place, h[j].place = int32(i), int32(j)
 }
 
 // Push is part of heap.Interface.
 func (h *deadlineHeap) Push(x any) {
 	en := x.(*entry)
-	en.place = len(*h)
+	en.place = int32(len(*h))
 	*h = append(*h, en)
 }
 

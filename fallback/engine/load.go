@@ -1,7 +1,5 @@
 package engine
 
-import "time"
-
 // BeginLoad says that many keys are about to be loaded, by whatever methods.
 // Everything works meanwhile; the order of the keys is only made up by EndLoad,
 // or by the first command that needs it.
@@ -30,26 +28,4 @@ func (e *Engine) LoadString(db int, key, value string, deadline int64) bool {
 	}
 	e.putString(db, key, value, min(deadline, maxDeadline))
 	return true
-}
-
-// putString stores a string, whatever the key held before, and brings the index
-// up to date. deadline is in Unix ms, 0 for none.
-func (e *Engine) putString(db int, key, value string, deadline int64) {
-	d := e.mini.DB(db)
-	if d.Set(key, value) != nil { // it refuses keys of other types
-		d.Del(key)
-		_ = d.Set(key, value)
-	}
-	if deadline != 0 {
-		d.SetTTL(key, time.Duration(deadline)*time.Millisecond)
-	}
-	ix := e.index(db)
-	en := ix.keys[key]
-	if en == nil {
-		en = &entry{key: key, db: db, hash: scanHash(key), place: -1}
-		ix.insert(en)
-	}
-	e.writes++
-	en.kind, en.lastID, en.field, en.deadline, en.version = "string", "", 0, deadline, e.writes
-	e.schedule(en)
 }

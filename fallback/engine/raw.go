@@ -56,6 +56,7 @@ func (e *Engine) raw(db, proto int, args ...string) (reply []byte) {
 		delete(e.peers, db)
 		reply = []byte("-ERR command '" + args[0] + "' with these arguments is not supported offline\r\n")
 	}()
+	e.handOver(db, args)
 	e.mini.Server().Dispatch(p.p, args)
 	_ = p.w.Flush()
 	return p.buf

@@ -109,6 +109,9 @@ func (e *Engine) save(db int, key string) {
 	}
 	old := *en
 	v.old = &old
+	if en.held {
+		return // the copy of the entry has the value
+	}
 	if en.kind == "stream" || en.field != 0 {
 		v.cmds = e.dumpAs(db, key, key)
 		return
@@ -137,6 +140,9 @@ func (r *scriptRun) undo() {
 		e.drop(id.db, id.key)
 		if v.old == nil {
 			continue
+		}
+		if v.old.held {
+			e.putString(id.db, id.key, v.old.value, v.old.deadline)
 		}
 		if v.name != "" {
 			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)

@@ -91,7 +91,7 @@ func (c *call) swapDB() {
 	for id, ix := range map[int]*dbIndex{a: y, b: x} {
 		for _, en := range ix.keys {
 			c.e.writes++
-			en.db, en.version = id, c.e.writes
+			en.db, en.version = uint8(id), c.e.writes
 		}
 	}
 	c.ok()

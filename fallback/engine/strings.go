@@ -226,7 +226,12 @@ func (c *call) expireTo(key string, at int64) {
 		return
 	}
 	args := []string{"PEXPIREAT", key, strconv.FormatInt(at, 10)}
-	c.e.raw(c.db, 2, args...)
+	if en := c.e.find(c.db, key); en != nil && en.held {
+		en.deadline = at
+		c.e.schedule(en)
+	} else {
+		c.e.raw(c.db, 2, args...)
+	}
 	c.effect(args...)
 }
 
@@ -294,9 +299,10 @@ func (c *call) incr() {
 	if c.wrongType(key, "string") {
 		return
 	}
-	n, ok := int64(0), true
-	if old, err := c.e.mini.DB(c.db).Get(key); err == nil {
-		n, ok = parseInt(old)
+	n, ok, at := int64(0), true, int64(0)
+	if en := c.e.find(c.db, key); en != nil {
+		n, ok = parseInt(c.e.stringOf(en))
+		at = en.deadline
 	}
 	switch {
 	case !ok:
@@ -304,16 +310,9 @@ func (c *call) incr() {
 	case by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by:
 		c.fail("ERR increment or decrement would overflow")
 	default:
-		n, err := c.e.mini.DB(c.db).Incr(key, int(by))
-		if err != nil {
-			c.fail(errNotInt)
-			return
-		}
-		if en := c.e.find(c.db, key); en != nil { // neither its type nor its deadline changed
-			c.e.writes++
-			en.version, c.indexed = c.e.writes, true
-		}
-		c.integer(int64(n))
+		c.e.putString(c.db, key, strconv.FormatInt(n+by, 10), at)
+		c.indexed = true
+		c.integer(n + by)
 	}
 }
 

@@ -29,24 +29,26 @@ func (s *spec) unchanged(c *call) bool {
 }
 
 // keys are the keys that the command names.
-func (c *call) keys() []string {
-	s := c.spec
+func (c *call) keys() []string { return c.spec.keysIn(c.args) }
+
+// keysIn are the keys among the arguments, the first of which is the name.
+func (s *spec) keysIn(args []string) []string {
 	if s.keys != nil {
-		return s.keys(c.args)
+		return s.keys(args)
 	}
-	if s.first == 0 || s.first >= len(c.args) {
+	if s.first == 0 || s.first >= len(args) {
 		return nil
 	}
 	last := s.last
 	if last < 0 {
-		last += len(c.args)
+		last += len(args)
 	}
-	if s.step == 1 && last >= s.first && last < len(c.args) {
-		return c.args[s.first : last+1]
+	if s.step == 1 && last >= s.first && last < len(args) {
+		return args[s.first : last+1]
 	}
 	var out []string
-	for i := s.first; i <= last && i < len(c.args); i += s.step {
-		out = append(out, c.args[i])
+	for i := s.first; i <= last && i < len(args); i += s.step {
+		out = append(out, args[i])
 	}
 	return out
 }
