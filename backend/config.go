@@ -36,8 +36,8 @@ type Config struct {
 	Username, Password string
 	// ConnectTimeout bounds dialing and setting up the control connection [5s].
 	ConnectTimeout time.Duration
-	// CommandTimeout bounds the wait for an answer [1s]. See DESIGN.md for long
-	// transfers.
+	// CommandTimeout bounds the wait for an answer, a local one included, so a call
+	// is given up before [1s]. See DESIGN.md for long transfers.
 	CommandTimeout time.Duration
 	// PingInterval is the time between two heartbeats [500ms].
 	PingInterval time.Duration
@@ -71,6 +71,11 @@ type target struct {
 	name      string // of our connections
 	master    string // Sentinel's name of the master
 	sentinels []string
+}
+
+// tick is the unit in which silence is counted; see timeoutTicks.
+func (c *Config) tick() time.Duration {
+	return max(c.CommandTimeout/ticksPerTimeout, time.Millisecond)
 }
 
 func (c Config) withDefaults() (Config, error) {

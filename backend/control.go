@@ -249,16 +249,14 @@ func (k *control) beat(deep bool) error {
 	return nil
 }
 
-// ask sends one command and waits for its reply for about CommandTimeout,
-// counted in ticks for the reason given at timeoutTicks. Ticks while the server
-// is busy with a large unit of ours do not count.
+// ask sends one command and waits for its reply for timeoutTicks. Ticks while
+// the server is busy with a large unit of ours do not count.
 func (k *control) ask(args ...string) (resp.Value, error) {
-	timeout := k.g.u.cfg.CommandTimeout
-	_ = k.c.SetWriteDeadline(time.Now().Add(timeout))
+	_ = k.c.SetWriteDeadline(time.Now().Add(timeoutTicks * k.g.u.cfg.tick()))
 	if _, err := k.c.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
 		return resp.Value{}, err
 	}
-	tick := time.NewTicker(timeout / timeoutTicks)
+	tick := time.NewTicker(k.g.u.cfg.tick())
 	defer tick.Stop()
 	for silent := 0; silent < timeoutTicks; {
 		select {

@@ -107,7 +107,7 @@ func (g *generation) doubt() {
 
 // watchdog ends the generation when a call is not answered in time.
 func (g *generation) watchdog() {
-	tick := time.NewTicker(max(g.u.cfg.CommandTimeout/timeoutTicks, time.Millisecond))
+	tick := time.NewTicker(g.u.cfg.tick())
 	defer tick.Stop()
 	for {
 		select {
@@ -127,13 +127,13 @@ func (g *generation) watchdog() {
 	}
 }
 
-// withTimeout gives a context that ends after about CommandTimeout, not counting
-// ticks while the server is busy with a large unit.
+// withTimeout gives a context that ends after timeoutTicks, not counting ticks
+// while the server is busy with a large unit.
 func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(g.ctx)
 	go func() {
 		defer cancel()
-		tick := time.NewTicker(g.u.cfg.CommandTimeout / timeoutTicks)
+		tick := time.NewTicker(g.u.cfg.tick())
 		defer tick.Stop()
 		for silent := 0; silent < timeoutTicks; {
 			select {
@@ -155,7 +155,7 @@ func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
 func (g *generation) waits() bool {
 	busy := false
 	for _, t := range *g.trunks.Load() {
-		busy = t.patience.tick(g.u.cfg.CommandTimeout/timeoutTicks) || busy
+		busy = t.patience.tick(g.u.cfg.tick()) || busy
 	}
 	g.busy.Store(busy)
 	return busy

@@ -54,6 +54,12 @@ func TestVersionsWithReliableTracking(t *testing.T) {
 	require.True(t, Info{Version: "7.0.0", Flavor: "valkey"}.tracksReliably())
 }
 
+func TestSilenceEndsBeforeTheCommandTimeoutDoes(t *testing.T) {
+	cfg := Config{CommandTimeout: time.Second}
+	require.GreaterOrEqual(t, timeoutTicks*cfg.tick(), 850*time.Millisecond, "a slow server is not a dead one")
+	require.LessOrEqual(t, (timeoutTicks+1)*cfg.tick(), 950*time.Millisecond, "a call taken in right behind a tick is given up in time, too")
+}
+
 func TestWatchdogCountsTicksNotTime(t *testing.T) {
 	tr := newTrunk(trunkKey{}, nil)
 	for range 3 * timeoutTicks {

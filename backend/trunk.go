@@ -15,10 +15,13 @@ const (
 	readBuffer = 64 << 10
 	// keepBuffer is the largest write buffer kept between two batches.
 	keepBuffer = 256 << 10
-	// timeoutTicks is how many watchdog ticks make a CommandTimeout. Ticks are
-	// counted, not clock time: a process that was stopped or starved sees one
-	// tick, reads its replies, and does not declare a healthy link dead.
-	timeoutTicks = 10
+	// timeoutTicks is how many ticks, of ticksPerTimeout in a CommandTimeout, a
+	// silence lasts until the link is given up. Ticks are counted, not clock time: a
+	// process that was stopped or starved sees one tick, reads its replies, and does
+	// not declare a healthy link dead. A call comes between two ticks, so it waits
+	// for 0.85 to 0.9 of CommandTimeout; in the rest the client gets its local answer.
+	timeoutTicks    = 17
+	ticksPerTimeout = 20
 	// progressBytes moved since the last look restart the watchdog's window: a
 	// large transfer may take longer than CommandTimeout, a stalled one may not.
 	progressBytes = 64 << 10

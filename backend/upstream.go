@@ -123,7 +123,7 @@ func (u *Upstream) Close() error {
 
 // Do forwards c on the trunk of (proto, db) and waits for its replies. nil means
 // all N are in c.Replies; they may be error replies. Any other outcome is an
-// *OutcomeError. It returns within about CommandTimeout, or for large transfers
+// *OutcomeError. It returns within CommandTimeout, or for large transfers
 // as long as they move.
 func (u *Upstream) Do(proto, db int, c *Call) error {
 	c.Replies, c.Ends = c.Replies[:0], c.Ends[:0]

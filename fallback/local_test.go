@@ -5,10 +5,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/command"
 )
 
 func refused(t *testing.T, reply string) {
@@ -222,4 +225,47 @@ func TestFewKeysHoldsWhatWasAdded(t *testing.T) {
 		set.add(id)
 	}
 	require.Len(t, set.rest, 3, "each is held once")
+}
+
+// TestPlainReadsTakeTheShortWay: request compares every answer of it with Do's.
+func TestPlainReadsTakeTheShortWay(t *testing.T) {
+	began := time.Now()
+	var more atomic.Int64
+	r := newRig(t, func(c *Config) {
+		c.MaxStale = time.Minute
+		c.Elapsed = func() time.Duration { return time.Since(began) + time.Duration(more.Load()) }
+	})
+	r.redis("MSET", "m:a", "1", "m:gone", "2", "m:empty", "")
+	r.redis("PEXPIRE", "m:gone", "20000")
+	r.redis("HSET", "m:h", "f", "1", "g", "", "h", "3")
+	r.loaded()
+	r.lost()
+	short := func(line string) bool {
+		argv := words(strings.Fields(line)...)
+		c, _ := command.Lookup(argv)
+		for _, proto := range []int{2, 3} {
+			r.request(Request{Proto: proto, Commands: [][][]byte{argv}})
+		}
+		dst, ok := r.store.ReadHeld([]byte("before"), 0, 2, c, argv)
+		require.True(t, strings.HasPrefix(string(dst), "before"))
+		require.Equal(t, ok, len(dst) > len("before"), line)
+		return ok
+	}
+	for _, line := range []string{"GET m:a", "get m:absent", "GET m:empty", "MGET m:a m:absent m:h m:gone", "HGET m:h f", "HGETALL m:h", "HGETALL m:absent"} {
+		require.True(t, short(line), line)
+	}
+	for _, line := range []string{"GET x", "GET m:h", "GET", "MGET m:a x", "HGET m:a f", "HGETALL m:a", "HGETALL x", "SET m:a 1", "LRANGE m:l 0 1"} {
+		require.False(t, short(line), line)
+	}
+	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:gone"))
+	more.Add(int64(30 * time.Second))
+	require.Equal(t, "$-1\r\n", r.do("GET", "m:gone"), "expired")
+	require.True(t, short("GET m:gone"))
+	more.Add(int64(time.Minute))
+	require.False(t, short("GET m:a"), "too stale")
+	r.online()
+	require.False(t, r.store.Serving())
+	c, _ := command.Lookup(words("GET", "m:a"))
+	_, ok := r.store.ReadHeld(nil, 0, 2, c, words("GET", "m:a"))
+	require.False(t, ok, "Redis has the answer")
 }

@@ -55,7 +55,7 @@ type touch struct {
 // unit's first command is admitted, so that a refusal refuses all of it.
 func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) string {
 	if sc.serving {
-		if text := s.policyRefusal(sc, c, argv); text != "" {
+		if text := s.policyRefusal(c, argv); text != "" {
 			return text
 		}
 	}
@@ -132,7 +132,7 @@ func (s *Store) admitRange(db int, c *command.Command, argv [][]byte) string {
 
 // policyRefusal applies what the operator configured and what never works
 // without a Redis.
-func (s *Store) policyRefusal(sc *scope, c *command.Command, argv [][]byte) string {
+func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 	if s.cfg.Embedded {
 		return ""
 	}

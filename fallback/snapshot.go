@@ -46,8 +46,9 @@ const (
 	noteOffset   = "offset"   // server clock minus wall clock, nanoseconds
 )
 
-// dumpSlice is how many keys are dumped in one go: clients wait for that long.
-const dumpSlice = 1000
+// dumpSlice is how many keys are dumped in one go: clients wait for that long,
+// most of all right when an outage begins, which asks for a snapshot.
+const dumpSlice = 100
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

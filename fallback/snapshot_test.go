@@ -54,7 +54,7 @@ func TestSnapshotDamage(t *testing.T) {
 // with the journal on top, every write counts once.
 func TestSnapshotInSlicesUnderWriters(t *testing.T) {
 	r := newRig(t)
-	const keys = 3 * dumpSlice
+	const keys = 30 * dumpSlice
 	for i := range keys {
 		_, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("SET", fmt.Sprint("k", i), "0")}})
 		require.NoError(t, err)

@@ -34,8 +34,9 @@ type Store struct {
 	written  keySet // keys written in this outage
 	unsure   keySet // keys that Redis may have changed by a write nobody knows the outcome of
 	locks    map[keyID]lock
-	oldest   time.Time // of the oldest queued write
-	full     bool      // the last write did not fit into the journal
+	held     func(db int, key string) bool // residency.known, made once
+	oldest   time.Time                     // of the oldest queued write
+	full     bool                          // the last write did not fit into the journal
 	kept     retention
 	loading  int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
@@ -76,6 +77,7 @@ func Open(cfg Config) (*Store, error) {
 	s.locks = map[keyID]lock{}
 	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
+	s.held = func(db int, key string) bool { return s.res.known(keyID{db, key}) }
 	s.mirror = newMirror(s)
 	s.mode.Store(int32(Offline))
 	if cfg.Embedded {

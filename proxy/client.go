@@ -164,6 +164,10 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
+			c.batch.out = out
+			return
+		}
 		c.elsewhere(&it)
 		return
 	}

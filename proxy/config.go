@@ -42,6 +42,7 @@ type Local interface {
 	Serving() bool
 	AwaitServing(d time.Duration) error
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
+	ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
 	Sending(db int, key []byte)
 	Sent(db int, key []byte)

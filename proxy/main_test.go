@@ -43,6 +43,9 @@ func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {
 func (onlineLocal) RememberScript([]byte)                                      {}
 func (onlineLocal) Status() (s fallback.Status)                                { return s }
 func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error)               { return nil, fallback.ErrOnline }
+func (onlineLocal) ReadHeld(dst []byte, _, _ int, _ *command.Command, _ [][]byte) ([]byte, bool) {
+	return dst, false
+}
 func (onlineLocal) Do(fallback.Request) ([]byte, fallback.Pending, error) {
 	return nil, fallback.Pending{}, fallback.ErrOnline
 }

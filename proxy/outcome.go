@@ -45,6 +45,9 @@ func (c *client) outcomeUnknown(it *item) {
 // awaitSettled lets writes that were under way when the link died find their
 // place in the journal before a new one: Redis may have executed them.
 func (c *client) awaitSettled() {
+	if !c.s.Fencing() {
+		return
+	}
 	for end := time.Now().Add(c.s.cfg.CommandTimeout); c.s.Fencing() && time.Now().Before(end); {
 		time.Sleep(200 * time.Microsecond)
 	}

@@ -12,7 +12,11 @@ func write(arity, first, last, step int, f flags) *spec {
 }
 
 func (s *spec) with(run func(c *call)) *spec { s.run = run; return s }
-func (s *spec) unsure() *spec                { s.flags |= fUnsure; return s }
+func (s *spec) short(plain func(q *plainRead) bool) *spec {
+	s.plain = plain
+	return s
+}
+func (s *spec) unsure() *spec { s.flags |= fUnsure; return s }
 func (s *spec) keyed(k func([]string) []string) *spec {
 	s.keys = k
 	return s
@@ -20,7 +24,7 @@ func (s *spec) keyed(k func([]string) []string) *spec {
 
 func stringCommands() map[string]*spec {
 	return map[string]*spec{
-		"GET": read(2, 1, 1, 1).with((*call).get), "MGET": read(-2, 1, -1, 1), "STRLEN": read(2, 1, 1, 1),
+		"GET": read(2, 1, 1, 1).with((*call).get).short((*plainRead).get), "MGET": read(-2, 1, -1, 1).short((*plainRead).mget), "STRLEN": read(2, 1, 1, 1),
 		"GETRANGE": read(4, 1, 1, 1).with((*call).getrange), "SUBSTR": read(4, 1, 1, 1).with((*call).getrange),
 		"GETBIT": read(3, 1, 1, 1), "BITCOUNT": read(-2, 1, 1, 1).with((*call).bitcount), "BITPOS": read(-3, 1, 1, 1),
 		"SET": write(-3, 1, 1, 1, 0).with((*call).set), "SETNX": write(3, 1, 1, 1, fZero),
@@ -38,7 +42,7 @@ func stringCommands() map[string]*spec {
 
 func hashCommands() map[string]*spec {
 	return map[string]*spec{
-		"HGET": read(3, 1, 1, 1), "HMGET": read(-3, 1, 1, 1), "HGETALL": read(2, 1, 1, 1).unsure(),
+		"HGET": read(3, 1, 1, 1).short((*plainRead).hget), "HMGET": read(-3, 1, 1, 1), "HGETALL": read(2, 1, 1, 1).unsure().short((*plainRead).hgetall),
 		"HKEYS": read(2, 1, 1, 1).unsure(), "HVALS": read(2, 1, 1, 1).unsure(), "HLEN": read(2, 1, 1, 1),
 		"HEXISTS": read(3, 1, 1, 1), "HSTRLEN": read(3, 1, 1, 1),
 		"HSCAN":      read(-3, 1, 1, 1).unsure(),

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -116,7 +117,12 @@ func TestRepliesAndStateMatchRedis(t *testing.T) {
 				for range 60 {
 					line := generate(rt, sureTemplates)
 					want := comparable(line, c.do(cmd(line)))
-					got := comparable(line, e.Do(0, proto, cmd(line)).Reply)
+					direct, plain := e.ReadPlain(nil, 0, proto, cmd(line), func(int, string) bool { return true })
+					reply := e.Do(0, proto, cmd(line)).Reply
+					if plain && !bytes.Equal(direct, reply) {
+						rt.Fatalf("%s\n plain %q\n do    %q", line, direct, reply)
+					}
+					got := comparable(line, reply)
 					if got != want {
 						rt.Fatalf("%s\n redis  %q\n engine %q", line, want, got)
 					}

@@ -38,10 +38,11 @@ type Engine struct {
 	scripts *scriptCache
 	lua     *luaState // reused between scripts; nil until the first
 	run     *scriptRun
-	nowMS   int64  // server time of the running command, in ms
-	writes  uint64 // counts key changes; a key's version is its value then
-	loading bool   // between BeginLoad and EndLoad
-	random  uint64 // state of the generator for RANDOMKEY and SCAN starts
+	query   plainRead // reused
+	nowMS   int64     // server time of the running command, in ms
+	writes  uint64    // counts key changes; a key's version is its value then
+	loading bool      // between BeginLoad and EndLoad
+	random  uint64    // state of the generator for RANDOMKEY and SCAN starts
 }
 
 // Result is what one command or unit gave.

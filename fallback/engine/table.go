@@ -19,6 +19,7 @@ type spec struct {
 	first, last, step int
 	keys              func(args []string) []string // instead of first, last, step
 	run               func(c *call)                // nil: miniredis answers as it is
+	plain             func(q *plainRead) bool      // the short way of a busy read; see ReadPlain
 }
 
 func (s *spec) arityOK(n int) bool { return n == s.arity || s.arity < 0 && n >= -s.arity }
@@ -91,7 +92,7 @@ func merge(families ...func() map[string]*spec) map[string]*spec {
 }
 
 // lookup finds a command by its name in any case, without allocating.
-func lookup(name string) *spec {
+func lookup[T string | []byte](name T) *spec {
 	var up [32]byte
 	if len(name) > len(up) {
 		return nil

@@ -202,33 +202,49 @@ func fill(addr string, n int, next func(i int) []byte) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// longestGap writes without a pause while something happens to Redis, and gives
-// the longest time without an answer.
-func (s *scene) longestGap(happen func(), d time.Duration) (time.Duration, error) {
+// gap is the longest time without an answer: around what happened to Redis, and
+// after that, when each write has to wait for the disk only.
+type gap struct{ around, later time.Duration }
+
+// around is how soon after something happened to Redis a pause because of it
+// begins: what Redis had read before is answered within it.
+const around = 100 * time.Millisecond
+
+// longestGap writes without a pause while something happens to Redis.
+func (s *scene) longestGap(happen func(), d time.Duration) (g gap, err error) {
 	c, err := net.DialTimeout("tcp", s.addr, ioGrace)
 	if err != nil {
-		return 0, err
+		return g, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(d + ioGrace))
 	r := bufio.NewReader(c)
 	call := encode("SET", offlinePrefix+"gap", "x")
-	var longest time.Duration
-	last, start, done := time.Now(), time.Now(), false
-	for time.Since(start) < d {
-		if !done && time.Since(start) > d/4 {
-			happen()
-			done, last = true, time.Now()
-		}
+	var at time.Time
+	begun := make(chan time.Time, 1)
+	defer time.AfterFunc(d/4, func() { begun <- time.Now(); happen() }).Stop() // whatever is under way then
+	start := time.Now()
+	for last := start; last.Sub(start) < d; {
 		if _, err := c.Write(call); err != nil {
-			return 0, err
+			return g, err
 		}
 		if err := skipReply(r); err != nil {
-			return 0, err
+			return g, err
 		}
-		longest, last = max(longest, time.Since(last)), time.Now()
+		select {
+		case at = <-begun:
+		default:
+		}
+		switch pause := time.Since(last); {
+		case at.IsZero():
+		case last.Sub(at) < around:
+			g.around = max(g.around, pause)
+		default:
+			g.later = max(g.later, pause)
+		}
+		last = time.Now()
 	}
-	return longest, nil
+	return g, nil
 }
 
 // pipe gives the commands to redis-cli --pipe, and takes the time.

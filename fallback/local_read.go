@@ -1,0 +1,22 @@
+package fallback
+
+import "holdfast/backend/command"
+
+// ReadHeld appends the reply of Do to dst, if the command is a plain read of keys
+// that are held: most of what clients ask in an outage, for a fraction of what Do
+// costs. Not ok: nothing was done, dst is as it was, and Do has the answer.
+func (s *Store) ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool) {
+	if c.Flags&command.Read == 0 {
+		return dst, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !s.Serving() {
+		return dst, false
+	}
+	s.mirror.drainLocked() // as in Do
+	if s.policyRefusal(c, argv) != "" {
+		return dst, false
+	}
+	return s.eng.ReadPlain(dst, db, proto, argv, s.held)
+}
