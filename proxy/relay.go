@@ -54,6 +54,7 @@ type expect struct {
 	confirm bool // answered by subscription confirmations
 	swallow bool // the client has its answer already
 	mute    bool // CLIENT REPLY OFF or SKIP
+	stream  bool // SYNC, PSYNC: what comes is a replication stream, to the end
 	keep    bool // its bytes are needed as a whole
 	cmd     *command.Command
 	argv    [][]byte
@@ -345,7 +346,9 @@ func (r *relay) note(e *expect) {
 		r.queueing, e.undo = true, func() { r.queueing = r.queueing && r.units != unit } // not a later unit
 	case name == "monitor" && !r.monitor:
 		r.monitor, e.undo = true, func() { r.monitor = false }
-	case name == "sync", name == "psync", name == "script|debug":
+	case name == "sync", name == "psync":
+		r.sticky, e.stream = true, true
+	case name == "script|debug":
 		r.sticky = true
 	}
 	if e.cmd.Flags&(command.Write|command.Script) == 0 {

@@ -18,7 +18,7 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	if p.isReply {
 		owed = append([]expect{p.reply}, owed...)
 	}
-	cutOff := p.decided && p.deliver // half a frame has gone out: nothing can follow it
+	cutOff := p.decided && p.deliver || p.stream // half a frame has gone out: nothing can follow it
 	if len(r.held) > 0 {
 		owed = append(owed, expect{swallow: true, wrote: r.held, db: r.db})
 		r.owed++

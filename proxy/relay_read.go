@@ -22,6 +22,7 @@ type pump struct {
 	isReply bool
 	head    [8]byte // its first bytes, which say how it went
 	whole   []byte  // all of it, for what looks into replies to writes
+	stream  bool    // from here on it is a replication stream, no frames
 }
 
 // run delivers until the client or the connection ends; after an outage it sets
@@ -66,7 +67,7 @@ func (p *pump) take(b []byte) error {
 	}
 	run, done := 0, 0 // b[run:i] waits to be written; replies completed
 	i := 0
-	for i < len(b) {
+	for i < len(b) && !p.streams() {
 		if !p.decided && !p.judge(b[i:]) {
 			p.hold = append([]byte(nil), b[i:]...)
 			b = b[:i]
@@ -98,6 +99,18 @@ func (p *pump) take(b []byte) error {
 	}
 	p.r.settled(done)
 	return nil
+}
+
+// streams reports whether what comes now is a replication stream, which passes
+// through as it is: a snapshot has no line end, and line ends keep it alive.
+func (p *pump) streams() bool {
+	if p.stream || p.decided {
+		return p.stream
+	}
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream
+	return p.stream
 }
 
 // settled counts replies that the client has got.

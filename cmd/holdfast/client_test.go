@@ -104,6 +104,13 @@ func TestClientRedisCLI(t *testing.T) {
 			assert.Contains(t, biggest, "Sampled ")
 			assert.NotContains(t, biggest, "ERR")
 		}
+		if phase == "online" || phase == "again" { // there is a Redis to be a replica of
+			file := filepath.Join(t.TempDir(), "dump.rdb")
+			cli("", "--rdb", file)
+			dump, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, "REDIS", string(dump[:min(5, len(dump))]), "a snapshot by SYNC")
+		}
 	})
 }
 
