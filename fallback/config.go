@@ -75,6 +75,7 @@ type Config struct {
 	// Elapsed is the time since some moment, by a clock that nobody sets and that
 	// goes on while the machine sleeps; the system's when nil.
 	Elapsed func() time.Duration
+	look    func() // of Elapsed's default: look for sleep now
 }
 
 func (c *Config) withDefaults() error {
@@ -114,7 +115,7 @@ func (c *Config) withDefaults() error {
 		c.Now = time.Now
 	}
 	if c.Elapsed == nil {
-		c.Elapsed = newElapsed(sleepSinceNow())
+		c.Elapsed, c.look = newElapsed(sleepSinceNow())
 	}
 	if !c.Embedded && c.NewClient == nil {
 		return fmt.Errorf("open store: no Redis client given and not embedded")

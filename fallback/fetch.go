@@ -2,7 +2,7 @@ package fallback
 
 import (
 	"context"
-	"sort"
+	"slices"
 
 	"holdfast/backend/resp"
 )
@@ -61,7 +61,8 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 // overtaken.
 func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []string) error {
 	s := m.s
-	sort.Strings(keys)
+	slices.Sort(keys)
+	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
 	epoch := s.epoch.Load()
 	begun := make([]uint64, len(keys))
 	for i, k := range keys {
@@ -72,7 +73,8 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	}
 	src.overtaken = func(key string) bool {
 		_, n := m.flight.quiet(db, key)
-		return n != begun[sort.SearchStrings(keys, key)] // and stays so: it only grows
+		i, _ := slices.BinarySearch(keys, key)
+		return n != begun[i] // and stays so: it only grows
 	}
 	values, err := src.fetch(ctx, db, keys, m.longest, s.serverNow)
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,4 +124,23 @@ func TestFetchThatAWriteOvertookIsNotMade(t *testing.T) {
 	r.settle()
 	r.lost()
 	require.Equal(t, "$3\r\nnew\r\n", r.do("GET", "m:a"))
+}
+
+// A key that expires while it is looked at is not there, and no reason to panic.
+func TestALargeStringThatExpiresIsNotHeld(t *testing.T) {
+	began := time.Now()
+	var looks atomic.Int64 // each is a millisecond
+	r := newRig(t, func(c *Config) {
+		c.Elapsed = func() time.Duration { return time.Since(began) + time.Duration(looks.Add(1))*time.Millisecond }
+	})
+	r.loaded()
+	r.lost()
+	large := strings.Repeat("x", resp.Large)
+	r.do("SET", "m:a", large, "PX", "10000")
+	require.Len(t, r.store.heldLarge(0, "m:a"), resp.Large)
+	looks.Add(9990)
+	for range 50 {
+		r.store.heldLarge(0, "m:a")
+	}
+	require.Nil(t, r.store.heldLarge(0, "m:a"))
 }

@@ -239,3 +239,48 @@ func TestNothingIsComputedFromAnOldValue(t *testing.T) {
 	require.Equal(t, "$1\r\n4\r\n", r.do("GET", "m:changed"))
 	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:other"))
 }
+
+// afterExec calls f behind a pipeline that ends with EXEC, once.
+type afterExec struct{ f *func() }
+
+func (h afterExec) DialHook(n redis.DialHook) redis.DialHook          { return n }
+func (h afterExec) ProcessHook(n redis.ProcessHook) redis.ProcessHook { return n }
+func (h afterExec) ProcessPipelineHook(n redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, c []redis.Cmder) error {
+		err := n(ctx, c)
+		if f := *h.f; f != nil && c[len(c)-1].Name() == "exec" {
+			*h.f = nil
+			f()
+		}
+		return err
+	}
+}
+
+// A key that has changed and was just read is due for two reasons, and changes
+// again while it is fetched: it is fetched once, and once more for the change.
+func TestAKeyDueTwiceIsFetchedOnce(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:k", "zero")
+	r.online()
+	var during func()
+	src := newSource(func(db int) *redis.Client {
+		c := r.cfg.NewClient(db)
+		c.AddHook(afterExec{&during})
+		return c
+	})
+	defer src.Close()
+	ctx := context.Background()
+	r.store.mirror.fetchDue(ctx, src) // the load
+	change := func(value string) {
+		r.redis("SET", "m:k", value)
+		r.store.Invalidate(words("m:k"))
+	}
+	change("one")
+	r.store.Read(0, []byte("m:k"))
+	during = func() { change("two") }
+	for range 3 {
+		r.store.mirror.fetchDue(ctx, src)
+	}
+	r.lost()
+	require.Equal(t, "$3\r\ntwo\r\n", r.do("GET", "m:k"))
+}

@@ -69,6 +69,7 @@ type snapshotState struct {
 // state at its beginning: a key that is about to change and whose turn has not
 // come is written before it changes.
 type dump struct {
+	clock   time.Duration // the server's minus the wall clock, in it
 	w       *snapshotWriter
 	at      engine.Place
 	early   map[keyID]struct{}
@@ -147,7 +148,7 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 		return false, err
 	}
 	s.mu.Lock()
-	s.snap.gen, s.snap.seq, s.snap.savedAt = gen, seq, s.cfg.Now()
+	s.snap.gen, s.snap.seq, s.snap.savedAt, s.snap.clock = gen, seq, s.cfg.Now(), d.clock
 	s.mu.Unlock()
 	if s.cfg.Embedded {
 		return true, s.jr.Truncate(seq)
@@ -181,7 +182,7 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 	if d.w.err != nil {
 		return 0, 0, false, d.w.finish()
 	}
-	s.snap.dump, s.snap.clock = d, clock
+	s.snap.dump, d.clock = d, clock
 	return seq, gen, true, nil
 }
 

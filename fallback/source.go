@@ -105,7 +105,8 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 			continue
 		}
 		if reads[i] == nil {
-			out[i].busy = types[i].Val() != "none" && readCommand(types[i].Val(), k) == nil && types[i].Val() != ""
+			// It is there, but was not read: not a type that is mirrored, or overtaken.
+			out[i].busy = types[i].Val() != "none" && types[i].Val() != ""
 			continue
 		}
 		out[i] = toValue(k, types[i].Val(), reads[i], asked)

@@ -154,15 +154,14 @@ func compareLarge(ctx context.Context, c *redis.Client, key string, held []byte,
 	return b.finish(ctx, conn, now)
 }
 
-// heldLarge is the large string that is held of a key; nobody writes to it.
+// heldLarge is the large string that is held of a key; nobody writes to it. One
+// that is longer than is held beside the mirror is none: it is found too long.
 func (s *Store) heldLarge(db int, key string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.eng.Type(db, []byte(key)) != "string" {
+	v := s.eng.LongString(db, []byte(key), resp.Large)
+	if most := s.mirror.longest(key); most > 0 && int64(len(v)) > most {
 		return nil
 	}
-	if v := s.eng.DumpKey(db, []byte(key))[0][2]; len(v) >= resp.Large {
-		return v
-	}
-	return nil
+	return v
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+	"unsafe"
 )
 
 // dumpChunk is how many elements of a collection one command holds at most.
@@ -107,6 +108,20 @@ func (e *Engine) DumpKey(db int, key []byte) [][][]byte {
 		out = append(out, keepBytes(argv))
 	}
 	return out
+}
+
+// LongString is the string that a key holds if it has at least that many bytes,
+// nil for none. It is not a copy: nobody may write to it.
+func (e *Engine) LongString(db int, key []byte, least int) []byte {
+	e.tick()
+	en := e.find(db, string(key))
+	if en == nil || en.kind != "string" {
+		return nil
+	}
+	if v := e.stringOf(en); len(v) >= max(least, 1) {
+		return unsafe.Slice(unsafe.StringData(v), len(v))
+	}
+	return nil
 }
 
 // dumpAs is the commands that recreate a key under a name.

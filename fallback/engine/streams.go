@@ -23,8 +23,11 @@ func streamCommands() map[string]*spec {
 }
 
 func streamKeys(args []string) []string {
-	for i, a := range args {
-		if strings.EqualFold(a, "STREAMS") {
+	for i := 1; i < len(args); i++ {
+		switch {
+		case strings.EqualFold(args[i], "GROUP"):
+			i += 2 // its name and the consumer's, whatever they are
+		case strings.EqualFold(args[i], "STREAMS"):
 			rest := args[i+1:]
 			return rest[:len(rest)/2]
 		}
