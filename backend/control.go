@@ -214,10 +214,13 @@ func (k *control) beat(deep bool) error {
 	if err != nil {
 		return fmt.Errorf("ping upstream: %w", err)
 	}
-	k.g.u.beats.end(n)
 	k.g.u.rtt.Store(int64(time.Since(start)))
 	if err := refusal(v); err != nil {
 		return err
+	}
+	// A script that runs for long lets Redis answer BUSY, but not push.
+	if e := v.Err(); e == nil || !strings.HasPrefix(e.Error(), "BUSY") {
+		k.g.u.beats.end(n)
 	}
 	if !deep {
 		return nil

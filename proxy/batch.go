@@ -56,8 +56,7 @@ type batch struct {
 	moved     bool     // a write of this call was executed after the call, or locally
 	wrote     [][]byte // keys of its writes
 	wroteAny  bool     // a write may have reached keys that are not among them
-	asked     []asked  // its reads
-	askedAny  bool     // there may be others
+	asked     asked
 	order     order
 	followers int
 	sent      time.Time
@@ -89,8 +88,7 @@ func (b *batch) resetCall() {
 	b.fences, b.open, b.moved, b.writes = b.fences[:0], false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
-	clear(b.asked)
-	b.asked, b.askedAny = b.asked[:0], false
+	b.asked.reset()
 	if b.order == orderHeld {
 		b.order = orderUnknown
 	}

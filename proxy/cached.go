@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"time"
 
 	"holdfast/backend/command"
@@ -13,38 +12,6 @@ import (
 // a read under way, may be older, as long as the invalidation is under way: then
 // a hit waits for a beat, after which what is still cached is as new, or Redis is
 // asked. What is told by replies that name no keys holds for that client alone.
-
-// asked is a read of this call whose reply this client does not have yet.
-type asked struct {
-	key []byte
-	raw []byte // of a cacheable read that the cache knows of; nil for others
-	// follows: another client sends it, perhaps later than this call.
-	follows bool
-}
-
-// maxAsked bounds the search in batch.asked.
-const maxAsked = 64
-
-func (b *batch) noteAsked(a asked) {
-	if len(b.asked) == maxAsked {
-		b.askedAny = true
-		return
-	}
-	b.asked = append(b.asked, a)
-}
-
-// asks reports whether this call asks for the key by another read than raw.
-func (b *batch) asks(key, raw []byte, following bool) bool {
-	if b.askedAny && (!following || b.followers > 0) {
-		return true
-	}
-	for _, a := range b.asked {
-		if (a.follows || !following) && bytes.Equal(a.key, key) && !bytes.Equal(a.raw, raw) {
-			return true
-		}
-	}
-	return false
-}
 
 // maxHeldFor is how long a hit waits before Redis is asked instead: a fraction of
 // the time in which that answers.
@@ -69,23 +36,29 @@ func (c *client) cached(it item) {
 		return
 	}
 	key := c.keys[0]
-	if !c.s.cache.Cacheable(key) || b.writesTo(key) {
-		c.forward(it) // behind an own write: the same read of another may be older
+	if !c.s.cache.Cacheable(key) {
+		c.forward(it)
 		return
 	}
-	if b.followers > 0 && b.asks(key, it.raw, true) {
+	if b.writesTo(key) {
+		c.forwardRead(it) // behind an own write: the same read of another may be older
+		return
+	}
+	pending := b.asked.about(key, it.raw)
+	if pending&askedOtherFollow != 0 {
 		c.flush() // a read of another client, sent we do not know when: its reply first
+		pending = 0
 	}
-	if c.hit(key, &it) {
+	if pending == 0 && !b.asked.keyless && c.hit(key, &it) {
 		return
 	}
-	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw, c.behind())
-	if !leader && b.asks(key, it.raw, false) {
+	fill, leader := c.s.cache.Begin(c.db, key, c.proto, it.raw, pending&askedFollows != 0 || c.behind())
+	if !leader && (pending&askedOther != 0 || b.asked.keyless) {
 		fill.Leave() // it may be executed before what this batch asks for first
 		c.flush()
 		fill, leader = c.s.cache.Begin(c.db, key, c.proto, it.raw, true)
 	}
-	b.noteAsked(asked{key: key, raw: it.raw, follows: !leader})
+	b.asked.add(askedKey{key: key, raw: it.raw, follows: !leader})
 	if !leader {
 		it.kind, it.fill = kindFollow, fill
 		b.followers++
@@ -102,9 +75,6 @@ func (c *client) cached(it item) {
 // hit answers from the cache, if what is there is not older than what was told.
 func (c *client) hit(key []byte, it *item) bool {
 	b := &c.batch
-	if len(b.asked) > 0 && b.asks(key, it.raw, false) {
-		return false // behind another read of the key, whose reply is to come
-	}
 	for {
 		buf := &b.out
 		if len(b.items) > 0 {
@@ -150,7 +120,7 @@ func (c *client) forwardRead(it item) {
 	c.forward(it)
 }
 
-// noteUnit does that for the reads of a MULTI unit.
+// noteUnit does that for the commands of a MULTI unit.
 func (c *client) noteUnit(unit [][][]byte) {
 	for _, argv := range unit {
 		if cmd, ok := command.Lookup(argv); ok {
@@ -159,33 +129,63 @@ func (c *client) noteUnit(unit [][][]byte) {
 	}
 }
 
+// noteRead notes what the reply to a command will tell of keys that it does not
+// change. Those it changes are kept out of the cache meanwhile.
 func (c *client) noteRead(cmd *command.Command, argv [][]byte) {
-	b := &c.batch
-	if cmd.Flags&(command.Read|command.Script) == 0 {
+	if cmd.Flags&command.Tells == 0 {
 		return
 	}
-	c.keys = cmd.Keys(c.keys[:0], argv)
-	b.askedAny = b.askedAny || len(c.keys) == 0 // KEYS, SCAN, DBSIZE, some scripts: of any key
-	if cmd.Flags&command.MayReplicate != 0 {
-		return // a script that may write: its keys are kept out of the cache meanwhile
-	}
+	a := &c.batch.asked
+	c.keys = cmd.ReadKeys(c.keys[:0], argv)
 	for _, key := range c.keys {
 		if c.s.cache.Cacheable(key) {
-			b.noteAsked(asked{key: key})
+			a.add(askedKey{key: key})
 		}
+	}
+	if cmd.Flags&(command.Read|command.Script) != 0 && len(c.keys) == 0 { // KEYS, SCAN, DBSIZE, some scripts
+		c.keys = cmd.Keys(c.keys[:0], argv)
+		a.keyless = a.keyless || len(c.keys) == 0
 	}
 }
 
 // noteTold is called when a call has ended, before its replies are handed out.
 // Reads that the cache knows of were noted by their own end.
 func (c *client) noteTold() {
-	b := &c.batch
-	if b.askedAny {
+	a := &c.batch.asked
+	if a.keyless {
 		c.told = c.s.cfg.Upstream.NextBeat()
 	}
-	for _, a := range b.asked {
-		if a.raw == nil {
-			c.s.cache.Told(a.key)
+	for _, k := range a.list {
+		if k.raw == nil {
+			c.s.cache.Told(k.key)
 		}
+	}
+}
+
+// tellsAlone notes what a reply outside of the batch's call is about to tell.
+func (c *client) tellsAlone(it *item) {
+	one := [1][][]byte{it.argv}
+	argvs := one[:]
+	if it.unit != nil {
+		argvs = it.unit
+	}
+	for _, argv := range argvs {
+		if cmd, ok := command.Lookup(argv); ok {
+			c.s.tells(cmd, argv)
+		}
+	}
+	c.told = c.s.cfg.Upstream.NextBeat()
+	if c.batch.order == orderHeld {
+		c.batch.order = orderUnknown // a beat before it does not count
+	}
+}
+
+// tells notes that a client is about to be told of keys.
+func (s *Server) tells(cmd *command.Command, argv [][]byte) {
+	if cmd.Flags&command.Tells == 0 || !cmd.ArityOK(len(argv)) {
+		return
+	}
+	for _, key := range cmd.ReadKeys(nil, argv) {
+		s.cache.Told(key)
 	}
 }

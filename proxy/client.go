@@ -177,9 +177,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		if c.batch.followers > 0 {
 			c.flush() // a read before this write must not see it
 		}
-		if cmd.Flags&command.Script != 0 {
-			c.noteRead(cmd, rc.Args)
-		}
+		c.noteRead(cmd, rc.Args)
 		c.beginWrite(&it)
 		c.forward(it)
 	case cmd.Flags&command.Cacheable != 0:

@@ -125,7 +125,7 @@ func (c *client) single(it *item) (done, again bool) {
 		}
 		reply := call.Replies[start:]
 		acked = acknowledged(reply)
-		c.told = c.s.cfg.Upstream.NextBeat()
+		c.tellsAlone(it)
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false
 	}

@@ -162,24 +162,14 @@ func (p *pump) take1(all bool) {
 	if e.cmd != nil && e.cmd.Name == "exec" {
 		for _, argv := range p.r.unit {
 			if cmd, ok := command.Lookup(argv); ok {
-				p.told(cmd, argv)
+				p.r.c.s.tells(cmd, argv)
 			}
 		}
 	} else if e.cmd != nil {
-		p.told(e.cmd, e.argv)
+		p.r.c.s.tells(e.cmd, e.argv)
 	}
 	p.r.queue[0] = expect{}
 	p.r.queue = p.r.queue[1:]
-}
-
-// told notes that the client is about to get a reply about keys, before it does.
-func (p *pump) told(cmd *command.Command, argv [][]byte) {
-	if cmd.Flags&command.Read == 0 || !cmd.ArityOK(len(argv)) {
-		return
-	}
-	for _, key := range cmd.Keys(nil, argv) {
-		p.r.c.s.cache.Told(key)
-	}
 }
 
 func isMessage(word []byte) bool {

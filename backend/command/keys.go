@@ -1,5 +1,7 @@
 package command
 
+import "slices"
+
 // keySpec is one of the server's key specifications: where the search for keys
 // begins, and how far they go.
 type keySpec struct {
@@ -50,6 +52,17 @@ func (c *Command) ReadKeys(dst, argv [][]byte) [][]byte {
 		return c.collect(dst, argv, anyAccess)
 	}
 	return c.collect(dst, argv, readAccess)
+}
+
+// tells reports whether a reply may tell of keys that ReadKeys gives, or of any.
+func (c *Command) tells() bool {
+	switch {
+	case c.Flags&(Read|Script) != 0:
+		return true
+	case c.Flags&Write == 0:
+		return false
+	}
+	return c.search != nil || slices.ContainsFunc(c.specs, func(s keySpec) bool { return !s.writes() })
 }
 
 func (c *Command) collect(dst, argv [][]byte, want access) [][]byte {

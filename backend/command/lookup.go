@@ -50,6 +50,11 @@ func build() (*table, []*Command) {
 		c.Flags |= derived(c)
 	}
 	applyOverrides(top)
+	for _, c := range all {
+		if c.tells() {
+			c.Flags |= Tells
+		}
+	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return top, all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -217,4 +218,137 @@ func first[T any](v T, _ error) T { return v }
 func (r *running) purge(key string) {
 	r.t.Helper()
 	require.NoError(r.t, r.client().Do(context.Background(), "HOLDFAST", "CACHE", "PURGE", key).Err())
+}
+
+// tellings are replies of Redis that tell of a change, and the cached reply of the
+// time before that they make too old.
+var tellings = map[string]struct {
+	before, change []string // what somebody else does to Redis
+	cached         []string
+	tell           func(ctx context.Context, c *redis.Conn) error
+}{
+	"a long MGET": {cmdOf("SET t:99 old"), cmdOf("SET t:99 new"), cmdOf("GET t:99"), func(ctx context.Context, c *redis.Conn) error {
+		args := []any{"MGET"}
+		for i := range 100 {
+			args = append(args, fmt.Sprintf("t:%d", i))
+		}
+		return c.Do(ctx, args...).Err()
+	}},
+	"behind many writes": {cmdOf("HSET t:h f old"), cmdOf("HSET t:h f new"), cmdOf("HGET t:h f"), func(ctx context.Context, c *redis.Conn) error {
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i := range 70 {
+				p.Set(ctx, fmt.Sprintf("t:w%d", i), "x", 0)
+			}
+			p.HGetAll(ctx, "t:h")
+			return nil
+		})
+		return err
+	}},
+	"too large to be stored": {cmdOf("SET t:big old"), append(cmdOf("SET t:big"), strings.Repeat("x", 8<<20)), cmdOf("GET t:big"), func(ctx context.Context, c *redis.Conn) error {
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.DBSize(ctx)
+			return p.Get(ctx, "t:big").Err()
+		})
+		return err
+	}},
+	"SORT":           {cmdOf("RPUSH t:l 1"), cmdOf("RPUSH t:l 2"), cmdOf("LRANGE t:l 0 -1"), telling("SORT t:l")},
+	"SUNIONSTORE":    {cmdOf("SADD t:s 1"), cmdOf("SADD t:s 2"), cmdOf("SMEMBERS t:s"), telling("SUNIONSTORE t:d t:s")},
+	"COPY":           {cmdOf("SET t:c old"), cmdOf("DEL t:c"), cmdOf("GET t:c"), telling("COPY t:c t:d2")},
+	"PFCOUNT":        {cmdOf("PFADD t:p 1"), cmdOf("PFADD t:p 2"), cmdOf("GET t:p"), telling("PFCOUNT t:p")},
+	"SORT in WATCH":  {cmdOf("RPUSH t:lw 1"), cmdOf("RPUSH t:lw 2"), cmdOf("LRANGE t:lw 0 -1"), telling("WATCH t:z", "SORT t:lw", "UNWATCH")},
+	"EXEC in WATCH":  {cmdOf("HSET t:x f old"), cmdOf("HSET t:x f new"), cmdOf("HGET t:x f"), telling("WATCH t:z", "MULTI", "HGETALL t:x", "EXEC")},
+	"EXEC of a SORT": {cmdOf("RPUSH t:lx 1"), cmdOf("RPUSH t:lx 2"), cmdOf("LRANGE t:lx 0 -1"), telling("MULTI", "SORT t:lx", "EXEC")},
+}
+
+func cmdOf(line string) []string { return strings.Fields(line) }
+
+func telling(lines ...string) func(ctx context.Context, c *redis.Conn) error {
+	return func(ctx context.Context, c *redis.Conn) error {
+		for _, line := range lines {
+			if err := do(ctx, c, cmdOf(line)).Err(); err != nil && err != redis.Nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func do(ctx context.Context, c interface {
+	Do(ctx context.Context, args ...any) *redis.Cmd
+}, args []string) *redis.Cmd {
+	out := make([]any, len(args))
+	for i, a := range args {
+		out[i] = a
+	}
+	return c.Do(ctx, out...)
+}
+
+// TestWhateverTells: every reply that tells of a key counts, not only plain reads.
+func TestWhateverTells(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	d := directClient(t, srv)
+	l := newPushLink(t, srv.Addr())
+	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
+	r.awaitMirror()
+	one, two := r.client().Conn(), r.client().Conn()
+	defer one.Close()
+	defer two.Close()
+	for name, c := range tellings {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, do(ctx, d, c.before).Err())
+			old := r.cacheOf(two, c.cached)
+			l.held.Lock()
+			defer l.held.Unlock()
+			require.NoError(t, do(ctx, d, c.change).Err())
+			require.NoError(t, c.tell(ctx, one))
+			now := fmt.Sprint(do(ctx, d, c.cached).Val())
+			require.NotEqual(t, old, now)
+			for which, conn := range map[string]*redis.Conn{"another": two, "the same": one} {
+				got := fmt.Sprint(do(ctx, conn, c.cached).Val())
+				assert.True(t, got == now, "%s client got %.40s", which, got)
+			}
+		})
+	}
+}
+
+// cacheOf has a reply cached with nothing in doubt, and gives it.
+func (r *running) cacheOf(c *redis.Conn, cmd []string) (reply string) {
+	r.t.Helper()
+	up := r.st.upstream
+	redistest.Eventually(r.t, patience, "a hit", func() bool {
+		require.True(r.t, up.AwaitBeat(up.NextBeat(), patience))
+		hits := r.st.server.Cache().Hits
+		reply = fmt.Sprint(do(context.Background(), c, cmd).Val())
+		return r.st.server.Cache().Hits > hits
+	})
+	return reply
+}
+
+// TestAPipelineDoesNotGoBack: a hit behind a read that names no key is not older
+// than what that tells, nor is an equal read behind one that another client sends.
+func TestAPipelineDoesNotGoBack(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	d := directClient(t, srv)
+	l := newPushLink(t, srv.Addr())
+	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
+	r.awaitMirror()
+	c := r.client().Conn()
+	defer c.Close()
+	for _, first := range []string{"KEYS t:*", "DBSIZE", "SCAN 0", "RANDOMKEY", "EVAL_RO return{1} 0"} {
+		require.NoError(t, d.Set(ctx, "t:k", "old", 0).Err())
+		r.cacheOf(c, cmdOf("GET t:k"))
+		l.held.Lock()
+		require.NoError(t, d.Set(ctx, "t:k", "new", 0).Err())
+		var got *redis.StringCmd
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			do(ctx, p, cmdOf(first))
+			got = p.Get(ctx, "t:k")
+			return nil
+		})
+		l.held.Unlock()
+		require.NoError(t, err)
+		assert.Equal(t, "new", got.Val(), first)
+	}
 }

@@ -127,7 +127,10 @@ func (l Fill) Done(reply []byte, ttl time.Duration, cacheable bool) {
 			s.fills++
 		} else {
 			s.rejected++
+			s.discard(f)
 		}
+	} else {
+		s.discard(f)
 	}
 	if f.done != nil && len(reply) > 0 {
 		f.reply = bytes.Clone(reply)
@@ -163,6 +166,18 @@ func (s *shard) keep(f *fill, reply []byte, ttl time.Duration) bool {
 		return false
 	}
 	return s.store(f.hash, f.id, reply, tick)
+}
+
+// discard drops an older reply of the same read, which the new one, though it
+// was not stored, has made too old.
+func (s *shard) discard(f *fill) {
+	if f.id == nil {
+		return
+	}
+	g := s.group(f.hash)
+	if slot, prev, r, _ := s.find(g, f.id); r != 0 {
+		s.unlink(g, slot, prev, r)
+	}
 }
 
 // end takes f off the list of reads and wakes its followers.

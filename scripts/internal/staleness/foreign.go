@@ -117,7 +117,8 @@ func (j *judge) read(ctx context.Context, id int, r *rand.Rand) {
 			sleep(ctx, time.Duration(r.Intn(24000))*time.Microsecond)
 		}
 		cmds := [][]string{k.read(r)}
-		for r.Intn(3) == 0 { // a pipeline that asks in several ways
+		long := r.Intn(200) == 0
+		for len(cmds) < 100 && (long || r.Intn(3) == 0) { // a pipeline that asks in several ways
 			cmds = append(cmds, k.read(r))
 		}
 		told := k.tell(0)
