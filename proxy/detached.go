@@ -74,10 +74,12 @@ func (d *detached) read() {
 		if err != nil {
 			return
 		}
-		select {
-		case d.in <- front.Resolve(d.conn.NetConn(), next):
-		case <-d.end:
-			return
+		for _, cmd := range front.Resolve(nil, d.conn.NetConn(), next) {
+			select {
+			case d.in <- cmd:
+			case <-d.end:
+				return
+			}
 		}
 	}
 }

@@ -149,6 +149,9 @@ func (c *Cache) dropAll(also func(*shard)) {
 // WriteEnd the key has no hits, and no read begun then is stored. By key name:
 // db does not narrow it. Several writes may be on the way at a time.
 func (c *Cache) WriteBegin(_ int, key []byte) {
+	if !c.Cacheable(key) {
+		return // nothing is ever stored of it, and it may be written all the time
+	}
 	c.locked(key, func(s *shard, hash uint64) {
 		s.dropKey(hash, key)
 		s.state(hash).writers++
@@ -157,6 +160,9 @@ func (c *Cache) WriteBegin(_ int, key []byte) {
 
 // WriteEnd is called once the write has its outcome, before the client gets it.
 func (c *Cache) WriteEnd(_ int, key []byte) {
+	if !c.Cacheable(key) {
+		return
+	}
 	c.locked(key, func(s *shard, hash uint64) {
 		if st := s.inflight[hash]; st != nil && st.writers > 0 {
 			st.writers--

@@ -88,19 +88,19 @@ func (c *Conn) grow() {
 func (c *Conn) stash() {
 	cmd := c.in[c.r:c.done:c.done]
 	if c.lent || cap(c.in) > 2*len(cmd) {
-		c.pushBig(append([]byte(nil), cmd...))
+		c.pushBig(append([]byte(nil), cmd...), 1)
 		c.replace(c.done, c.l.standIn)
 		return
 	}
-	c.pushBig(cmd) // it keeps the buffer, which holds little else
+	c.pushBig(cmd, 1) // it keeps the buffer, which holds little else
 	rest := c.in[c.done:]
 	c.in = append(append(make([]byte, 0, len(c.l.standIn)+len(rest)), c.l.standIn...), rest...)
 	c.r, c.done = 0, len(c.l.standIn)
 	c.off = c.done
 }
 
-func (c *Conn) pushBig(cmd []byte) {
+func (c *Conn) pushBig(raw []byte, commands int) {
 	c.bigMu.Lock()
-	c.big = append(c.big, cmd)
+	c.big = append(c.big, stoodIn{raw, commands})
 	c.bigMu.Unlock()
 }

@@ -27,7 +27,9 @@ func TestPipelineOfLargeCommandsIsOneBatch(t *testing.T) {
 	require.NoError(t, err)
 	var got []string
 	for _, cmd := range batch {
-		got = append(got, string(Resolve(c, cmd).Raw))
+		for _, cmd := range Resolve(nil, c, cmd) {
+			got = append(got, string(cmd.Raw))
+		}
 	}
 	require.Equal(t, want, got)
 	require.False(t, c.lent, "the chunk goes back")
@@ -54,7 +56,7 @@ func TestCommandsSurviveTheirChunk(t *testing.T) {
 		var batch []redcon.Command
 		batch, err = rd.ReadCommands()
 		for _, cmd := range batch {
-			all = append(all, Resolve(c, cmd))
+			all = Resolve(all, c, cmd)
 		}
 	}
 	require.Equal(t, io.EOF, err)
@@ -76,7 +78,33 @@ func TestLargeCommandIsCopiedLittle(t *testing.T) {
 	c := newConn(&script{chunks: [][]byte{cmd}}, l)
 	batch, err := redcon.NewReader(c).ReadCommands()
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(cmd, Resolve(c, batch[0]).Raw))
+	require.True(t, bytes.Equal(cmd, Resolve(nil, c, batch[0])[0].Raw))
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size+size/4))
+}
+
+// TestPipelineIsCopiedOnce: it is read into redcon's buffer, copied out of it as a
+// whole, and not parsed there.
+func TestPipelineIsCopiedOnce(t *testing.T) {
+	one := command("SET", "key", "value")
+	stream := []byte(strings.Repeat(one, 16))
+	l, err := newListener(Config{})
+	require.NoError(t, err)
+	s := &script{}
+	c := newConn(s, l)
+	rd := redcon.NewReader(c)
+	var cmds []redcon.Command
+	allocs := testing.AllocsPerRun(100, func() {
+		s.chunks = append(s.chunks[:0], stream)
+		batch, err := rd.ReadCommands()
+		require.NoError(t, err)
+		require.Len(t, batch, 1, "a stand-in")
+		cmds = Resolve(cmds[:0], c, batch[0])
+	})
+	require.Len(t, cmds, 16)
+	for _, cmd := range cmds {
+		require.Equal(t, one, string(cmd.Raw))
+		require.Len(t, cmd.Args, 3)
+	}
+	require.Less(t, allocs, 16.0, "not one for each command")
 }

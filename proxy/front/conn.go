@@ -36,7 +36,7 @@ type Conn struct {
 	lent  bool // in is a chunk of the pool
 
 	bigMu sync.Mutex
-	big   [][]byte // commands behind stand-ins; big[:taken] redcon has handed on
+	big   []stoodIn // behind stand-ins; big[:taken] redcon has handed on
 	taken int
 
 	noIdle    atomic.Bool
@@ -112,7 +112,8 @@ func (c *Conn) pad(p []byte) int {
 	return c.delivered(len(p))
 }
 
-// readDirect reads from the socket into p, where commands that are whole stay.
+// readDirect reads from the socket into p, where a command that is whole stays; a
+// stand-in takes the place of several.
 // The rest moves to c.in. It returns 0 without an error when none was whole:
 // redcon recurses for each read without a command, so it gets no such read.
 func (c *Conn) readDirect(p []byte) (int, error) {
@@ -138,8 +139,12 @@ func (c *Conn) readDirect(p []byte) (int, error) {
 	}
 	c.in = append(c.in[:0], p[whole:n]...)
 	c.r, c.off = 0, pos-whole
-	if commands == 0 {
+	switch {
+	case commands == 0:
 		return 0, nil
+	case commands > 1: // the socket was read into redcon's buffer: the commands get one of their own
+		c.pushBig(append([]byte(nil), p[:whole]...), commands)
+		return copy(p, c.l.standIn), nil
 	}
 	return whole, nil
 }
@@ -220,7 +225,7 @@ func (c *Conn) advanceInline(pos int, pending bool) (ok, stop bool) {
 	}
 	cmd := appendArray(nil, args)
 	if len(cmd) > maxSmall {
-		c.pushBig(cmd)
+		c.pushBig(cmd, 1)
 		cmd = c.l.standIn
 	}
 	c.replace(end, cmd)

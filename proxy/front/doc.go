@@ -7,7 +7,8 @@
 //   - a violation is answered with Redis's own text, after the replies to all
 //     commands before it;
 //   - a command larger than redcon's buffer never passes through that buffer: a
-//     small stand-in does, and Batch or Resolve puts the command itself in its place.
+//     small stand-in does, and Batch or Resolve puts the command itself in its place;
+//   - so does a pipeline of small commands, which redcon would parse a second time.
 //
 // A handler must therefore take its commands through Batch (or Resolve).
 package front

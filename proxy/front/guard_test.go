@@ -50,9 +50,10 @@ func commands(t testing.TB, limits Limits, chunks ...[]byte) (cmds []string, ans
 	for {
 		batch, err := rd.ReadCommands()
 		for _, cmd := range batch {
-			cmd = Resolve(c, cmd)
-			require.True(t, bytes.Equal(cmd.Raw, appendArray(nil, cmd.Args)), "arguments are those of the raw bytes")
-			cmds = append(cmds, string(cmd.Raw))
+			for _, cmd := range Resolve(nil, c, cmd) {
+				require.True(t, bytes.Equal(cmd.Raw, appendArray(nil, cmd.Args)), "arguments are those of the raw bytes")
+				cmds = append(cmds, string(cmd.Raw))
+			}
 		}
 		if err != nil {
 			require.Equal(t, io.EOF, err)
@@ -126,8 +127,8 @@ func TestStandInCannotBeForged(t *testing.T) {
 	l, err := newListener(Config{})
 	require.NoError(t, err)
 	c := newConn(&script{}, l)
-	cmd := redcon.Command{Raw: l.standIn, Args: splitArray(l.standIn)}
-	require.Equal(t, cmd, Resolve(c, cmd), "nothing is held for it")
+	cmds := stoodIn{l.standIn, 1}.split(nil)
+	require.Equal(t, cmds, Resolve(nil, c, cmds[0]), "nothing is held for it")
 	other, err := newListener(Config{})
 	require.NoError(t, err)
 	require.NotEqual(t, l.token, other.token)
