@@ -98,7 +98,7 @@ func (s *Store) Empty() bool {
 }
 
 // Script returns the body of a script that was loaded or run through this
-// proxy, so that EVALSHA works whoever serves it.
+// proxy, by its SHA-1 in any case, so that EVALSHA works whoever serves it.
 func (s *Store) Script(sha string) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,14 @@ func (s *Store) Script(sha string) (string, bool) {
 func (s *Store) RememberScript(body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.eng.LoadScript(body)
+	s.eng.RememberScript(body)
+}
+
+// ForgetScripts is SCRIPT FLUSH.
+func (s *Store) ForgetScripts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eng.ForgetScripts()
 }
 
 // Status is what an operator wants to know of the local state.

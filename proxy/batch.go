@@ -28,6 +28,7 @@ type item struct {
 	fill    cache.Fill      // of a cacheable read
 	wrote   bool            // cache.WriteBegin was called for its keys
 	maybe   bool            // an earlier try of this write may have been applied
+	digest  bool            // EVALSHA is in it as such: its fence does not prove that it ran
 	fence   int             // 1 + index in batch.fences; 0 = not fenced
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it

@@ -124,6 +124,7 @@ func (c *client) forwardRead(it item) {
 func (c *client) noteUnit(unit [][][]byte) {
 	for _, argv := range unit {
 		if cmd, ok := command.Lookup(argv); ok {
+			c.s.aboutScripts(cmd, argv)
 			c.noteRead(cmd, argv)
 		}
 	}

@@ -183,6 +183,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	case cmd.Flags&command.Cacheable != 0:
 		c.cached(it)
 	default:
+		c.s.aboutScripts(cmd, rc.Args)
 		c.forwardRead(it)
 	}
 }

@@ -51,6 +51,8 @@ type Local interface {
 	Unsure(db int, key []byte)
 	Read(db int, key []byte)
 	RememberScript(body []byte)
+	Script(sha string) (body string, known bool)
+	ForgetScripts()
 	Status() fallback.Status
 }
 

@@ -50,7 +50,9 @@ func (c *client) forwardFenced(it item) {
 		c.openFence()
 		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
 		for _, argv := range it.unit {
-			b.call.Payload = resp.AppendCommand(b.call.Payload, argv...)
+			var digest bool
+			b.call.Payload, digest = c.s.appendFenced(b.call.Payload, argv, nil)
+			it.digest = it.digest || digest
 		}
 		it.replies = len(it.unit)
 		c.addFenced(it, len(it.unit))
@@ -61,7 +63,7 @@ func (c *client) forwardFenced(it item) {
 	if !b.open {
 		c.openFence()
 	}
-	b.call.Payload = append(b.call.Payload, it.raw...)
+	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
 	c.addFenced(it, 1)
 }
 
@@ -168,7 +170,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 		c.elsewhere(it)
 		return
 	}
-	if !c.speculable(it) {
+	if it.digest || !c.speculable(it) {
 		c.outcomeUnknown(it)
 		return
 	}

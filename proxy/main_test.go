@@ -41,6 +41,8 @@ func (onlineLocal) Read(int, []byte)                                           {
 func (onlineLocal) Unsure(int, []byte)                                         {}
 func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
 func (onlineLocal) RememberScript([]byte)                                      {}
+func (onlineLocal) Script(string) (string, bool)                               { return "", false }
+func (onlineLocal) ForgetScripts()                                             {}
 func (onlineLocal) Status() (s fallback.Status)                                { return s }
 func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error)               { return nil, fallback.ErrOnline }
 func (onlineLocal) ReadHeld(dst []byte, _, _ int, _ *command.Command, _ [][]byte) ([]byte, bool) {

@@ -352,6 +352,7 @@ func (r *relay) note(e *expect) {
 		r.sticky = true
 	}
 	if e.cmd.Flags&(command.Write|command.Script) == 0 {
+		r.c.s.aboutScripts(e.cmd, e.argv)
 		return
 	}
 	r.c.s.beforeWrite(e.cmd, e.db, e.argv)

@@ -237,36 +237,6 @@ func (s *Server) Clients() int {
 	return len(s.clients)
 }
 
-// scriptMemory hands each script's body to the local state once.
-type scriptMemory struct {
-	mu   sync.Mutex
-	seen map[string]struct{}
-}
-
-// maxScripts bounds the memory of bodies seen; beyond it the set starts anew,
-// which only costs telling the local state again.
-const maxScripts = 4096
-
-func (m *scriptMemory) note(local Local, cmd *command.Command, argv [][]byte) {
-	if len(argv) < 2 || (cmd.Name != "eval" && cmd.Name != "eval_ro") {
-		return
-	}
-	m.noteBody(local, argv[1])
-}
-
-func (m *scriptMemory) noteBody(local Local, body []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.seen[string(body)]; ok {
-		return
-	}
-	if m.seen == nil || len(m.seen) >= maxScripts {
-		m.seen = map[string]struct{}{}
-	}
-	m.seen[string(body)] = struct{}{}
-	local.RememberScript(body)
-}
-
 var _ Local = (*fallback.Store)(nil)
 
 // Describe tells where the proxy listens, for the ready line.

@@ -32,6 +32,7 @@ const (
 	Script           // runs a script or a function: may read and write its declared keys
 	Dangerous        // reaches beyond the keys it names: all data, the server, its replication
 	MayReplicate     // not a write by its flags, yet may be sent to replicas
+	ByDigest         // names a script by its SHA-1: fails where Redis has forgotten that
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
 )
 

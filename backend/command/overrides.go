@@ -79,6 +79,7 @@ var overrides = []override{
 	// Journal.
 	{names: "eval evalsha", set: Script | QueueableOffline | MayReplicate,
 		why: "journaled with the body; writes though the server does not flag it"},
+	{names: "evalsha", set: ByDigest, why: "answers NOSCRIPT inside EXEC, where the fence moves all the same"},
 	{names: "fcall", set: Script | MayReplicate, why: "the function lives on the server only: not offline"},
 	{names: "eval_ro evalsha_ro fcall_ro", set: Script, why: "read-only scripts"},
 	{names: "script|load", set: MayReplicate, why: "loaded scripts may be replicated"},

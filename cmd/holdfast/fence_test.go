@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,4 +89,59 @@ func writesUnderWay(t *testing.T, away, back func(*redistest.Server)) {
 	assert.Equal(t, fmt.Sprint(unit.Load()), d.Get(ctx, "aiclient:u").Val(), "MULTI")
 	assert.Equal(t, unit.Load(), d.LLen(ctx, "aiclient:l").Val(), "MULTI")
 	t.Logf("acknowledged: %d INCR, %d EVAL, %d MULTI", incr.Load(), eval.Load(), unit.Load())
+}
+
+// TestForgottenScriptUnderWay: Redis has lost its scripts (a restart, SCRIPT FLUSH
+// by somebody else), and the link dies before it has answered an EVALSHA. Whoever
+// gets an answer must find its write.
+func TestForgottenScriptUnderWay(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	d := directClient(t, srv)
+	l := newPushLink(t, srv.Addr())
+	p := startProxy(t, l.url())
+	p.awaitMode(fallback.Online)
+	p.awaitMirror()
+	c := p.client()
+	script := redis.NewScript("return redis.call('INCRBY', KEYS[1], 1)")
+	require.Equal(t, int64(1), script.Run(ctx, c, []string{"aiclient:n"}).Val(), "EVAL at the end")
+	require.Equal(t, int64(2), script.EvalSha(ctx, c, []string{"aiclient:n"}).Val())
+	for _, how := range []string{"alone", "in a unit"} {
+		require.NoError(t, c.Incr(ctx, "aiclient:other").Err(), "its connection to Redis is there")
+		before := d.Get(ctx, "aiclient:n").Val()
+		require.NoError(t, d.ScriptFlush(ctx).Err())
+		calls := func() string { return d.Info(ctx, "commandstats").Val() }
+		l.mute.Store(true)
+		execs := execCalls(calls())
+		answer := make(chan error, 1)
+		go func() {
+			if how == "alone" {
+				answer <- script.EvalSha(ctx, c, []string{"aiclient:n"}).Err()
+				return
+			}
+			_, err := c.TxPipelined(ctx, func(tx redis.Pipeliner) error { return script.EvalSha(ctx, tx, []string{"aiclient:n"}).Err() })
+			answer <- err
+		}()
+		redistest.Eventually(t, patience, "Redis has executed it", func() bool { return execCalls(calls()) > execs })
+		l.cut()
+		l.mute.Store(false)
+		err := <-answer
+		p.awaitMode(fallback.Online)
+		want, _ := strconv.Atoi(before)
+		if err == nil {
+			want++
+		}
+		require.Equal(t, fmt.Sprint(want), d.Get(ctx, "aiclient:n").Val(), "%s: answered %v", how, err)
+		require.NoError(t, err, "the body is known here: it can be answered")
+	}
+	require.NoError(t, c.ScriptFlush(ctx).Err())
+	require.ErrorContains(t, script.EvalSha(ctx, c, []string{"aiclient:n"}).Err(), "NOSCRIPT", "flushed through the proxy")
+}
+
+// execCalls is how many EXECs Redis has executed.
+func execCalls(stats string) int {
+	_, after, _ := strings.Cut(stats, "cmdstat_exec:calls=")
+	n, _, _ := strings.Cut(after, ",")
+	calls, _ := strconv.Atoi(n)
+	return calls
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,8 @@ type pushLink struct {
 	ln   net.Listener
 	far  string
 	held sync.RWMutex // locked while pushes are held back
+	mute atomic.Bool  // nothing that Redis sends arrives
+	cut  func()       // ends all connections
 }
 
 func newPushLink(t *testing.T, far string) *pushLink {
@@ -49,13 +52,17 @@ func newPushLink(t *testing.T, far string) *pushLink {
 			wg.Go(func() { defer near.Close(); l.copyDown(near, far, tracking) })
 		}
 	})
-	t.Cleanup(func() {
-		_ = ln.Close()
+	l.cut = func() {
 		conns.Range(func(near, far any) bool {
 			_ = near.(net.Conn).Close()
 			_ = far.(net.Conn).Close()
+			conns.Delete(near)
 			return true
 		})
+	}
+	t.Cleanup(func() {
+		_ = ln.Close()
+		l.cut()
 		wg.Wait()
 	})
 	return l
@@ -88,13 +95,20 @@ func (l *pushLink) copyDown(near, far net.Conn, tracking chan struct{}) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := far.Read(buf)
+		if err != nil {
+			_, _ = near.Write(buf[:n])
+			return
+		}
 		select {
 		case <-tracking:
 			l.held.RLock()
 			l.held.RUnlock()
 		default:
 		}
-		if _, werr := near.Write(buf[:n]); werr != nil || err != nil {
+		if l.mute.Load() {
+			continue
+		}
+		if _, werr := near.Write(buf[:n]); werr != nil {
 			_, _ = io.Copy(io.Discard, far)
 			return
 		}

@@ -245,6 +245,17 @@ func (e *Engine) LoadScript(body []byte) string {
 	return sha
 }
 
+// RememberScript is LoadScript for a body that Redis runs; not for one that it
+// would refuse.
+func (e *Engine) RememberScript(body []byte) {
+	if compileError(string(body)) == "" {
+		e.LoadScript(body)
+	}
+}
+
+// ForgetScripts is SCRIPT FLUSH.
+func (e *Engine) ForgetScripts() { e.scripts = newScriptCache() }
+
 // Script is the body of a script the engine has seen, by its SHA-1 in any case.
 func (e *Engine) Script(sha string) (body string, ok bool) {
 	return e.scripts.get(strings.ToLower(sha))

@@ -237,7 +237,7 @@ func (c *call) script() {
 		}
 		c.reply = r.b
 	case sub == "FLUSH" && (len(c.args) == 2 || len(c.args) == 3 && (strings.EqualFold(c.args[2], "ASYNC") || strings.EqualFold(c.args[2], "SYNC"))):
-		c.e.scripts = newScriptCache()
+		c.e.ForgetScripts()
 		c.ok()
 		c.effect(c.args...)
 	case sub == "FLUSH" && len(c.args) == 3:
