@@ -105,11 +105,12 @@ func (s *Store) Script(sha string) (string, bool) {
 	return s.eng.Script(sha)
 }
 
-// RememberScript keeps a script's body for later EVALSHA calls while Redis is away.
-func (s *Store) RememberScript(body []byte) {
+// RememberScript keeps a script's body for later EVALSHA calls while Redis is away:
+// for good if it was loaded by SCRIPT LOAD, else while it is among the last run.
+func (s *Store) RememberScript(body []byte, loaded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.eng.RememberScript(body)
+	s.eng.RememberScript(body, loaded)
 }
 
 // ForgetScripts is SCRIPT FLUSH.

@@ -50,7 +50,7 @@ type Local interface {
 	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
 	Unsure(db int, key []byte)
 	Read(db int, key []byte)
-	RememberScript(body []byte)
+	RememberScript(body []byte, loaded bool)
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
 	Status() fallback.Status

@@ -40,7 +40,7 @@ func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {
 func (onlineLocal) Read(int, []byte)                                           {}
 func (onlineLocal) Unsure(int, []byte)                                         {}
 func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
-func (onlineLocal) RememberScript([]byte)                                      {}
+func (onlineLocal) RememberScript([]byte, bool)                                {}
 func (onlineLocal) Script(string) (string, bool)                               { return "", false }
 func (onlineLocal) ForgetScripts()                                             {}
 func (onlineLocal) Status() (s fallback.Status)                                { return s }

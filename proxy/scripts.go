@@ -10,12 +10,16 @@ import (
 // scriptMemory hands each script's body to the local state once.
 type scriptMemory struct {
 	mu   sync.Mutex
-	seen map[string]struct{}
+	seen map[string]bool // body → by SCRIPT LOAD
+	size int             // bytes of the bodies
 }
 
-// maxScripts bounds the memory of bodies seen; beyond it the set starts anew,
-// which only costs telling the local state again.
-const maxScripts = 4096
+// These bound the memory of bodies seen; beyond them the set starts anew, which
+// only costs telling the local state again.
+const (
+	maxScripts     = 4096
+	maxScriptBytes = 8 << 20
+)
 
 // note is called for each command about scripts that is sent to Redis.
 func (m *scriptMemory) note(local Local, cmd *command.Command, argv [][]byte) {
@@ -23,26 +27,27 @@ func (m *scriptMemory) note(local Local, cmd *command.Command, argv [][]byte) {
 	case cmd.Name == "script|flush":
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		clear(m.seen)
+		m.seen, m.size = nil, 0
 		local.ForgetScripts()
 	case len(argv) >= 2 && (cmd.Name == "eval" || cmd.Name == "eval_ro"):
-		m.noteBody(local, argv[1])
+		m.noteBody(local, argv[1], false)
 	case len(argv) == 3 && cmd.Name == "script|load":
-		m.noteBody(local, argv[2])
+		m.noteBody(local, argv[2], true)
 	}
 }
 
-func (m *scriptMemory) noteBody(local Local, body []byte) {
+func (m *scriptMemory) noteBody(local Local, body []byte, loaded bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.seen[string(body)]; ok {
+	if was, ok := m.seen[string(body)]; ok && (was || !loaded) {
 		return
 	}
-	if m.seen == nil || len(m.seen) >= maxScripts {
-		m.seen = map[string]struct{}{}
+	if m.seen == nil || len(m.seen) >= maxScripts || m.size > maxScriptBytes {
+		m.seen, m.size = map[string]bool{}, 0
 	}
-	m.seen[string(body)] = struct{}{}
-	local.RememberScript(body)
+	m.size += len(body)
+	m.seen[string(body)] = loaded
+	local.RememberScript(body, loaded)
 }
 
 // aboutScripts notes SCRIPT LOAD and SCRIPT FLUSH, which are no writes.

@@ -245,11 +245,15 @@ func (e *Engine) LoadScript(body []byte) string {
 	return sha
 }
 
-// RememberScript is LoadScript for a body that Redis runs; not for one that it
-// would refuse.
-func (e *Engine) RememberScript(body []byte) {
-	if compileError(string(body)) == "" {
+// RememberScript keeps the body of a script that Redis runs, as EVAL and SCRIPT LOAD
+// keep it here; not one that it would refuse.
+func (e *Engine) RememberScript(body []byte, loaded bool) {
+	switch text := string(body); {
+	case compileError(text) != "":
+	case loaded:
 		e.LoadScript(body)
+	default:
+		e.scripts.keep(sha1Hex(text), text)
 	}
 }
 

@@ -89,3 +89,22 @@ func TestScriptsOfEvalAreBounded(t *testing.T) {
 	require.False(t, has(loaded))
 	require.Zero(t, e.scripts.bytes)
 }
+
+// What Redis runs is remembered as what runs here: EVAL's bodies in bounds.
+func TestRememberedScripts(t *testing.T) {
+	e := newTestEngine(t, time.Now)
+	defer e.Close()
+	e.RememberScript([]byte("return 'loaded'"), true)
+	for i := range 2 * maxSeenScripts {
+		e.RememberScript([]byte(fmt.Sprint("return ", i)), false)
+	}
+	e.RememberScript([]byte("return ("), true)
+	known := func(body string) bool { _, ok := e.Script(sha1Hex(body)); return ok }
+	require.True(t, known("return 'loaded'"))
+	require.True(t, known(fmt.Sprint("return ", 2*maxSeenScripts-1)))
+	require.False(t, known("return 0"), "the oldest")
+	require.False(t, known("return ("), "Redis refuses it")
+	require.Equal(t, maxSeenScripts, e.scripts.seen.Len())
+	e.ForgetScripts()
+	require.False(t, known("return 'loaded'"))
+}
