@@ -38,6 +38,17 @@ func TestNoAcknowledgedWriteIsLostOrDoubled(t *testing.T) {
 	require.NotZero(t, rep.faults)
 }
 
+// A connection that was refused before the proxy took clients may be judged after.
+func TestADialBeforeTheProxyIsReadyIsExplained(t *testing.T) {
+	w := &world{life: life{n: 3}}
+	early := w.lifeToDial()
+	w.life.ready = true
+	require.True(t, w.explained(early))
+	require.False(t, w.explained(w.lifeToDial()))
+	w.life.ended = true
+	require.True(t, w.explained(3))
+}
+
 // A judge that sees nothing proves nothing.
 func TestJudgeSeesEveryKindOfBrokenPromise(t *testing.T) {
 	c := &counter{key: "c", kind: "string", acked: 5, unknown: 2}

@@ -42,7 +42,7 @@ type worker struct {
 func newWorker(w *world, id int) *worker {
 	wk := &worker{w: w, id: id, rand: rand.New(rand.NewSource(w.cfg.seed*1000 + int64(id))), texts: map[string]int64{}}
 	proto := 2 + id/2%2
-	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, Life: w.currentLife}
+	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, Life: w.lifeToDial}
 	if id%2 == 0 {
 		wk.conn = clients.GoRedis(cfg)
 	} else {

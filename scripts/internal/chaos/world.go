@@ -133,6 +133,17 @@ func (w *world) currentLife() int64 {
 	return w.life.n
 }
 
+// lifeToDial is the life that a connection made now belongs to; 0 while the proxy
+// may still refuse it, whatever is known of it when that comes to light.
+func (w *world) lifeToDial() int64 {
+	w.lifeMu.Lock()
+	defer w.lifeMu.Unlock()
+	if !w.life.ready {
+		return 0
+	}
+	return w.life.n
+}
+
 // explained reports whether a connection made in life n may break.
 func (w *world) explained(n int64) bool {
 	w.lifeMu.Lock()
