@@ -11,6 +11,7 @@ import (
 type transaction struct {
 	unit    [][][]byte
 	bytes   int
+	writes  bool // it may change something
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
 }
 
@@ -53,6 +54,7 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		return true
 	}
 	tx.unit = append(tx.unit, copied)
+	tx.writes = tx.writes || cmd.Flags&(command.Write|command.Script|command.MayReplicate|command.Dangerous) != 0
 	c.answer(replyQueued)
 	return true
 }
@@ -91,7 +93,10 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execRow, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
+	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
+	if tx.writes {
+		it.cmd = execWrite
+	}
 	if it.unit == nil {
 		it.unit = [][][]byte{}
 	}
@@ -108,18 +113,23 @@ func (c *client) cmdExec(argv [][]byte) {
 	if c.batch.followers > 0 {
 		c.flush()
 	}
-	c.beginWrite(&it)
+	if tx.writes {
+		c.beginWrite(&it)
+	}
 	c.noteUnit(it.unit)
 	c.forward(it)
 }
 
-// execRow is the table's row for EXEC, with the flags of a write.
-var execRow = func() *command.Command {
+// execWrite and execRead are the table's row for EXEC, with the flags of what the
+// unit does: one that only reads is as free to be asked elsewhere as a read.
+var execWrite, execRead = execAs(command.Write), execAs(command.Read)
+
+func execAs(what command.Flags) *command.Command {
 	row, _ := command.Lookup([][]byte{[]byte("exec")})
 	exec := *row
-	exec.Flags |= command.Write
+	exec.Flags |= what
 	return &exec
-}()
+}
 
 func (c *client) cmdWatch(argv [][]byte) {
 	if c.multi != nil {

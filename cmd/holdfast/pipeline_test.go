@@ -26,14 +26,19 @@ func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
 	require.NoError(t, d.ReplicaOf(ctx, "127.0.0.1", "1").Err())
 	var list *redis.StringSliceCmd
 	var str *redis.StringCmd
+	unit := redis.NewCmd(ctx, "EXEC")
 	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.RPush(ctx, "aiclient:l", "b")
 		list = pipe.LRange(ctx, "aiclient:l", 0, -1)
 		pipe.Set(ctx, "aiclient:s", "b", 0)
 		str = pipe.Get(ctx, "aiclient:s")
-		return nil
+		pipe.Do(ctx, "MULTI")
+		pipe.Do(ctx, "GET", "aiclient:s")
+		pipe.Do(ctx, "LLEN", "aiclient:l")
+		return pipe.Process(ctx, unit)
 	})
 	require.NoError(t, err)
+	assert.Equal(t, []any{"b", int64(2)}, unit.Val(), "a unit that only reads")
 	assert.Equal(t, []string{"a", "b"}, list.Val())
 	assert.Equal(t, "b", str.Val())
 	require.NoError(t, d.ReplicaOf(ctx, "NO", "ONE").Err())
