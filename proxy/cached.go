@@ -165,12 +165,7 @@ func (c *client) noteTold() {
 
 // tellsAlone notes what a reply outside of the batch's call is about to tell.
 func (c *client) tellsAlone(it *item) {
-	one := [1][][]byte{it.argv}
-	argvs := one[:]
-	if it.unit != nil {
-		argvs = it.unit
-	}
-	for _, argv := range argvs {
+	for _, argv := range it.commands() {
 		if cmd, ok := command.Lookup(argv); ok {
 			c.s.tells(cmd, argv)
 		}

@@ -193,12 +193,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 // speculable reports whether the local state gives the answer that Redis gave,
 // if Redis executed the command: not when chance or Redis's clock decides.
 func (c *client) speculable(it *item) bool {
-	one := [1][][]byte{it.argv}
-	argvs := one[:]
-	if it.unit != nil {
-		argvs = it.unit
-	}
-	for _, argv := range argvs {
+	for _, argv := range it.commands() {
 		cmd, ok := command.Lookup(argv)
 		if !ok || cmd.Flags&command.NonDeterministic != 0 || (cmd.Name == "xadd" && hasWord(argv[2:], "*")) {
 			return false

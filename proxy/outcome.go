@@ -163,10 +163,15 @@ func (it *item) encode(dst *[]byte) int {
 }
 
 func (c *client) request(it *item) fallback.Request {
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin}
+}
+
+// commands are those of a unit, or the one command.
+func (it *item) commands() [][][]byte {
 	if it.unit != nil {
-		return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.unit, Unit: true, Origin: it.origin}
+		return it.unit
 	}
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{it.argv}, Origin: it.origin}
+	return [][][]byte{it.argv}
 }
 
 // appendDurable appends a local answer; settle waits for its write.

@@ -115,6 +115,17 @@ func (l *pushLink) copyDown(near, far net.Conn, tracking chan struct{}) {
 	}
 }
 
+// startBehindPushLink runs a proxy that waits long enough for a test to hold pushes
+// back, and gives a client of its Redis as well.
+func startBehindPushLink(t *testing.T) (direct *redis.Client, l *pushLink, r *running) {
+	t.Helper()
+	srv := redistest.Start(t)
+	l = newPushLink(t, srv.Addr())
+	r = startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
+	r.awaitMirror()
+	return directClient(t, srv), l, r
+}
+
 // orderReads tell field f of a hash in different ways.
 var orderReads = map[string]func(ctx context.Context, c *redis.Conn, key string) (string, error){
 	"HGET": func(ctx context.Context, c *redis.Conn, key string) (string, error) {
@@ -170,11 +181,7 @@ var cachedReads = []string{"HGETALL", "HMGET", "HGET"}
 // of the time before: they may be one and the same, with a pool of connections.
 func TestNobodyGoesBack(t *testing.T) {
 	ctx := context.Background()
-	srv := redistest.Start(t)
-	d := directClient(t, srv)
-	l := newPushLink(t, srv.Addr())
-	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
-	r.awaitMirror()
+	d, l, r := startBehindPushLink(t)
 	one, two := r.client().Conn(), r.client().Conn()
 	defer one.Close()
 	defer two.Close()
@@ -300,11 +307,7 @@ func do(ctx context.Context, c interface {
 // TestWhateverTells: every reply that tells of a key counts, not only plain reads.
 func TestWhateverTells(t *testing.T) {
 	ctx := context.Background()
-	srv := redistest.Start(t)
-	d := directClient(t, srv)
-	l := newPushLink(t, srv.Addr())
-	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
-	r.awaitMirror()
+	d, l, r := startBehindPushLink(t)
 	one, two := r.client().Conn(), r.client().Conn()
 	defer one.Close()
 	defer two.Close()
@@ -343,11 +346,7 @@ func (r *running) cacheOf(c *redis.Conn, cmd []string) (reply string) {
 // than what that tells, nor is an equal read behind one that another client sends.
 func TestAPipelineDoesNotGoBack(t *testing.T) {
 	ctx := context.Background()
-	srv := redistest.Start(t)
-	d := directClient(t, srv)
-	l := newPushLink(t, srv.Addr())
-	r := startProxy(t, l.url(), func(s *proxySettings) { s.commandTimeout = 10 * time.Second })
-	r.awaitMirror()
+	d, l, r := startBehindPushLink(t)
 	c := r.client().Conn()
 	defer c.Close()
 	for _, first := range []string{"KEYS t:*", "DBSIZE", "SCAN 0", "RANDOMKEY", "EVAL_RO return{1} 0"} {
