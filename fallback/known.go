@@ -27,7 +27,7 @@ var traits = map[string]trait{
 	"del": whole, "unlink": whole, "getdel": whole, "getset": whole,
 	"keys": ranges, "scan": ranges, "dbsize": ranges, "randomkey": ranges,
 	"time": global, "script|load": global, "script|exists": global,
-	"move": across, "copy": across,
+	"move": across, // COPY only with the option DB, see traitsOf
 }
 
 // setOptions take from SET what it has without them.
@@ -35,6 +35,13 @@ var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET
 
 func traitsOf(c *command.Command, argv [][]byte) trait {
 	t := traits[c.Name]
+	if c.Name == "copy" {
+		for _, opt := range argv[min(3, len(argv)):] {
+			if bytes.EqualFold(opt, []byte("db")) {
+				t |= across
+			}
+		}
+	}
 	if c.Name == "set" {
 		for _, opt := range argv[min(3, len(argv)):] {
 			if len(opt) <= len("KEEPTTL") {

@@ -69,6 +69,9 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	}
 	t := traitsOf(c, argv)
 	if t&across != 0 {
+		if sc.serving && !s.cfg.Embedded {
+			return replyNotOffline // what the other database holds is not looked at
+		}
 		s.snap.abort()
 	}
 	for _, k := range keys {

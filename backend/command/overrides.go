@@ -85,7 +85,7 @@ var overrides = []override{
 	{names: "script|load", set: MayReplicate, why: "loaded scripts may be replicated"},
 	{names: "publish spublish", set: MayReplicate, why: "reaches subscribers of replicas; those are not reachable offline"},
 	{names: "pfcount", set: MayReplicate, why: "may store the count it computed; no value changes"},
-	{names: "migrate move copy restore restore-asking pfdebug", clear: QueueableOffline,
+	{names: "migrate move restore restore-asking pfdebug", clear: QueueableOffline,
 		why: "involves another server or database, or bytes only a real server understands"},
 	{names: "xgroup|create xgroup|createconsumer xgroup|delconsumer xgroup|destroy xgroup|setid " +
 		"xclaim xautoclaim xack xackdel", clear: QueueableOffline,

@@ -71,7 +71,7 @@ func TestJudgeSeesEveryKindOfBrokenPromise(t *testing.T) {
 	require.NotEmpty(t, g.problem("v:2", true), "an unknown one came late")
 	require.NotEmpty(t, g.problem("v", true))
 
-	b := newBag("b", true)
+	b := newBag("b", "list")
 	b.ids = map[string]outcome{"1.1": acked, "1.2": unknown, "1.3": refused, "1.4": acked, "2.1": acked}
 	require.Empty(t, b.problems([]string{"1.1", "2.1", "1.4"}, true))
 	require.Empty(t, b.problems([]string{"2.1", "1.1", "1.2", "1.4"}, true))
@@ -86,4 +86,62 @@ func TestJudgeSeesEveryKindOfBrokenPromise(t *testing.T) {
 		require.Len(t, problems, 1, text)
 		require.Contains(t, problems[0], text)
 	}
+}
+
+func TestJudgeSeesWhatIsWrongWithEntriesOfStreams(t *testing.T) {
+	b := newBag("s", "stream")
+	b.ids, b.told = map[string]outcome{"1.1": acked}, map[string]string{"1.1": "5-0"}
+	entry := func(name string) []any { return []any{[]any{name, []any{"id", "1.1"}}} }
+	ids, problem := b.members(entry("5-0"))
+	require.Equal(t, []string{"1.1"}, ids)
+	require.Empty(t, problem)
+	_, problem = b.members(entry("6-0"))
+	require.Contains(t, problem, "the client was told 5-0")
+}
+
+func TestJudgeSeesWhatIsWrongWithQueues(t *testing.T) {
+	fresh := func() *queue {
+		return &queue{todo: "t", done: "d", ids: map[string]outcome{"1.1": acked, "1.2": acked, "1.3": unknown, "1.4": acked}}
+	}
+	q := fresh()
+	require.Empty(t, q.settleMove(acked, "1.1", true))
+	require.Empty(t, q.settleMove(acked, "1.2", true))
+	require.Empty(t, q.settlePop(acked, "1.1"))
+	require.Empty(t, q.problems([]string{"1.3", "1.4"}, []string{"1.2"}))
+	require.Empty(t, q.problems([]string{"1.4"}, []string{"1.2"}))
+	require.NotEmpty(t, q.problems([]string{"1.4"}, []string{"1.2", "1.3"}), "moved twice")
+	require.NotEmpty(t, q.problems([]string{"1.2", "1.4"}, nil), "the move is undone")
+	require.NotEmpty(t, q.problems([]string{"1.4"}, []string{"1.1", "1.2"}), "the pop is undone")
+	require.NotEmpty(t, q.problems([]string{"1.4"}, nil), "popped twice")
+	require.NotEmpty(t, q.problems([]string{"1.4", "1.3"}, []string{"1.2"}), "out of order")
+	require.NotEmpty(t, q.settleMove(acked, "1.2", true), "moved twice")
+	require.NotEmpty(t, q.settlePop(acked, "7.7"), "nobody pushed it")
+	q = fresh()
+	require.NotEmpty(t, q.settleMove(acked, nil, true), "it is not empty")
+	require.Empty(t, q.settleMove(acked, nil, false), "a snapshot may be older")
+}
+
+func TestJudgeSeesTwoHoldersOfALock(t *testing.T) {
+	at := func(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) }
+	take := func(s *leases, token string, asked, from int) (*lease, string) {
+		l := &lease{key: "k", token: token, asked: at(asked), from: at(from), until: at(asked + 1500)}
+		return l, s.take(l)
+	}
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		s := &leases{}
+		times := [][2]int{{-500, -490}, {-400, -390}}
+		_, problem := take(s, "a", times[order[0]][0], times[order[0]][1])
+		require.Empty(t, problem)
+		_, problem = take(s, "b", times[order[1]][0], times[order[1]][1])
+		require.NotEmpty(t, problem)
+	}
+	s := &leases{}
+	a, _ := take(s, "a", -500, -490)
+	s.giveUp(a)
+	_, problem := take(s, "b", 10, 20)
+	require.Empty(t, problem, "it was released")
+	s = &leases{}
+	_, _ = take(s, "a", -500, -490)
+	_, problem = take(s, "b", -600, -480)
+	require.Empty(t, problem, "nobody knows who was first, and it may have run out")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,134 +14,187 @@ import (
 // trip over the slowest link that a fault makes.
 const expiryGrace = 3 * time.Second
 
+// checker compares one database of Redis with what the clients know.
+type checker struct {
+	*world
+	ctx      context.Context
+	c        *redis.Client // straight to Redis
+	expected map[string]bool
+}
+
 // check compares Redis itself with what the clients know, then the proxy with
 // Redis, and at last the proxy without Redis with what Redis held.
-func (w *world) check(workers []*worker) {
+func (w *world) check(workers []*worker, foreign *foreigner) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	var shared counter
-	sharedLists := map[string]*bag{}
-	var expected []string
-	for _, wk := range workers {
-		expected = append(expected, w.checkWorker(ctx, wk)...)
-		shared.key, shared.kind = wk.keys.shared.key, "string"
-		shared.acked += wk.keys.shared.acked
-		shared.unknown += wk.keys.shared.unknown
-		for _, b := range wk.keys.sharedIDs {
-			if sharedLists[b.key] == nil {
-				sharedLists[b.key] = newBag(b.key, true)
-			}
-			for id, o := range b.ids {
-				sharedLists[b.key].ids[id] = o
-			}
+	found := map[int][]string{}
+	for db, group := range byDB(workers) {
+		k := &checker{world: w, ctx: ctx, c: openRedis(w.redis.Addr(), db), expected: map[string]bool{prefix + "probe": true}}
+		defer k.c.Close()
+		for _, wk := range group {
+			k.worker(wk)
 		}
-	}
-	w.checkCounter(ctx, &shared)
-	expected = append(expected, shared.key, prefix+"probe")
-	for _, b := range sharedLists {
-		w.checkBag(ctx, b)
-		expected = append(expected, b.key)
-	}
-	found, err := w.direct.Keys(ctx, prefix+"*").Result()
-	w.must("list keys", err)
-	for _, key := range found {
-		if !slices.Contains(expected, key) {
-			ttl, err := w.direct.PTTL(ctx, key).Result()
-			w.violate("unexpected key", "%s is in Redis in the end, for another %v (error %v)", key, ttl, err)
+		if db == 0 {
+			k.shared(group, foreign.own)
+		} else {
+			k.shared(group, nil)
 		}
+		found[db] = k.unexpected()
 	}
 	w.compare(ctx, found)
 }
 
-func (w *world) checkWorker(ctx context.Context, wk *worker) (expected []string) {
-	k := wk.keys
-	for _, c := range append(slices.Clone(k.counters), k.scripted) {
-		w.checkCounter(ctx, c)
-		expected = append(expected, c.key)
+func byDB(workers []*worker) map[int][]*worker {
+	m := map[int][]*worker{}
+	for _, wk := range workers {
+		m[wk.db] = append(m[wk.db], wk)
 	}
-	for _, p := range k.pairs {
-		w.checkCounter(ctx, p.a)
-		w.checkCounter(ctx, p.b)
-		if a, b := w.value(ctx, p.a.get()), w.value(ctx, p.b.get()); a != b {
-			w.violate("torn unit", "%s is %v and %s is %v, but they only change together", p.a.key, a, p.b.key, b)
-		}
-		expected = append(expected, p.a.key, p.b.key)
-	}
-	for _, g := range k.registers {
-		if p := g.problem(w.value(ctx, g.get()), true); p != "" {
-			w.violate("lost", "in Redis: %s", p)
-		}
-		w.checkTTL(ctx, g)
-		expected = append(expected, g.key)
-	}
-	for _, b := range append(slices.Clone(k.lists), k.sets...) {
-		w.checkBag(ctx, b)
-		expected = append(expected, b.key)
-	}
-	return expected
+	return m
 }
 
-func (w *world) checkCounter(ctx context.Context, c *counter) {
-	val := w.value(ctx, c.get())
+// shared adds up what the clients know of the keys that all write.
+func (k *checker) shared(group []*worker, foreign map[string]*counter) {
+	counters, lists := map[string]*counter{}, map[string]*bag{}
+	add := func(c *counter) {
+		if counters[c.key] == nil {
+			counters[c.key] = &counter{key: c.key, field: c.field, kind: c.kind}
+		}
+		counters[c.key].acked += c.acked
+		counters[c.key].unknown += c.unknown
+	}
+	for _, c := range foreign {
+		add(c)
+	}
+	for _, wk := range group {
+		add(wk.keys.watched)
+		for _, c := range wk.keys.shared {
+			add(c)
+		}
+		for _, b := range wk.keys.sharedIDs {
+			if lists[b.key] == nil {
+				lists[b.key] = newBag(b.key, b.kind)
+			}
+			for id, o := range b.ids {
+				lists[b.key].ids[id] = o
+			}
+		}
+	}
+	for _, c := range counters {
+		k.counter(c)
+	}
+	for _, b := range lists {
+		k.bag(b)
+	}
+}
+
+// unexpected reports keys that nobody wrote, and returns all there are.
+func (k *checker) unexpected() []string {
+	found, err := k.c.Keys(k.ctx, prefix+"*").Result()
+	k.must("list keys", err)
+	for _, key := range found {
+		if !k.expected[key] {
+			ttl, err := k.c.PTTL(k.ctx, key).Result()
+			k.violate("unexpected key", "%s is in Redis in the end, for another %v (error %v)", key, ttl, err)
+		}
+	}
+	return found
+}
+
+func (k *checker) worker(wk *worker) {
+	for _, c := range slices.Concat(wk.keys.counters, wk.keys.aside, []*counter{wk.keys.scripted}) {
+		k.counter(c)
+	}
+	for _, p := range wk.keys.pairs {
+		k.counter(p.a)
+		k.counter(p.b)
+		if a, b := k.value(p.a.get()), k.value(p.b.get()); a != b {
+			k.violate("torn unit", "%s is %v and %s is %v, but they only change together", p.a.key, a, p.b.key, b)
+		}
+	}
+	for _, g := range slices.Concat(wk.keys.registers, wk.keys.fleeting, wk.keys.asideRegs) {
+		k.expected[g.key] = true
+		if p := g.problem(k.value(g.get()), true); p != "" {
+			k.violate("lost", "in Redis: %s", p)
+		}
+		k.ttl(g)
+	}
+	for _, bags := range wk.keys.bags {
+		for _, b := range bags {
+			k.bag(b)
+		}
+	}
+	q := wk.keys.queue
+	k.expected[q.todo], k.expected[q.done] = true, true
+	list := func(key string) []string { return texts(k.value([]string{"LRANGE", key, "0", "-1"})) }
+	for _, p := range q.problems(list(q.todo), list(q.done)) {
+		k.violate("doubled or out of order", "in Redis: %s", p)
+	}
+}
+
+func (k *checker) counter(c *counter) {
+	k.expected[c.key] = true
+	val := k.value(c.get())
 	if p := c.problem(val, true); p != "" {
 		class := "lost"
 		if n, err := number(val); err == nil && n > c.acked {
 			class = "doubled"
 		}
-		w.violate(class, "in Redis: %s", p)
+		k.violate(class, "in Redis: %s", p)
 	}
 }
 
-// checkTTL: the life of a key was an hour when it was written.
-func (w *world) checkTTL(ctx context.Context, g *register) {
+// ttl: the life of a key was an hour when it was written.
+func (k *checker) ttl(g *register) {
 	if g.kind != "expiring" || g.floor.Load() == 0 {
 		return
 	}
-	ttl, err := w.direct.PTTL(ctx, g.key).Result()
-	w.must("read PTTL", err)
-	if ttl > time.Hour+expiryGrace || ttl < time.Hour-time.Since(w.began)-expiryGrace {
-		w.violate("wrong expiry", "%s lives for %v, but was written with one hour", g.key, ttl)
+	ttl, err := k.c.PTTL(k.ctx, g.key).Result()
+	k.must("read PTTL", err)
+	if ttl > time.Hour+expiryGrace || ttl < time.Hour-time.Since(k.began)-expiryGrace {
+		k.violate("wrong expiry", "%s lives for %v, but was written with one hour", g.key, ttl)
 	}
 }
 
-func (w *world) checkBag(ctx context.Context, b *bag) {
-	var members []string
-	var err error
-	if b.ordered {
-		members, err = w.direct.LRange(ctx, b.key, 0, -1).Result()
-	} else {
-		members, err = w.direct.SMembers(ctx, b.key).Result()
+func (k *checker) bag(b *bag) {
+	k.expected[b.key] = true
+	members, wrong := b.members(k.value(b.get()))
+	if wrong != "" {
+		k.violate("wrong answer", "in Redis: %s", wrong)
 	}
-	w.must("read "+b.key, err)
 	for _, p := range b.problems(members, true) {
 		class := "lost"
 		if !strings.Contains(p, "is not there") || strings.Contains(p, "told") {
 			class = "doubled or out of order"
 		}
-		w.violate(class, "in Redis: %s", p)
+		k.violate(class, "in Redis: %s", p)
 	}
 }
 
 // value asks Redis itself.
-func (w *world) value(ctx context.Context, cmd []string) any {
+func (k *checker) value(cmd []string) any {
 	args := make([]any, len(cmd))
 	for i, a := range cmd {
 		args[i] = a
 	}
-	val, err := w.direct.Do(ctx, args...).Result()
+	val, err := k.c.Do(k.ctx, args...).Result()
 	if err != nil && err != redis.Nil {
-		w.violate("judge", "%v: %v", cmd, err)
+		k.violate("judge", "%v: %v", cmd, err)
 	}
 	return val
 }
 
 // compare reads all keys through the proxy, with Redis and without it: both must
 // give what Redis gives.
-func (w *world) compare(ctx context.Context, keys []string) {
-	want := dump(ctx, w.direct, keys)
-	through := redis.NewClient(&redis.Options{Addr: w.holdfast.Addr(), MaxRetries: -1, ReadTimeout: 30 * time.Second})
-	defer through.Close()
-	w.differences("through the proxy", want, dump(ctx, through, keys))
+func (w *world) compare(ctx context.Context, found map[int][]string) {
+	want, through := map[int]map[string]string{}, map[int]*redis.Client{}
+	for db, keys := range found {
+		direct := openRedis(w.redis.Addr(), db)
+		want[db] = dump(ctx, direct, keys)
+		_ = direct.Close()
+		through[db] = redis.NewClient(&redis.Options{Addr: w.holdfast.Addr(), DB: db, MaxRetries: -1, ReadTimeout: 30 * time.Second})
+		defer through[db].Close()
+		w.differences("through the proxy", db, want[db], dump(ctx, through[db], keys))
+	}
 	deadline := time.Now().Add(30 * time.Second)
 	for st, err := w.holdfast.Status(ctx); err != nil || !st.Mirror.Complete; st, err = w.holdfast.Status(ctx) {
 		if time.Now().After(deadline) {
@@ -153,17 +205,22 @@ func (w *world) compare(ctx context.Context, keys []string) {
 	}
 	w.redis.Kill()
 	w.awaitMode(ctx, "offline", 10*time.Second)
-	w.differences("through the proxy, without Redis", want, dump(ctx, through, keys))
-	offline, err := through.Keys(ctx, prefix+"*").Result()
-	if err != nil || len(offline) != len(keys) {
-		w.violate("wrong answer", "without Redis KEYS gives %d keys of %d, error %v", len(offline), len(keys), err)
+	for db, keys := range found {
+		w.differences("through the proxy, without Redis", db, want[db], dump(ctx, through[db], keys))
+		if db != 0 {
+			continue // the mirror is of one database; of others it holds what was used
+		}
+		offline, err := through[db].Keys(ctx, prefix+"*").Result()
+		if err != nil || len(offline) != len(keys) {
+			w.violate("wrong answer", "without Redis KEYS gives %d keys of %d, error %v", len(offline), len(keys), err)
+		}
 	}
 }
 
-func (w *world) differences(where string, want, got map[string]string) {
+func (w *world) differences(where string, db int, want, got map[string]string) {
 	n := 0
 	for key, v := range want {
-		if got[key] == v {
+		if got[key] == v || (db != 0 && strings.HasPrefix(got[key], "error UPSTREAMDOWN")) {
 			continue
 		}
 		if n++; n <= 10 {
@@ -173,52 +230,4 @@ func (w *world) differences(where string, want, got map[string]string) {
 	if n > 10 {
 		w.violate("wrong answer", "%s %d keys differ from Redis", where, n)
 	}
-}
-
-// dump reads keys of any type in one form.
-func dump(ctx context.Context, c *redis.Client, keys []string) map[string]string {
-	out := map[string]string{}
-	for chunk := range slices.Chunk(keys, 200) {
-		p := c.Pipeline()
-		cmds := make([]redis.Cmder, len(chunk))
-		for i, key := range chunk {
-			switch {
-			case strings.Contains(key, ":list"):
-				cmds[i] = p.LRange(ctx, key, 0, -1)
-			case strings.Contains(key, ":set"):
-				cmds[i] = p.SMembersMap(ctx, key)
-			case strings.HasSuffix(key, ":counts"), strings.HasSuffix(key, ":values"):
-				cmds[i] = p.HGetAll(ctx, key)
-			case strings.HasSuffix(key, ":scores"):
-				cmds[i] = p.ZRangeWithScores(ctx, key, 0, -1)
-			default:
-				cmds[i] = p.Get(ctx, key)
-			}
-		}
-		_, _ = p.Exec(ctx) // the errors are in the commands
-		for i, key := range chunk {
-			out[key] = show(cmds[i])
-		}
-	}
-	return out
-}
-
-// show gives the same text for the same content; maps print in sorted order.
-func show(c redis.Cmder) string {
-	if c.Err() != nil {
-		return "error " + c.Err().Error()
-	}
-	switch v := c.(type) {
-	case *redis.StringSliceCmd:
-		return fmt.Sprint(v.Val())
-	case *redis.StringStructMapCmd:
-		return fmt.Sprint(v.Val())
-	case *redis.MapStringStringCmd:
-		return fmt.Sprint(v.Val())
-	case *redis.ZSliceCmd:
-		return fmt.Sprint(v.Val())
-	case *redis.StringCmd:
-		return v.Val()
-	}
-	return fmt.Sprintf("unexpected %T", c)
 }

@@ -12,6 +12,11 @@ const (
 	// state fetches changed keys whole.
 	bagSize = 60
 	script  = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
+	// jsonScript is how applications count inside of documents.
+	jsonScript = "local v = redis.call('HGET', KEYS[1], ARGV[1]) local t = v and cjson.decode(v) or {n = 0} " +
+		"t.n = t.n + ARGV[2] redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(t)) return t.n"
+	// asidePrefix is not mirrored: what is not held may be refused offline.
+	asidePrefix = "other:"
 )
 
 var scriptSHA = func() string {
@@ -28,85 +33,100 @@ type keys struct {
 	counters  []*counter
 	scripted  *counter
 	registers []*register
+	fleeting  []*register
+	aside     []*counter // beside the mirrored prefixes
+	asideRegs []*register
 	pairs     []pair
-	lists     []*bag // the last one is being filled
-	sets      []*bag
-	shared    *counter // its own part of a counter that all raise
-	sharedIDs []*bag   // its own part of lists that all fill
-	loaded    bool     // the script is believed to be known by its hash
+	bags      map[string][]*bag // by kind; the last one is being filled
+	queue     *queue
+	shared    []*counter // its own part of counters that all raise
+	watched   *counter   // the one that is raised by WATCH and EXEC
+	sharedIDs []*bag     // its own part of lists that all fill
+	held      *lease
+	loaded    bool // the script is believed to be known by its hash
 	nextID    int
 	expiring  int
 }
 
 func newKeys(wk *worker) *keys {
 	own := func(format string, args ...any) string {
-		return prefix + fmt.Sprintf("c%d:", wk.id) + fmt.Sprintf(format, args...)
+		return fmt.Sprintf("c%d:", wk.id) + fmt.Sprintf(format, args...)
 	}
-	k := &keys{wk: wk, shared: &counter{key: prefix + "shared:count", kind: "string"}}
+	in := func(format string, args ...any) string { return prefix + own(format, args...) }
+	k := &keys{wk: wk, bags: map[string][]*bag{}}
 	for i := range 3 {
 		k.counters = append(k.counters,
-			&counter{key: own("count%d", i), kind: "string"},
-			&counter{key: own("counts"), field: fmt.Sprint("f", i), kind: "hash"},
-			&counter{key: own("scores"), field: fmt.Sprint("m", i), kind: "zset"})
+			&counter{key: in("count%d", i), kind: "string"},
+			&counter{key: in("counts"), field: fmt.Sprint("f", i), kind: "hash"},
+			&counter{key: in("scores"), field: fmt.Sprint("m", i), kind: "zset"})
 		k.registers = append(k.registers,
-			&register{key: own("value%d", i), kind: "string", possible: []int64{0}},
-			&register{key: own("values"), field: fmt.Sprint("f", i), kind: "hash", possible: []int64{0}},
-			&register{key: own("kept%d", i), kind: "expiring", possible: []int64{0}})
+			&register{key: in("value%d", i), kind: "string", possible: []int64{0}},
+			&register{key: in("values"), field: fmt.Sprint("f", i), kind: "hash", possible: []int64{0}},
+			&register{key: in("kept%d", i), kind: "expiring", possible: []int64{0}})
+		k.fleeting = append(k.fleeting, &register{key: in("fleeting%d", i), kind: "fleeting", possible: []int64{0}})
 		k.pairs = append(k.pairs, pair{
-			&counter{key: own("pair%d:a", i), kind: "string"}, &counter{key: own("pair%d:b", i), kind: "string"}})
+			&counter{key: in("pair%d:a", i), kind: "string"}, &counter{key: in("pair%d:b", i), kind: "string"}})
+		k.aside = append(k.aside, &counter{key: asidePrefix + own("count%d", i), kind: "string"},
+			&counter{key: asidePrefix + own("counts"), field: fmt.Sprint("f", i), kind: "hash"})
+		k.asideRegs = append(k.asideRegs, &register{key: asidePrefix + own("value%d", i), kind: "string", possible: []int64{0}})
 	}
-	k.scripted = &counter{key: own("scripted"), kind: "string"}
+	k.counters = append(k.counters, &counter{key: in("float"), kind: "float"}, &counter{key: in("json"), field: "f", kind: "json"})
+	k.scripted = &counter{key: in("scripted"), kind: "string"}
+	k.queue = &queue{todo: in("list-todo"), done: in("list-done"), ids: map[string]outcome{}}
+	k.shared = []*counter{{key: sharedKey(wk.db), kind: "string"}, sharedField()}
+	k.watched = &counter{key: fmt.Sprintf("%sshared:watched%d", prefix, wk.db), kind: "string"}
 	return k
 }
 
+// some is how often, of 1,000, each kind of operation is made.
+var some = []struct {
+	often int
+	make  func(k *keys) op
+}{
+	{200, func(k *keys) op { return k.raise(pick(k, k.counters)) }},
+	{30, func(k *keys) op { return k.raise(pick(k, k.aside)) }},
+	{40, (*keys).raiseShared},
+	{70, (*keys).runScript},
+	{100, func(k *keys) op { return k.write(pick(k, k.registers)) }},
+	{30, func(k *keys) op { return k.write(pick(k, k.asideRegs)) }},
+	{30, (*keys).writeFleeting},
+	{50, func(k *keys) op { return k.push(k.current("list")) }},
+	{40, func(k *keys) op { return k.push(k.current("set")) }},
+	{20, func(k *keys) op { return k.push(k.current("stream")) }},
+	{20, func(k *keys) op { return k.push(k.current("log")) }},
+	{40, (*keys).pushShared},
+	{50, func(k *keys) op { return k.raisePair(pick(k, k.pairs)) }},
+	{30, (*keys).writeExpiring},
+	{50, (*keys).useQueue},
+	{20, (*keys).lock},
+	{50, func(k *keys) op { return k.readCounter(pick(k, k.counters)) }},
+	{10, func(k *keys) op { return k.readCounter(pick(k, k.aside)) }},
+	{40, func(k *keys) op { return k.readRegister(pick(k, k.registers)) }},
+	{10, func(k *keys) op { return k.readRegister(pick(k, k.asideRegs)) }},
+	{30, (*keys).readForeign},
+	{20, (*keys).readBag},
+	{20, func(k *keys) op { return k.readPair(pick(k, k.pairs)) }},
+}
+
+func pick[T any](k *keys, list []T) T { return list[k.wk.rand.Intn(len(list))] }
+
 // next makes one random operation.
 func (k *keys) next() op {
-	r := k.wk.rand
-	switch n := r.Intn(100); {
-	case n < 22:
-		return k.raise(k.counters[r.Intn(len(k.counters))])
-	case n < 26:
-		return k.raiseShared()
-	case n < 34:
-		return k.runScript()
-	case n < 46:
-		return k.write(k.registers[r.Intn(len(k.registers))])
-	case n < 56:
-		return k.push(k.current(&k.lists, "list", true), "RPUSH")
-	case n < 62:
-		return k.push(k.current(&k.sets, "set", false), "SADD")
-	case n < 66:
-		return k.pushShared()
-	case n < 72:
-		return k.raisePair(k.pairs[r.Intn(len(k.pairs))])
-	case n < 75:
-		return k.writeExpiring()
-	case n < 83:
-		return k.readCounter(k.counters[r.Intn(len(k.counters))])
-	case n < 89:
-		return k.readRegister(k.registers[r.Intn(len(k.registers))])
-	case n < 94:
-		other := k.wk.all[r.Intn(len(k.wk.all))].keys.registers
-		return k.readForeign(other[r.Intn(len(other))])
-	case n < 97:
-		return k.readList()
+	n := k.wk.rand.Intn(1000)
+	for _, s := range some {
+		if n -= s.often; n < 0 {
+			return s.make(k)
+		}
 	}
-	return k.readPair(k.pairs[r.Intn(len(k.pairs))])
+	panic("the table gives less than 1,000")
 }
 
 func (k *keys) raise(c *counter) op {
 	delta := int64(1)
-	cmd := []string{"INCR", c.key}
-	switch {
-	case c.kind == "hash":
-		cmd = []string{"HINCRBY", c.key, c.field, "1"}
-	case c.kind == "zset":
-		cmd = []string{"ZINCRBY", c.key, "1", c.field}
-	case k.wk.rand.Intn(2) == 0:
+	if k.wk.rand.Intn(2) == 0 {
 		delta = 1 + k.wk.rand.Int63n(9)
-		cmd = []string{"INCRBY", c.key, fmt.Sprint(delta)}
 	}
-	return k.raising(c, delta, cmd)
+	return k.raising(c, delta, c.raise(delta))
 }
 
 // raising is any command that adds delta to c and answers the new value.
@@ -120,7 +140,8 @@ func (k *keys) raising(c *counter, delta int64, cmd []string) op {
 }
 
 func (k *keys) raiseShared() op {
-	return op{cmds: [][]string{{"INCR", k.shared.key}}, settle: func(o outcome, _ any) { k.shared.settle(o, 1) }}
+	c := pick(k, k.shared)
+	return op{cmds: [][]string{c.raise(1)}, settle: func(o outcome, _ any) { c.settle(o, 1) }}
 }
 
 // runScript uses the hash of the script until Redis has forgotten it.
@@ -136,47 +157,6 @@ func (k *keys) runScript() op {
 		settle(out, val)
 	}
 	return o
-}
-
-func (k *keys) write(g *register) op {
-	g.issued++
-	v := g.issued
-	return op{cmds: [][]string{g.set(v)}, settle: func(o outcome, _ any) { g.settle(o, v) }}
-}
-
-// writeExpiring leaves a key that must be gone in the end.
-func (k *keys) writeExpiring() op {
-	k.expiring++
-	key := prefix + fmt.Sprintf("c%d:short%d", k.wk.id, k.expiring%5)
-	return op{cmds: [][]string{{"SET", key, "x", "PX", "1500"}}, settle: func(outcome, any) {}}
-}
-
-// current is the bag that is being filled.
-func (k *keys) current(bags *[]*bag, name string, ordered bool) *bag {
-	if n := len(*bags); n == 0 || (*bags)[n-1].added >= bagSize {
-		key := prefix + fmt.Sprintf("c%d:%s%d", k.wk.id, name, n)
-		*bags = append(*bags, newBag(key, ordered))
-	}
-	return (*bags)[len(*bags)-1]
-}
-
-func (k *keys) id() string {
-	k.nextID++
-	return fmt.Sprintf("%d.%d", k.wk.id, k.nextID)
-}
-
-func (k *keys) push(b *bag, command string) op {
-	id := k.id()
-	b.added++
-	return op{cmds: [][]string{{command, b.key, id}}, settle: func(o outcome, _ any) { b.ids[id] = o }}
-}
-
-// pushShared adds to a list that all clients fill.
-func (k *keys) pushShared() op {
-	if n := len(k.sharedIDs); n == 0 || k.sharedIDs[n-1].added >= bagSize/10 {
-		k.sharedIDs = append(k.sharedIDs, newBag(fmt.Sprintf("%sshared:list%d", prefix, n), true))
-	}
-	return k.push(k.sharedIDs[len(k.sharedIDs)-1], "RPUSH")
 }
 
 func (k *keys) raisePair(p pair) op {
@@ -218,7 +198,12 @@ func (k *keys) readRegister(g *register) op {
 
 // readForeign reads what another client writes: never older than the last
 // version that was acknowledged before the read began.
-func (k *keys) readForeign(g *register) op {
+func (k *keys) readForeign() op {
+	other := pick(k, k.wk.all)
+	for other.db != k.wk.db {
+		other = pick(k, k.wk.all)
+	}
+	g := pick(k, other.keys.registers)
 	floor := g.floor.Load()
 	return op{read: true, cmds: [][]string{g.get()}, settle: func(_ outcome, val any) {
 		v, err := version(val)
@@ -226,15 +211,6 @@ func (k *keys) readForeign(g *register) op {
 			k.wk.check(fmt.Sprintf("%s %s: %v", g.key, g.field, err))
 		} else if v < floor && k.wk.whole() {
 			k.wk.check(fmt.Sprintf("%s %s holds version %d, but %d was acknowledged before", g.key, g.field, v, floor))
-		}
-	}}
-}
-
-func (k *keys) readList() op {
-	b := k.current(&k.lists, "list", true)
-	return op{read: true, cmds: [][]string{{"LRANGE", b.key, "0", "-1"}}, settle: func(_ outcome, val any) {
-		for _, p := range b.problems(texts(val), k.wk.whole()) {
-			k.wk.check(p)
 		}
 	}}
 }

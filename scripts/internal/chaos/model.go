@@ -20,7 +20,7 @@ const (
 // counter is a number that only its owner raises.
 type counter struct {
 	key, field     string // field of a hash, member of a sorted set
-	kind           string // string, hash, zset
+	kind           string // string, hash, zset, float, json (a field of a hash)
 	acked, unknown int64  // sums of what was added
 }
 
@@ -35,12 +35,31 @@ func (c *counter) settle(o outcome, delta int64) {
 
 func (c *counter) get() []string {
 	switch c.kind {
-	case "hash":
+	case "hash", "json":
 		return []string{"HGET", c.key, c.field}
 	case "zset":
 		return []string{"ZSCORE", c.key, c.field}
 	}
 	return []string{"GET", c.key}
+}
+
+// raise is the command that adds delta and answers the new value.
+func (c *counter) raise(delta int64) []string {
+	by := fmt.Sprint(delta)
+	switch c.kind {
+	case "hash":
+		return []string{"HINCRBY", c.key, c.field, by}
+	case "zset":
+		return []string{"ZINCRBY", c.key, by, c.field}
+	case "float":
+		return []string{"INCRBYFLOAT", c.key, by}
+	case "json":
+		return []string{"EVAL", jsonScript, "1", c.key, c.field, by}
+	}
+	if delta == 1 {
+		return []string{"INCR", c.key}
+	}
+	return []string{"INCRBY", c.key, by}
 }
 
 // problem judges a value that was read: at least what was acknowledged (where
@@ -61,7 +80,7 @@ func (c *counter) problem(val any, whole bool) string {
 // register holds the last of many versions, written by its owner alone.
 type register struct {
 	key, field string
-	kind       string // string, hash, expiring
+	kind       string // string, hash, expiring, fleeting (it is deleted now and then)
 	issued     int64
 	possible   []int64      // what it may hold; 0 is nothing
 	floor      atomic.Int64 // the last acknowledged version, for other readers
@@ -112,16 +131,66 @@ func (g *register) problem(val any, whole bool) string {
 	return fmt.Sprintf("%s %s holds version %d, but only %v are possible", g.key, g.field, v, g.possible)
 }
 
-// bag is a list, or a set, of ids that each were added at most once.
+// bag holds ids that each were added at most once.
 type bag struct {
-	key     string
-	ordered bool
-	ids     map[string]outcome
-	added   int
+	key   string
+	kind  string // list, set, stream, log (a string that ids are appended to)
+	ids   map[string]outcome
+	told  map[string]string // the names that a stream gave its entries
+	added int
 }
 
-func newBag(key string, ordered bool) *bag {
-	return &bag{key: key, ordered: ordered, ids: map[string]outcome{}}
+func newBag(key, kind string) *bag {
+	return &bag{key: key, kind: kind, ids: map[string]outcome{}, told: map[string]string{}}
+}
+
+func (b *bag) add(id string) []string {
+	switch b.kind {
+	case "set":
+		return []string{"SADD", b.key, id}
+	case "stream":
+		return []string{"XADD", b.key, "*", "id", id}
+	case "log":
+		return []string{"APPEND", b.key, id + ";"}
+	}
+	return []string{"RPUSH", b.key, id}
+}
+
+func (b *bag) get() []string {
+	switch b.kind {
+	case "set":
+		return []string{"SMEMBERS", b.key}
+	case "stream":
+		return []string{"XRANGE", b.key, "-", "+"}
+	case "log":
+		return []string{"GET", b.key}
+	}
+	return []string{"LRANGE", b.key, "0", "-1"}
+}
+
+// members takes the ids out of what get gave.
+func (b *bag) members(val any) (ids []string, problem string) {
+	switch b.kind {
+	case "log":
+		s, _ := val.(string)
+		return strings.FieldsFunc(s, func(r rune) bool { return r == ';' }), ""
+	case "stream":
+		entries, _ := val.([]any)
+		for _, e := range entries {
+			pair, _ := e.([]any)
+			if len(pair) != 2 {
+				return ids, fmt.Sprintf("%s: %v is no entry", b.key, e)
+			}
+			fields := texts(pair[1])
+			id := fields[len(fields)-1]
+			if name := fmt.Sprint(pair[0]); b.told[id] != "" && b.told[id] != name {
+				problem = fmt.Sprintf("%s: %s is entry %s, but the client was told %s", b.key, id, name, b.told[id])
+			}
+			ids = append(ids, id)
+		}
+		return ids, problem
+	}
+	return texts(val), ""
 }
 
 // problems judges the members that were read. In an ordered bag those of one
@@ -141,7 +210,7 @@ func (b *bag) problems(members []string, whole bool) (list []string) {
 			add("%s is there, but nobody added it", id)
 		case o == refused:
 			add("%s is there, but the client was told that it is not", id)
-		case b.ordered && n < last[owner]:
+		case b.kind != "set" && n < last[owner]:
 			add("%s comes after number %d of the same client", id, last[owner])
 		}
 		seen[id] = true
@@ -174,6 +243,7 @@ func number(val any) (int64, error) {
 	case float64:
 		return int64(v), nil
 	case string:
+		v = strings.TrimSuffix(strings.TrimPrefix(v, `{"n":`), "}") // of a json counter
 		return strconv.ParseInt(v, 10, 64)
 	}
 	return 0, fmt.Errorf("unexpected %T", val)

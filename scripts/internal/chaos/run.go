@@ -49,9 +49,9 @@ func run(cfg config) (*report, error) {
 	defer watchdog.Stop()
 	fmt.Fprintf(cfg.progress, "chaos: seed %d, %v, %d clients, files in %s\n", cfg.seed, cfg.duration, cfg.workers, dir)
 
-	workers := w.breakThings()
+	workers, foreign := w.breakThings()
 	w.heal()
-	w.check(workers)
+	w.check(workers, foreign)
 	w.close()
 	rep := w.report(workers)
 	if !rep.failed() && cfg.dir == "" {
@@ -61,7 +61,7 @@ func run(cfg config) (*report, error) {
 }
 
 // breakThings lets the clients and the faults loose for the time asked for.
-func (w *world) breakThings() []*worker {
+func (w *world) breakThings() ([]*worker, *foreigner) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.duration)
 	defer cancel()
 	var faulty, busy sync.WaitGroup
@@ -73,6 +73,8 @@ func (w *world) breakThings() []*worker {
 		wk.all = workers
 		busy.Go(wk.run)
 	}
+	foreign := newForeigner(w)
+	faulty.Go(func() { foreign.run(ctx) })
 	faulty.Go(func() { w.watchTrust(ctx) })
 	faulty.Go(func() { w.injectFaults(ctx) })
 	if !w.cfg.noKills {
@@ -82,7 +84,7 @@ func (w *world) breakThings() []*worker {
 	faulty.Wait()
 	w.stopping.Store(true)
 	busy.Wait()
-	return workers
+	return workers, foreign
 }
 
 func (w *world) showProgress(ctx context.Context, workers []*worker) {

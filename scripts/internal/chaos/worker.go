@@ -31,8 +31,11 @@ type worker struct {
 	conn clients.Conn
 	keys *keys
 
+	db      int
 	trusted int64    // life whose state was whole when the commands left
 	recent  []string // what it did last, for the event log after a wrong answer
+
+	sentAt, gotAt time.Time // of the last pipeline
 
 	acked, unknown, refusedN, broken, reads int64
 	texts                                   map[string]int64 // error texts, how often
@@ -42,7 +45,10 @@ type worker struct {
 func newWorker(w *world, id int) *worker {
 	wk := &worker{w: w, id: id, rand: rand.New(rand.NewSource(w.cfg.seed*1000 + int64(id))), texts: map[string]int64{}}
 	proto := 2 + id/2%2
-	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, Life: w.lifeToDial}
+	if id%6 >= 4 {
+		wk.db = 1
+	}
+	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, DB: wk.db, Life: w.lifeToDial}
 	if id%2 == 0 {
 		wk.conn = clients.GoRedis(cfg)
 	} else {
@@ -56,6 +62,9 @@ func newWorker(w *world, id int) *worker {
 func (wk *worker) run() {
 	defer wk.conn.Close()
 	for !wk.w.stopping.Load() {
+		if wk.rand.Intn(20) == 0 {
+			wk.compareAndSet()
+		}
 		n := 1
 		if wk.rand.Intn(3) == 0 {
 			n = 2 + wk.rand.Intn(14)
@@ -74,18 +83,30 @@ func (wk *worker) do(ops []op) {
 	for _, o := range ops {
 		cmds = append(cmds, o.cmds...)
 	}
+	replies, sent := wk.send(cmds)
+	for _, o := range ops {
+		last := replies[len(o.cmds)-1]
+		wk.settle(o, last, sent)
+		replies = replies[len(o.cmds):]
+	}
+}
+
+// send gives the commands to the proxy as one pipeline, and judges the connection
+// and the time. Commands without an answer may have left if sent.
+func (wk *worker) send(cmds [][]string) (replies []clients.Reply, sent bool) {
 	wk.trusted = wk.w.trusted()
-	sentAt := wk.w.since()
-	began := time.Now()
+	since := wk.w.since()
+	wk.sentAt = time.Now()
 	replies, err := wk.conn.Do(cmds)
-	took := time.Since(began)
+	wk.gotAt = time.Now()
+	took := wk.gotAt.Sub(wk.sentAt)
 	for i, cmd := range cmds {
-		wk.remember(fmt.Sprintf("%s to %s: %v -> %v", sentAt, wk.w.since(), cmd, replies[i]))
+		wk.remember(fmt.Sprintf("%s to %s: %v -> %v", since, wk.w.since(), cmd, replies[i]))
 	}
 	if wk.w.trusted() != wk.trusted {
 		wk.trusted = 0
 	}
-	sent := wk.judgeConnection(err)
+	sent = wk.judgeConnection(err)
 	if err == nil {
 		wk.slowest = max(wk.slowest, took)
 		if took > answerBound {
@@ -94,11 +115,7 @@ func (wk *worker) do(ops []op) {
 	} else if !sent {
 		time.Sleep(20 * time.Millisecond)
 	}
-	for _, o := range ops {
-		last := replies[len(o.cmds)-1]
-		wk.settle(o, last, sent)
-		replies = replies[len(o.cmds):]
-	}
+	return replies, sent
 }
 
 // judgeConnection reports whether unanswered commands may have left.
@@ -155,7 +172,10 @@ func (wk *worker) judge(o op, reply clients.Reply, sent bool) outcome {
 		}
 		return acked
 	}
-	wk.texts[reply.Err]++
+	wk.texts[o.cmds[0][0]+": "+reply.Err]++
+	if wk.db == 0 && strings.Contains(reply.Err, "cannot be answered without it") {
+		wk.w.violate("unexplained error", "client %d, %v: %s", wk.id, o.cmds, reply.Err) // all that is used here works offline
+	}
 	for _, prefix := range refusals {
 		if strings.HasPrefix(reply.Err, prefix) && !strings.Contains(reply.Err, "may or may not") {
 			return refused

@@ -35,6 +35,7 @@ type world struct {
 	events     *os.File
 	violations []violation
 	local      localTimes
+	leases     leases
 }
 
 // life is one process of the proxy.
@@ -72,7 +73,7 @@ func openWorld(cfg config, dir string) (*world, error) {
 	if w.link, err = procs.NewLink(w.redis.Addr()); err != nil {
 		return nil, err
 	}
-	w.direct = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), ReadTimeout: 10 * time.Second, MaxRetries: 5})
+	w.direct = openRedis(w.redis.Addr(), 0)
 	if w.holdfast, err = procs.NewHoldfast(cfg.binary, proxyDir, w.link.Addr()); err != nil {
 		return nil, err
 	}
@@ -83,6 +84,11 @@ func openWorld(cfg config, dir string) (*world, error) {
 		return nil, fmt.Errorf("the proxy did not come online at first: see %s", dir)
 	}
 	return w, nil
+}
+
+// openRedis makes a client of Redis itself, past link and proxy.
+func openRedis(addr string, db int) *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: addr, DB: db, ReadTimeout: 10 * time.Second, MaxRetries: 5})
 }
 
 // startProxy begins a new life, unless the proxy runs.

@@ -50,6 +50,7 @@ type Conn interface {
 type Config struct {
 	Addr  string
 	Proto int
+	DB    int
 	// Life tells the proxy's life; it is asked before each dial.
 	Life func() int64
 }
@@ -88,16 +89,28 @@ func (c *raw) dial() error {
 	}
 	c.conn, c.r = conn, resp.NewReader(conn)
 	if c.cfg.Proto == 3 {
-		_ = conn.SetDeadline(time.Now().Add(AnswerTimeout))
-		if _, err = conn.Write(resp.AppendCommandStrings(nil, "HELLO", "3")); err == nil {
-			_, err = c.r.ReadReply(nil)
-		}
-		if err != nil {
-			c.Close()
-			return err
-		}
+		err = c.prepare("HELLO", "3")
 	}
-	return nil
+	if c.cfg.DB != 0 && err == nil {
+		err = c.prepare("SELECT", fmt.Sprint(c.cfg.DB))
+	}
+	if err != nil {
+		c.Close()
+	}
+	return err
+}
+
+// prepare runs one command on a new connection.
+func (c *raw) prepare(cmd ...string) error {
+	_ = c.conn.SetDeadline(time.Now().Add(AnswerTimeout))
+	if _, err := c.conn.Write(resp.AppendCommandStrings(nil, cmd...)); err != nil {
+		return err
+	}
+	v, err := c.r.ReadReply(nil)
+	if err == nil && v.IsError() {
+		err = errors.New(v.Text())
+	}
+	return err
 }
 
 func (c *raw) Do(cmds [][]string) ([]Reply, error) {
@@ -196,7 +209,7 @@ func GoRedis(cfg Config) Conn { return &goRedis{cfg: cfg} }
 
 func (g *goRedis) open() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: g.cfg.Addr, Protocol: g.cfg.Proto, MaxRetries: -1, PoolSize: 1, DialerRetries: 1, PoolTimeout: AnswerTimeout,
+		Addr: g.cfg.Addr, Protocol: g.cfg.Proto, DB: g.cfg.DB, MaxRetries: -1, PoolSize: 1, DialerRetries: 1, PoolTimeout: AnswerTimeout,
 		DialTimeout: 5 * time.Second, ReadTimeout: AnswerTimeout, WriteTimeout: AnswerTimeout,
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			life := g.cfg.life()
