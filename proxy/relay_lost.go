@@ -24,7 +24,7 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 		r.owed++
 	}
 	r.queue, r.sess, r.held = nil, nil, nil
-	r.lostWatch, r.lostMulti = r.watch, r.multi
+	r.lostWatch, r.lostMulti = r.unitLeft(owed)
 	r.watch, r.multi, r.queueing, r.unit, r.sticky = false, false, false, nil, false
 	gone := r.gone
 	r.mu.Unlock()
@@ -53,6 +53,23 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 		_ = r.c.conn.Close()
 	}
 	return true
+}
+
+// unitLeft says what the client believes of its connection once it has an error
+// for all that is owed: that keys are watched, and that it is inside MULTI. An
+// EXEC that got an error is over all the same. The lock is held.
+func (r *relay) unitLeft(owed []expect) (watch, multi bool) {
+	watch, multi = r.watch, r.multi
+	for _, e := range owed {
+		switch {
+		case e.cmd == nil || !e.cmd.ArityOK(len(e.argv)):
+		case e.cmd.Name == "exec" || e.cmd.Name == "discard":
+			watch, multi = false, false
+		case e.cmd.Name == "multi" && e.swallow:
+			multi = true // it was answered here, see moveUnit
+		}
+	}
+	return watch, multi
 }
 
 // fail answers one command that got no reply.

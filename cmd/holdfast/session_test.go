@@ -217,6 +217,34 @@ func TestWatchOverAnOutageIsRefusedNotGuessed(t *testing.T) {
 	}
 }
 
+// An EXEC that was under way when the connection was given up ends the unit,
+// though nobody knows its outcome; a unit without its EXEC goes on and is refused.
+func TestUnitUnderWayOverAnOutageIsOver(t *testing.T) {
+	srv, p := online(t)
+	c, open := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	for _, r := range []*rawConn{c, open} {
+		assert.Equal(t, "+OK\r\n", r.do("WATCH", "aiclient:w"))
+	}
+	require.NoError(t, directClient(t, srv).Do(context.Background(), "CLIENT", "PAUSE", "60000", "WRITE").Err())
+	c.send("MULTI")
+	c.send("SET", "aiclient:w", "1")
+	c.send("EXEC")
+	open.send("MULTI")
+	open.send("SET", "aiclient:w", "1")
+	assert.Equal(t, "+OK\r\n", string(c.next()))
+	assert.Equal(t, "+OK\r\n", string(open.next()))
+	srv.Kill()
+	for range 2 {
+		assert.Contains(t, string(c.next()), "may or may not")
+	}
+	assert.Contains(t, string(open.next()), "UPSTREAMDOWN")
+	p.awaitMode(fallback.Offline)
+	assert.Equal(t, "+OK\r\n", c.do("SET", "aiclient:other", "1"), "no unit is left")
+	assert.Equal(t, "+QUEUED\r\n", open.do("SET", "aiclient:other", "2"))
+	assert.Contains(t, open.do("EXEC"), "-EXECABORT")
+	assert.Equal(t, "$1\r\n1\r\n", open.do("GET", "aiclient:other"))
+}
+
 func TestTrackingPushesReachTheClient(t *testing.T) {
 	srv, p := online(t)
 	c := dialRaw(t, p.addr())
