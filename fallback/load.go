@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"holdfast/fallback/engine"
 )
 
 // Loading what is on disk is the time between a crash and the first answer. One
@@ -170,7 +172,7 @@ func (s *Store) reapply(op *loadOp) {
 		// It executed once before it was journaled; if it cannot now, the base it ran
 		// on was lost with an older snapshot. Redis still gets it at replay; here its
 		// keys are unknown.
-		if err := s.replayLocally(s.eng.Do, op.DB, argv); err != nil {
+		if err := s.replayLocally(s.eng.Do, op.DB, engine.Told(argv)); err != nil {
 			s.log.Debug("journaled write does not apply locally", "seq", op.Seq, "error", err)
 		}
 	}

@@ -28,13 +28,14 @@ func TestUnknownKeysAreNeverMadeUp(t *testing.T) {
 	require.Equal(t, "$-1\r\n", r.do("GET", "m:absent"), "absent under a mirrored prefix is nil")
 	for _, c := range []string{"GET x", "INCR x", "DEL x", "EXISTS m:a x", "UNLINK m:a x", "MGET m:a x", "SETNX x 1", "SET x 1 XX",
 		"SET x 1 KEEPTTL", "RENAME m:a x", "SUNIONSTORE m:d m:a x", "KEYS *", "KEYS x*", "SCAN 0", "DBSIZE", "RANDOMKEY", "SCAN 0 MATCH *a",
-		"BLPOP m:l 0", "PUBLISH ch x", "FLUSHALL", "XACK m:s g 1-1", "COPY m:a m:b", "CONFIG GET x"} {
+		"BLPOP m:l 0", "PUBLISH ch x", "FLUSHALL", "XACK m:s g 1-1", "COPY m:a x", "COPY m:a m:b DB 1", "MOVE m:a 1", "CONFIG GET x"} {
 		refused(t, r.do(strings.Fields(c)...))
 	}
 	require.Equal(t, "$1\r\n1\r\n", r.do("GET", "m:a"), "nothing of a refused command was done")
 	require.Zero(t, r.store.Status().QueuedWrites)
 	require.Equal(t, "*1\r\n$3\r\nm:a\r\n", r.do("KEYS", "m:*"))
 	require.Contains(t, r.do("SCAN", "0", "MATCH", "m:*", "COUNT", "10"), "m:a")
+	require.Equal(t, ":1\r\n", r.do("COPY", "m:a", "m:b"))
 	require.Equal(t, "+OK\r\n", r.do("SET", "x", "5"), "needs no old state")
 	require.Equal(t, ":6\r\n", r.do("INCR", "x"), "and is known from then on")
 	require.Equal(t, "*2\r\n+OK\r\n:2\r\n", r.unit("SET y 1", "INCR y"))

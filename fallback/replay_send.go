@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/engine"
 )
 
 // errAborted says that EXEC ran nothing because a command was refused while it
@@ -32,12 +34,21 @@ func isRetryable(err error) bool {
 // each queued command belongs to.
 type unit struct {
 	queued []*redis.Cmd
-	owner  []int // index into the batch; -1 for SELECT and the fence
+	owner  []int          // index into the batch; -1 for SELECT and the fence
+	told   map[int]string // by place in queued: the id of an entry that clients know
 	exec   *redis.Cmd
 }
 
 func (u *unit) add(c *redis.Cmd, owner int) {
 	u.queued, u.owner = append(u.queued, c), append(u.owner, owner)
+}
+
+// tell notes the id that clients know of the entry that is queued next.
+func (u *unit) tell(id string) {
+	if u.told == nil {
+		u.told = map[int]string{}
+	}
+	u.told[len(u.queued)] = id
 }
 
 // send executes the records and the fence as one MULTI/EXEC, and watches the
@@ -56,7 +67,11 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 				db = rec.DB
 				u.add(p.Do(ctx, "SELECT", db), -1)
 			}
-			for _, argv := range rec.Commands {
+			for _, effect := range rec.Commands {
+				argv, told := engine.ForRedis(effect)
+				if told != "" {
+					u.tell(told)
+				}
 				u.add(p.Do(ctx, anyArgs(argv)...), i)
 			}
 		}
@@ -111,7 +126,11 @@ func (r *replayer) judge(batch []Record, u *unit) error {
 		return fmt.Errorf("read replies of the batch: %d for %d commands: %w", len(results), len(u.queued), err)
 	}
 	bad := map[int]error{}
+	later := 0
 	for i, res := range results {
+		if id, is := res.(string); is && u.told[i] != "" && id != u.told[i] {
+			later++
+		}
 		err, failed := res.(error)
 		if !failed || errors.Is(err, redis.Nil) || u.owner[i] < 0 {
 			continue
@@ -119,6 +138,9 @@ func (r *replayer) judge(batch []Record, u *unit) error {
 		if _, ok := bad[u.owner[i]]; !ok {
 			bad[u.owner[i]] = err
 		}
+	}
+	if later > 0 {
+		r.s.log.Warn("entries of streams got later ids than their clients were told: redis has newer entries", "entries", later)
 	}
 	for i := range batch {
 		err, ok := bad[i]

@@ -153,7 +153,8 @@ func TestEffectsGiveRedisTheSameState(t *testing.T) {
 			if len(res.Reply) == 0 || res.Reply[0] == '-' && len(res.Effects) > 0 {
 				rt.Fatalf("%s: reply %q with effects %q", line, res.Reply, res.Effects)
 			}
-			for _, argv := range res.Effects {
+			for _, effect := range res.Effects {
+				argv, _ := ForRedis(effect)
 				if reply := c.do(argv); reply[0] == '-' {
 					rt.Fatalf("%s: effect %q: %s", line, argv, reply)
 				}

@@ -107,12 +107,12 @@ parsing:
 		c.fail(msg)
 		return
 	}
-	c.appendEntry(key, id.String(), args[1:], trim)
+	c.appendEntry(key, id.String(), args[0] == "*", args[1:], trim)
 }
 
 // appendEntry stores an entry whose id is above all others, trims, and journals
-// both.
-func (c *call) appendEntry(key, id string, fields []string, trim trimming) {
+// both. auto: the client gave no id.
+func (c *call) appendEntry(key, id string, auto bool, fields []string, trim trimming) {
 	c.pass(append([]string{"XADD", key, id}, fields...)...)
 	if c.failed() {
 		return
@@ -127,6 +127,9 @@ func (c *call) appendEntry(key, id string, fields []string, trim trimming) {
 	args := []string{"XADD", key}
 	if trim.by != "" {
 		args = append(args, trim.by, "=", trim.limit)
+	}
+	if auto {
+		id += autoMark
 	}
 	c.effect(append(append(args, id), fields...)...)
 }

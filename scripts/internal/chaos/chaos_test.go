@@ -96,6 +96,8 @@ func TestJudgeSeesWhatIsWrongWithEntriesOfStreams(t *testing.T) {
 	require.Equal(t, []string{"1.1"}, ids)
 	require.Empty(t, problem)
 	_, problem = b.members(entry("6-0"))
+	require.Empty(t, problem, "Redis had later entries")
+	_, problem = b.members(entry("4-0"))
 	require.Contains(t, problem, "the client was told 5-0")
 }
 

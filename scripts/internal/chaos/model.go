@@ -183,7 +183,7 @@ func (b *bag) members(val any) (ids []string, problem string) {
 			}
 			fields := texts(pair[1])
 			id := fields[len(fields)-1]
-			if name := fmt.Sprint(pair[0]); b.told[id] != "" && b.told[id] != name {
+			if name := fmt.Sprint(pair[0]); b.told[id] != "" && entryTime(name) < entryTime(b.told[id]) {
 				problem = fmt.Sprintf("%s: %s is entry %s, but the client was told %s", b.key, id, name, b.told[id])
 			}
 			ids = append(ids, id)
@@ -191,6 +191,15 @@ func (b *bag) members(val any) (ids []string, problem string) {
 		return ids, problem
 	}
 	return texts(val), ""
+}
+
+// entryTime is the first part of an entry's name. One that was added without Redis
+// may be later in the end than the client was told, for Redis may have taken newer
+// entries meanwhile; never earlier.
+func entryTime(name string) int64 {
+	ms, _, _ := strings.Cut(name, "-")
+	n, _ := strconv.ParseInt(ms, 10, 64)
+	return n
 }
 
 // problems judges the members that were read. In an ordered bag those of one
