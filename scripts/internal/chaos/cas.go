@@ -20,6 +20,10 @@ func (wk *worker) compareAndSet() {
 			return
 		}
 	}
+	if !wk.whole() { // what an older snapshot gave would be set as one more, and take back what came after it
+		wk.send([][]string{{"UNWATCH"}})
+		return
+	}
 	n, err := number(replies[1].Val)
 	if err != nil {
 		wk.check(fmt.Sprintf("%s: %v", c.key, err))

@@ -13,19 +13,21 @@ type queue struct {
 	todo, done                string
 	ids                       map[string]outcome // that were pushed
 	moved, popped             []string           // what acknowledged answers gave
-	movesUnknown, popsUnknown int                // of unknown outcome
+	movesUnknown, popsUnknown int                // that took what nobody knows, or nothing
 }
 
-// settleMove says what is wrong with an answer.
+// settleMove says what is wrong with an answer. What an older snapshot gave is
+// not what Redis moves later: without whole only that it moves something counts.
 func (q *queue) settleMove(o outcome, val any, whole bool) string {
-	if o == unknown {
+	if o == unknown || o == acked && !whole {
 		q.movesUnknown++
+		return ""
 	}
 	if o != acked {
 		return ""
 	}
 	if val == nil {
-		if left := q.acked() - len(q.moved) - q.movesUnknown; whole && left > 0 {
+		if left := q.acked() - len(q.moved) - q.movesUnknown; left > 0 {
 			return fmt.Sprintf("%s is empty, but %d ids must be there", q.todo, left)
 		}
 		return ""
@@ -33,9 +35,10 @@ func (q *queue) settleMove(o outcome, val any, whole bool) string {
 	return q.taken(q.todo, &q.moved, fmt.Sprint(val))
 }
 
-func (q *queue) settlePop(o outcome, val any) string {
-	if o == unknown {
+func (q *queue) settlePop(o outcome, val any, whole bool) string {
+	if o == unknown || o == acked && !whole {
 		q.popsUnknown++
+		return ""
 	}
 	if o != acked || val == nil {
 		return ""

@@ -114,7 +114,7 @@ func (k *keys) useQueue() op {
 			k.wk.check(q.settleMove(o, val, k.wk.whole()))
 		}}
 	}
-	return op{cmds: [][]string{{"LPOP", q.done}}, settle: func(o outcome, val any) { k.wk.check(q.settlePop(o, val)) }}
+	return op{cmds: [][]string{{"LPOP", q.done}}, settle: func(o outcome, val any) { k.wk.check(q.settlePop(o, val, k.wk.whole())) }}
 }
 
 func (k *keys) readBag() op {

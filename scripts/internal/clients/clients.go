@@ -238,15 +238,13 @@ func (g *goRedis) Do(cmds [][]string) ([]Reply, error) {
 	if g.c == nil {
 		g.c = g.open()
 	}
-	if len(cmds) == 1 {
-		results[0] = g.c.Do(ctx, args(cmds[0])...)
-	} else {
-		p := g.c.Pipeline()
-		for i, cmd := range cmds {
-			results[i] = p.Do(ctx, args(cmd)...)
-		}
-		_, _ = p.Exec(ctx) // the errors are in the results
+	// Single commands, too: go-redis has other connections for those, and WATCH
+	// has to be on the one that EXEC is on.
+	p := g.c.Pipeline()
+	for i, cmd := range cmds {
+		results[i] = p.Do(ctx, args(cmd)...)
 	}
+	_, _ = p.Exec(ctx) // the errors are in the results
 	for i, r := range results {
 		val, err := r.Result()
 		var reply redis.Error
