@@ -125,7 +125,7 @@ func (g *register) problem(val any, whole bool) string {
 			return ""
 		}
 	}
-	if !whole && v < g.issued {
+	if !whole && v <= g.issued {
 		return ""
 	}
 	return fmt.Sprintf("%s %s holds version %d, but only %v are possible", g.key, g.field, v, g.possible)
