@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"holdfast/backend/command"
@@ -19,6 +20,13 @@ var byReply = map[*command.Command]actual{
 	command.ByName("msetnx"): ifOne("MSET"),
 	command.ByName("spop"):   actualPop,
 	command.ByName("xadd"):   actualXAdd,
+
+	command.ByName("blpop"): actualListPop("1"), command.ByName("brpop"): actualListPop("-1"),
+	command.ByName("blmove"): unblocked("LMOVE"), command.ByName("brpoplpush"): unblocked("RPOPLPUSH"),
+	command.ByName("blmpop"):   actualListPops,
+	command.ByName("bzpopmin"): actualZPop, command.ByName("bzpopmax"): actualZPop,
+	command.ByName("bzmpop"):     actualZPops,
+	command.ByName("xreadgroup"): nothing, // groups are not held
 }
 
 // ackedEffects turns an acknowledged command, or the commands of a unit, and the
@@ -121,6 +129,66 @@ func actualPop(argv [][]byte, v resp.Value) [][]byte {
 	}
 	return out
 }
+
+// actualListPop is for BLPOP and BRPOP, which answer key and value: the first such
+// value from that end (count, see LREM) is gone.
+func actualListPop(count string) actual {
+	return func(_ [][]byte, v resp.Value) [][]byte {
+		if len(v.Elems) != 2 {
+			return nil
+		}
+		return [][]byte{[]byte("LREM"), v.Elems[0].Str, []byte(count), v.Elems[1].Str}
+	}
+}
+
+// unblocked is for commands that do the same without waiting, named so.
+func unblocked(name string) actual {
+	return func(argv [][]byte, v resp.Value) [][]byte {
+		if v.Null {
+			return nil
+		}
+		out := append([][]byte{[]byte(name)}, argv[1:]...)
+		return out[:len(out)-1] // the time-out
+	}
+}
+
+// actualListPops is for BLMPOP: timeout numkeys key... LEFT|RIGHT.
+func actualListPops(argv [][]byte, v resp.Value) [][]byte {
+	if len(v.Elems) != 2 {
+		return nil
+	}
+	name := "LPOP"
+	for _, word := range argv[3:] {
+		if isWord(word, "RIGHT") {
+			name = "RPOP" // a key of that name comes before the word that counts
+		} else if isWord(word, "LEFT") {
+			name = "LPOP"
+		}
+	}
+	return [][]byte{[]byte(name), v.Elems[0].Str, strconv.AppendInt(nil, int64(len(v.Elems[1].Elems)), 10)}
+}
+
+func actualZPop(_ [][]byte, v resp.Value) [][]byte {
+	if len(v.Elems) != 3 {
+		return nil
+	}
+	return [][]byte{[]byte("ZREM"), v.Elems[0].Str, v.Elems[1].Str}
+}
+
+func actualZPops(_ [][]byte, v resp.Value) [][]byte {
+	if len(v.Elems) != 2 {
+		return nil
+	}
+	out := [][]byte{[]byte("ZREM"), v.Elems[0].Str}
+	for _, pair := range v.Elems[1].Elems {
+		if len(pair.Elems) == 2 {
+			out = append(out, pair.Elems[0].Str)
+		}
+	}
+	return out
+}
+
+func nothing([][]byte, resp.Value) [][]byte { return nil }
 
 // actualXAdd puts the id that the server gave in the place of the one asked for.
 func actualXAdd(argv [][]byte, v resp.Value) [][]byte {

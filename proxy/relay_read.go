@@ -232,7 +232,7 @@ func (p *pump) finish() int {
 	switch {
 	case unit != nil:
 		p.acked(&e, unit, true)
-	case !failed && isWrite(e.cmd) && e.cmd.Flags&command.Blocking == 0 && !bytes.HasPrefix(p.head[:], []byte("+QUEUED")):
+	case !failed && isWrite(e.cmd) && !bytes.HasPrefix(p.head[:], []byte("+QUEUED")):
 		p.acked(&e, [][][]byte{e.argv}, false)
 	}
 	p.whole = nil

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+	"holdfast/fallback"
+)
+
+// What a blocking command took is gone in the outage that begins right behind its
+// answer: nobody gets the same job twice, and no other one is lost for it.
+func TestWhatBlockingCommandsTookIsGone(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, durable...)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c, w := p.client(), p.client()
+	for _, key := range []string{"aiclient:l", "aiclient:r", "aiclient:m", "aiclient:mp"} {
+		require.NoError(t, c.RPush(ctx, key, "1", "2", "3", "1").Err())
+	}
+	require.NoError(t, c.ZAdd(ctx, "aiclient:z", redis.Z{Score: 1, Member: "a"}, redis.Z{Score: 2, Member: "b"}, redis.Z{Score: 3, Member: "c"}).Err())
+	p.awaitMirror()
+	require.NoError(t, w.BLPop(ctx, time.Second, "aiclient:l").Err())
+	require.NoError(t, w.BRPop(ctx, time.Second, "aiclient:r").Err())
+	require.NoError(t, w.BLMove(ctx, "aiclient:m", "aiclient:to", "left", "right", time.Second).Err())
+	require.NoError(t, w.BLMPop(ctx, time.Second, "right", 2, "none", "aiclient:mp").Err())
+	require.NoError(t, w.BZPopMin(ctx, time.Second, "aiclient:z").Err())
+	require.NoError(t, w.BZMPop(ctx, time.Second, "max", 1, "aiclient:z").Err())
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	list := func(key string) []string { return c.LRange(ctx, key, 0, -1).Val() }
+	check := func(when string) {
+		assert.Equal(t, []string{"2", "3", "1"}, list("aiclient:l"), when)
+		assert.Equal(t, []string{"1", "2", "3"}, list("aiclient:r"), when)
+		assert.Equal(t, []string{"2", "3", "1"}, list("aiclient:m"), when)
+		assert.Equal(t, []string{"1"}, list("aiclient:to"), when)
+		assert.Equal(t, []string{"1", "2"}, list("aiclient:mp"), when)
+		assert.Equal(t, []string{"b"}, c.ZRange(ctx, "aiclient:z", 0, -1).Val(), when)
+	}
+	check("offline")
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	check("at Redis")
+}
