@@ -143,7 +143,11 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		c.batch.out = append(c.batch.out, exec...)
 		return
 	}
-	if queued := c.replyAt(it.first); queued[0] == '-' && !backend.IsRefusal(queued) {
+	queued := c.replyAt(it.first)
+	// Redis that is out of memory refuses everything inside MULTI, also what frees
+	// memory: that goes alone.
+	frees := bytes.HasPrefix(queued, []byte("-OOM ")) && it.cmd.Flags&command.DenyOOM == 0
+	if queued[0] == '-' && !backend.IsRefusal(queued) && !frees {
 		c.batch.out = append(c.batch.out, queued...)
 		return
 	}

@@ -48,3 +48,25 @@ func TestWhatBlockingCommandsTookIsGone(t *testing.T) {
 	p.awaitMode(fallback.Online)
 	check("at Redis")
 }
+
+// A Redis that is out of memory takes what frees memory, as it does without us.
+func TestOutOfMemoryLetsQueuesBeDrained(t *testing.T) {
+	ctx := context.Background()
+	srv, p := online(t)
+	c, d := p.client(), directClient(t, srv)
+	require.NoError(t, c.RPush(ctx, "aiclient:q", "1", "2", "3").Err())
+	require.NoError(t, c.ZAdd(ctx, "aiclient:z", redis.Z{Score: 1, Member: "a"}).Err())
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "1").Err())
+	assert.Equal(t, "1", c.LPop(ctx, "aiclient:q").Val())
+	assert.Equal(t, []redis.Z{{Score: 1, Member: "a"}}, c.ZPopMin(ctx, "aiclient:z").Val())
+	var popped, pushed *redis.StringCmd
+	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		popped = pipe.LPop(ctx, "aiclient:q")
+		pushed = pipe.LPop(ctx, "aiclient:q")
+		pipe.RPush(ctx, "aiclient:q", "4")
+		return nil
+	})
+	assert.ErrorContains(t, err, "OOM ", "what needs memory is refused")
+	assert.Equal(t, []string{"2", "3"}, []string{popped.Val(), pushed.Val()})
+	assert.Empty(t, d.LRange(ctx, "aiclient:q", 0, -1).Val())
+}
