@@ -7,6 +7,9 @@ var (
 	// ErrOnline says that the command belongs to the real Redis again: the local
 	// state stopped serving between the caller's look and its call.
 	ErrOnline = errors.New("local state is not serving: redis is online")
+
+	// ErrWatchLost says that Redis took over since keys were watched here.
+	ErrWatchLost = errors.New("watched keys cannot be judged: redis was back in between")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
 	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.

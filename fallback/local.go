@@ -16,9 +16,9 @@ type Request struct {
 	DB       int
 	Proto    int // 2 or 3: the protocol of the reply
 	Commands [][][]byte
-	Unit     bool            // answer as EXEC does
-	Watch    []*engine.Watch // the unit runs only if none of these keys changed
-	Origin   Origin          // of a write that may have been executed by Redis already; see there
+	Unit     bool     // answer as EXEC does
+	Watch    []*Watch // the unit runs only if none of these keys changed
+	Origin   Origin   // of a write that may have been executed by Redis already; see there
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -48,7 +48,8 @@ func ReplyJournalFailed(dst []byte) []byte { return resp.AppendError(dst, replyJ
 func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, replyUnknownOutcome) }
 
 // Do executes the request on the local state and returns its RESP reply.
-// ErrOnline: the store stopped serving, ask Redis. The reply may be sent when
+// ErrOnline: the store stopped serving, ask Redis. ErrWatchLost: Redis took over
+// since keys were watched, so that nobody can say whether they changed. The reply may be sent when
 // Pending.Wait has returned nil. A reply that is an error was not executed and
 // is not in the journal.
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
@@ -59,6 +60,11 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	}
 	if !s.Serving() {
 		return nil, Pending{}, ErrOnline
+	}
+	for _, w := range req.Watch {
+		if w.takeovers != s.takeovers {
+			return nil, Pending{}, ErrWatchLost
+		}
 	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
 	if reply := s.lockReply(req); reply != nil {
@@ -87,7 +93,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 
 func (s *Store) execute(req Request) engine.Result {
 	for _, w := range req.Watch {
-		if w.Changed() {
+		if w.keys.Changed() {
 			return engine.Result{Reply: resp.AppendNullArray(nil, req.Proto)}
 		}
 	}
@@ -131,13 +137,13 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 }
 
 // Watch starts watching keys of the local state for a later unit.
-func (s *Store) Watch(db int, keys [][]byte) (*engine.Watch, error) {
+func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.Serving() {
 		return nil, ErrOnline
 	}
-	return s.eng.Watch(db, keys), nil
+	return &Watch{s.eng.Watch(db, keys), s.takeovers}, nil
 }
 
 func argvBytes(argv [][]byte) (n int64) {

@@ -169,8 +169,11 @@ func (s *Store) Status() Status {
 	return st
 }
 
-// Watch is the type that Watch returns and Request takes.
-type Watch = engine.Watch
+// Watch are keys of the local state that a client watches for a later unit.
+type Watch struct {
+	keys      *engine.Watch
+	takeovers uint64 // how often Redis had taken over then: once it does, nobody follows them here
+}
 
 // Dump gives commands that recreate the whole local state.
 func (s *Store) Dump(fn func(db int, argv [][]byte) error) error {

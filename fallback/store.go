@@ -41,18 +41,20 @@ type Store struct {
 	loading  int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
-	onWrite  atomic.Pointer[func(db int, commands [][][]byte)]
-	mode     atomic.Int32
-	epoch    atomic.Uint64 // counts changes of mode
-	clock    serverClock
-	settled  atomic.Uint64 // Redis has the journaled writes up to here
-	jr       *journal.Journal
-	mirror   *mirror
-	dead     *deadLetters
-	filed    *filed
-	replay   replayState
-	snap     snapshotState
-	markFile *os.File
+	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
+	mode    atomic.Int32
+	epoch   atomic.Uint64 // counts changes of mode
+
+	takeovers uint64 // changes to Online
+	clock     serverClock
+	settled   atomic.Uint64 // Redis has the journaled writes up to here
+	jr        *journal.Journal
+	mirror    *mirror
+	dead      *deadLetters
+	filed     *filed
+	replay    replayState
+	snap      snapshotState
+	markFile  *os.File
 }
 
 // Open recovers the local state from the data directory: the snapshot, then the
@@ -185,6 +187,9 @@ func (s *Store) setMode(m Mode) {
 	s.mode.Store(int32(m))
 	s.epoch.Add(1)
 	s.since = s.cfg.Now()
+	if m == Online {
+		s.takeovers++
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 	s.log.Info("mode changed", "from", old.String(), "to", m.String())

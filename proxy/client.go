@@ -34,7 +34,6 @@ type client struct {
 	mute     muteState
 	multi    *transaction
 	watch    []*fallback.Watch // WATCH while Redis is away
-	watchAt  time.Time         // of the mode in which they were taken
 	// watchLost: keys were watched on a connection that is gone, so that nobody
 	// can say whether they changed; EXEC is refused.
 	watchLost bool

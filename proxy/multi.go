@@ -146,11 +146,7 @@ func (c *client) cmdWatch(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
 		return
 	}
-	since := c.s.cfg.Local.Status().Since
-	if len(c.watch) > 0 && !since.Equal(c.watchAt) {
-		c.watchLost = true // Redis was back in between: the first ones cannot be judged
-	}
-	c.watch, c.watchAt = append(c.watch, w), since
+	c.watch = append(c.watch, w)
 	c.answer(replyOK)
 }
 
@@ -161,10 +157,6 @@ var watchedLost = resp.AppendError(nil, "EXECABORT Transaction discarded because
 // not executed, and the error (not nil, which would make clients loop) says so.
 func (c *client) execWatched(it *item, watch []*fallback.Watch) {
 	c.flush()
-	if !c.s.cfg.Local.Status().Since.Equal(c.watchAt) {
-		c.answer(watchedLost)
-		return
-	}
 	req := c.request(it)
 	req.Watch = watch
 	reply, pending, err := c.s.cfg.Local.Do(req)

@@ -217,6 +217,32 @@ func TestWatchOverAnOutageIsRefusedNotGuessed(t *testing.T) {
 	}
 }
 
+// A Redis that comes back and cannot take over yet changes nothing for a unit that
+// watches keys here.
+func TestWatchOverARefusedTakeoverIsJudgedHere(t *testing.T) {
+	ctx := context.Background()
+	srv, p := online(t)
+	d := directClient(t, srv)
+	require.NoError(t, p.client().Set(ctx, "aiclient:w", 1, 0).Err())
+	p.awaitMirror()
+	require.NoError(t, d.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err())
+	require.NoError(t, p.client().Incr(ctx, "aiclient:queued").Err(), "refused there, queued here")
+	p.awaitMode(fallback.Offline)
+	c := dialRaw(t, p.addr())
+	assert.Equal(t, "+OK\r\n", c.do("WATCH", "aiclient:w"))
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "1").Err())
+	require.NoError(t, d.Do(ctx, "REPLICAOF", "NO", "ONE").Err())
+	redistest.Eventually(t, patience, "the replay was refused", func() bool {
+		return strings.Contains(p.st.upstream.Status().LastError, "OOM")
+	})
+	c.do("MULTI")
+	c.do("SET", "aiclient:w", "2")
+	assert.Equal(t, "*1\r\n+OK\r\n", c.do("EXEC"))
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "0").Err())
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, "2", d.Get(ctx, "aiclient:w").Val())
+}
+
 // An EXEC that was under way when the connection was given up ends the unit,
 // though nobody knows its outcome; a unit without its EXEC goes on and is refused.
 func TestUnitUnderWayOverAnOutageIsOver(t *testing.T) {
