@@ -146,7 +146,7 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 		return replyRefuse
 	case s.cfg.Policy == ReadOnly && write:
 		return replyReadOnly
-	case c.Flags&(command.Blocking|command.PubSub|command.Dangerous|command.Admin) != 0,
+	case c.Flags&(command.PubSub|command.Dangerous|command.Admin) != 0, command.Blocks(argv, c),
 		write && c.Flags&command.QueueableOffline == 0, lock:
 		return replyNotOffline
 	case s.cfg.MaxStale > 0 && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale && !write:
