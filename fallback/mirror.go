@@ -342,6 +342,15 @@ func (m *mirror) unlearn(db int, keys [][]byte) {
 	}
 }
 
+// Unlearn tells the mirror of keys that Redis changed for a client in a way that
+// cannot be followed: unknown until they are fetched.
+func (s *Store) Unlearn(db int, keys [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mirror.drainLocked()
+	s.mirror.unlearn(db, keys)
+}
+
 // run follows and fetches until ctx ends. One goroutine.
 func (m *mirror) run(ctx context.Context, src *source) {
 	tick := time.NewTicker(fetchInterval)

@@ -10,6 +10,7 @@ import (
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
 	serving bool    // a client waits: the offline policy applies
+	again   bool    // Redis may have executed it already: chance and time gave something else there
 	script  bool    // the calls come from a script
 	blind   fewKeys // keys that got a whole new value in this scope
 	writes  []touch // keys that may change
@@ -166,6 +167,9 @@ func (s *Store) access(db int, argv [][]byte) error {
 		return nil // the engine knows the error for it
 	}
 	sc.script = true
+	if sc.again && (c.Flags&command.NonDeterministic != 0 || c.Name == "xadd") {
+		return errors.New(replyNotOffline)
+	}
 	if text := s.admit(sc, db, c, argv); text != "" {
 		return errors.New(text)
 	}

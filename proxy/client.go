@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,7 @@ func (c *client) unknown(container *command.Command, argv [][]byte) bool {
 		return true
 	}
 	ours := container != nil && container.Flags&command.ConnState != 0
-	if c.online() && c.multi == nil && c.authed.Load() && !ours {
+	if c.online() && c.authed.Load() && !ours {
 		return false
 	}
 	c.reject(command.UnknownError(argv))
@@ -176,6 +177,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		if c.batch.followers > 0 {
 			c.flush() // a read before this write must not see it
 		}
+		if c.behindGroup(&it) {
+			c.flush()
+		}
 		c.noteRead(cmd, rc.Args)
 		c.beginWrite(&it)
 		c.forward(it)
@@ -206,6 +210,26 @@ func (c *client) forward(it item) {
 		it.encode(&b.call.Payload)
 	}
 	c.push(it)
+}
+
+// behindGroup reports whether the write follows a group that has one to the same
+// key: that is executed anew if Redis refuses the group, and must not land behind.
+func (c *client) behindGroup(it *item) bool {
+	b := &c.batch
+	if len(b.fences) == 0 || (b.open && it.unit == nil && !c.repeatable(it)) {
+		return false
+	}
+	for _, argv := range it.commands() {
+		cmd, ok := command.Lookup(argv)
+		if !ok {
+			return true
+		}
+		c.keys = cmd.Keys(c.keys[:0], argv)
+		if c.reachesAll(cmd) || slices.ContainsFunc(c.keys, b.writesTo) {
+			return true
+		}
+	}
+	return false
 }
 
 // push notes where the item's replies will be.

@@ -49,6 +49,7 @@ type Local interface {
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
 	Unsure(db int, key []byte)
+	Unlearn(db int, keys [][]byte)
 	Read(db int, key []byte)
 	RememberScript(body []byte, loaded bool)
 	Script(sha string) (body string, known bool)

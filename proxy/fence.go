@@ -134,9 +134,13 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 // The command that was refused gets its own error; the others are sent again.
 // A client's unit is answered as Redis did.
 func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
+	if !isOK(c.replyAt(g.first)) { // no MULTI: each command was executed by itself, or refused
+		c.withoutMulti(it, g)
+		return
+	}
 	c.endWrite(it)
 	if g.unit {
-		if refusedAny(c, it) {
+		if refusedAny(c, it) || c.fenceRefused(it, g) {
 			c.elsewhere(it)
 			return
 		}
@@ -152,6 +156,27 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		return
 	}
 	c.elsewhere(it)
+}
+
+// withoutMulti answers an item of a group whose MULTI was refused: the user may
+// not use it.
+func (c *client) withoutMulti(it *item, g *fenceGroup) {
+	if !g.unit {
+		c.delivered(it, c.replyAt(it.first))
+		return
+	}
+	c.endWrite(it)
+	c.outcomeUnknown(it)
+}
+
+// fenceRefused reports whether only the fence made Redis refuse the unit.
+func (c *client) fenceRefused(it *item, g *fenceGroup) bool {
+	for i := range it.replies {
+		if c.replyAt(it.first + i)[0] == '-' {
+			return false
+		}
+	}
+	return c.replyAt(g.first + g.count + 1)[0] == '-'
 }
 
 // refusedAny reports whether the server said of a queued command that it cannot
@@ -187,11 +212,16 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 		return
 	}
 	reply, pending, err := c.s.cfg.Local.Do(req)
-	if err != nil || localRefusal(reply) {
+	if err != nil || !pending.Needed() && (reply[0] == '-' || isLock(it)) {
 		c.outcomeUnknown(it)
 		return
 	}
 	c.appendDurable(reply, pending)
+}
+
+// isLock reports whether the local state answers the command with nil whatever it holds.
+func isLock(it *item) bool {
+	return it.unit == nil && it.cmd.Name == "set" && hasWord(it.argv[3:], "nx")
 }
 
 // speculable reports whether the local state gives the answer that Redis gave,

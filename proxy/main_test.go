@@ -38,6 +38,7 @@ func (onlineLocal) Sending(int, []byte)                                        {
 func (onlineLocal) Sent(int, []byte)                                           {}
 func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {}
 func (onlineLocal) Read(int, []byte)                                           {}
+func (onlineLocal) Unlearn(int, [][]byte)                                      {}
 func (onlineLocal) Unsure(int, []byte)                                         {}
 func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
 func (onlineLocal) RememberScript([]byte, bool)                                {}

@@ -113,6 +113,9 @@ func (c *client) cmdExec(argv [][]byte) {
 	if c.batch.followers > 0 {
 		c.flush()
 	}
+	if tx.writes && c.behindGroup(&it) {
+		c.flush()
+	}
 	if tx.writes {
 		c.beginWrite(&it)
 	}

@@ -71,6 +71,12 @@ func (c *client) repeatable(it *item) bool {
 func (c *client) elsewhere(it *item) {
 	c.batch.moved = c.batch.moved || it.cmd.Flags&(command.Write|command.Script) != 0
 	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
+	counted := false
+	defer func() {
+		if counted {
+			c.s.endCall()
+		}
+	}()
 	for {
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
 		switch {
@@ -85,6 +91,10 @@ func (c *client) elsewhere(it *item) {
 			return
 		}
 		if c.s.cfg.Upstream.Up() {
+			if !counted && it.cmd.Flags&(command.Write|command.Script) != 0 {
+				counted = true
+				c.s.beginCall()
+			}
 			done, again := c.single(it)
 			if done {
 				return
@@ -133,7 +143,11 @@ func (c *client) single(it *item) (done, again bool) {
 	if !sent || (answered == call.N && refused(call.Reply(call.N-1))) {
 		return false, true // it was not executed
 	}
-	it.maybe = it.maybe || write
+	if it.maybe = it.maybe || write; write {
+		if name := c.s.cfg.Upstream.FenceName(c.proto, c.db); name != "" {
+			it.origin = fallback.Origin{Key: name, Number: call.Fence}
+		}
+	}
 	return false, !write || c.repeatable(it)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/tidwall/redcon"
@@ -196,6 +197,7 @@ func isSubscribing(cmd *command.Command) bool {
 func (c *client) startRelay(cmd redcon.Command) {
 	r := c.relay
 	if r != nil && r.orphaned() {
+		c.spoil()
 		_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is just back and this command needs the connection that is being restored"))
 		return
 	}
@@ -210,6 +212,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
+			c.spoil()
 			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
 			return
 		}
@@ -227,6 +230,14 @@ func (c *client) startRelay(cmd redcon.Command) {
 	}
 	c.moveUnit(c.relay)
 	c.relay.send(cmd)
+}
+
+// spoil makes EXEC refuse the unit that is being collected: one of its commands
+// got an error.
+func (c *client) spoil() {
+	if c.multi != nil {
+		c.multi.spoiled = true
+	}
 }
 
 func (c *client) newRelay(sess *backend.Session) *relay {
@@ -274,6 +285,11 @@ func (r *relay) send(rc redcon.Command) {
 	r.c.lastCmd.Store(cmd)
 	r.c.publish()
 	r.c.s.commands.Add(1)
+	if cmd != nil && cmd.Flags&command.Blocking != 0 && strings.HasPrefix(cmd.Name, "wait") {
+		// It waits for what this connection has seen written, and the writes went over
+		// others: any command here takes note of them.
+		r.pass([][]byte{[]byte("PING")}, nil, true)
+	}
 	r.pass(rc.Args, rc.Raw, false)
 	if r.c.mute == muteNext {
 		r.c.mute = muteOff

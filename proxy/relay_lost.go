@@ -24,7 +24,14 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 		r.owed++
 	}
 	r.queue, r.sess, r.held = nil, nil, nil
+	open := -1 // the MULTI whose EXEC was not sent yet
+	for i, e := range owed {
+		if r.queueing && e.cmd != nil && e.cmd.Name == "multi" && e.cmd.ArityOK(len(e.argv)) {
+			open = i
+		}
+	}
 	r.lostWatch, r.lostMulti = r.unitLeft(owed)
+	r.lostMulti = r.lostMulti || open >= 0
 	r.watch, r.multi, r.queueing, r.unit, r.sticky = false, false, false, nil, false
 	gone := r.gone
 	r.mu.Unlock()
@@ -32,6 +39,10 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 		_ = r.c.conn.Close()
 	}
 	for i := range owed {
+		if e := &owed[i]; i == open && !e.swallow && !e.mute {
+			_ = r.c.writeRaw(replyOK) // what follows is collected, and EXEC refused
+			continue
+		}
 		r.fail(&owed[i])
 	}
 	r.settled(len(owed))
@@ -86,7 +97,7 @@ func (r *relay) fail(e *expect) {
 	if e.swallow || e.mute {
 		return
 	}
-	if e.cmd != nil && e.cmd.Flags&(command.Write|command.Script) == 0 && e.cmd.Name != "exec" {
+	if e.cmd != nil && e.cmd.Flags&(command.Write|command.Script) == 0 && e.cmd.Name != "exec" && e.cmd.Name != "multi" {
 		_ = r.c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis went away while this command was under way"))
 		return
 	}

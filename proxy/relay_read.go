@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"holdfast/backend"
@@ -240,18 +241,31 @@ func (p *pump) finish() int {
 }
 
 // acked passes acknowledged writes on to the mirror; with a reply too long to
-// be kept, the mirror fetches the keys instead.
+// be kept, or a unit over several databases, the mirror fetches the keys instead.
 func (p *pump) acked(e *expect, argvs [][][]byte, unit bool) {
 	local := p.r.c.s.cfg.Local
-	if e.keep {
+	if e.keep && !slices.ContainsFunc(argvs, selects) {
 		local.Acked(e.db, argvs, p.whole, unit)
 		return
 	}
+	db := e.db
 	for _, argv := range argvs {
-		if cmd, ok := command.Lookup(argv); ok {
-			p.r.refetch(cmd.WriteKeys(nil, argv))
+		cmd, ok := command.Lookup(argv)
+		if !ok {
+			continue
 		}
+		if selects(argv) {
+			if n, err := strconv.Atoi(string(argv[len(argv)-1])); err == nil {
+				db = n
+			}
+		}
+		local.Unlearn(db, cmd.WriteKeys(nil, argv))
 	}
+}
+
+func selects(argv [][]byte) bool {
+	cmd, ok := command.Lookup(argv)
+	return ok && cmd.Name == "select"
 }
 
 // refetch makes the mirror fetch keys again.
