@@ -285,7 +285,10 @@ func (r *relay) send(rc redcon.Command) {
 	r.c.lastCmd.Store(cmd)
 	r.c.publish()
 	r.c.s.commands.Add(1)
-	if cmd != nil && cmd.Flags&command.Blocking != 0 && strings.HasPrefix(cmd.Name, "wait") {
+	r.mu.Lock()
+	queueing := r.queueing
+	r.mu.Unlock()
+	if !queueing && cmd != nil && cmd.Flags&command.Blocking != 0 && strings.HasPrefix(cmd.Name, "wait") {
 		// It waits for what this connection has seen written, and the writes went over
 		// others: any command here takes note of them.
 		r.pass([][]byte{[]byte("PING")}, nil, true)
