@@ -64,9 +64,14 @@ func (st *stack) warmFromFiles(ctx context.Context, dir string) (err error) {
 	if err = errors.Join(err, <-done); err != nil {
 		return err
 	}
-	return local.Dump(func(db int, argv [][]byte) error {
-		return st.store.Warm(st.upstream.DB(), [][][]byte{argv}, true)
-	})
+	var argvs [][][]byte // of all keys: none is taken over before it is known which there are
+	if err := local.Dump(func(_ int, argv [][]byte) error {
+		argvs = append(argvs, argv)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return st.store.Warm(st.upstream.DB(), argvs, true)
 }
 
 // keyPrefix is the first mirrored prefix: the one the application's keys have.
