@@ -77,6 +77,8 @@ func (st *stack) openUpstream() (err error) {
 		return err
 	}
 	if s.redisURL == "" {
+		s.logger.Warn("no Redis: the data lives in the data directory only", "why", s.noRedis, "dir", s.dataDir,
+			"remedy", "to use one, set REDIS_URL, or REDIS_HOST and REDIS_PORT, or --redis-url, or the redis block of config.json in --config-dir")
 		return nil
 	}
 	cfg.ClientName = "holdfast-" + st.store.StreamID()
