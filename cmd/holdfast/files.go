@@ -30,6 +30,7 @@ func (st *stack) startFromFiles() error {
 	if err := st.warmFromFiles(context.Background(), dir); err != nil {
 		return fmt.Errorf("load %s: %w", dir, err)
 	}
+	st.fromFiles = true
 	st.settings.logger.Info("started from configuration files", "dir", dir)
 	return nil
 }

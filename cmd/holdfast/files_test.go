@@ -46,6 +46,8 @@ func TestColdStartOfUpFromFilesAndTheReturnOfRedis(t *testing.T) {
 	st := redisStatus(t, "http://"+gatewayAddr)
 	assert.Equal(t, "offline", st["mode"])
 	assert.Equal(t, false, st["connected"])
+	assert.Equal(t, []any{"file", "file"}, []any{st["storage"], st["storageType"]})
+	assert.NotNil(t, st["lastError"])
 	c := p.client()
 	assert.NotEmpty(t, c.Get(ctx, "aiclient:config").Val())
 	require.NoError(t, c.Set(ctx, "aiclient:changed", 1, 0).Err())
@@ -53,4 +55,8 @@ func TestColdStartOfUpFromFilesAndTheReturnOfRedis(t *testing.T) {
 	d := directClient(t, srv)
 	redistest.Eventually(t, patience, "replayed", func() bool { return d.Get(ctx, "aiclient:changed").Val() == "1" })
 	assert.Zero(t, d.Exists(ctx, "aiclient:config").Val())
+	redistest.Eventually(t, patience, "status tells of the Redis, and of no error", func() bool {
+		st := redisStatus(t, "http://"+gatewayAddr)
+		return st["connected"] == true && st["storage"] == "redis" && st["lastError"] == nil
+	})
 }

@@ -27,6 +27,8 @@ type stack struct {
 	server   *proxy.Server
 	admin    *proxy.Admin // nil when off
 	link     *link
+
+	fromFiles bool // the local state was filled from configuration files
 }
 
 func openStack(s *proxySettings) (_ *stack, err error) {
@@ -45,7 +47,7 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	cfg := proxy.Config{
 		Listen: s.listen, TLS: s.tls, Password: s.password, Users: s.users, MaxClients: s.maxClients,
 		IdleTimeout: s.idleTimeout, CommandTimeout: s.commandTimeout, CacheBytes: s.cacheBytes, MaxAge: s.maxAge,
-		NoCache: s.noCache, Local: st.store, Version: buildVersion(), Logger: s.logger,
+		NoCache: s.noCache, Local: st.store, FromFiles: st.fromFiles, Version: buildVersion(), Logger: s.logger,
 	}
 	if st.upstream != nil {
 		cfg.Upstream, cfg.BaseDB = st.upstream, st.upstream.DB()
