@@ -154,18 +154,20 @@ func (k *checker) count(c *cli.Context, name string) int {
 }
 
 // address checks host:port, or with unix also unix:/path.
-func (k *checker) address(name, addr string, unix bool) {
+func (k *checker) address(name, addr string, unix bool) (ok bool) {
 	remedy := "write host:port, like 127.0.0.1:6380"
 	if unix {
 		remedy += ", or unix:/path"
 		if path, ok := strings.CutPrefix(addr, "unix:"); ok && path != "" {
-			return
+			return true
 		}
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
 		k.add(fmt.Errorf("--%s %q is not an address: %s", name, addr, remedy))
+		return false
 	}
+	return true
 }
 
 // oneOf reads a flag that takes one of a few words.

@@ -150,16 +150,14 @@ const minJournalBytes = 1e6
 func (s *proxySettings) checkAddresses(k *checker) {
 	open := s.password == "" && len(s.users) == 0
 	for _, addr := range s.listen {
-		k.address("listen", addr, true)
-		if open && !front.IsLoopback(addr) {
+		if k.address("listen", addr, true) && open && !front.IsLoopback(addr) {
 			k.add(fmt.Errorf("--listen %q is not loopback and no password is set: set HOLDFAST_REQUIREPASS (--requirepass), or listen on 127.0.0.1", addr))
 		}
 	}
 	if s.admin == "" || s.admin == "off" {
 		return
 	}
-	k.address("admin", s.admin, false)
-	if open && !front.IsLoopback(s.admin) {
+	if k.address("admin", s.admin, false) && open && !front.IsLoopback(s.admin) {
 		k.add(fmt.Errorf("--admin %q is not loopback and no password is set: set HOLDFAST_REQUIREPASS (--requirepass), or use 127.0.0.1", s.admin))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -152,7 +153,8 @@ func TestUpForAUserAndItsHint(t *testing.T) {
 	line := p.await("first start:")
 	assert.Contains(t, line, "migrate --config-dir ./configs --redis-url redis://bob@"+p.addr+" --force'")
 	assert.Contains(t, line, "init --redis-url redis://bob@"+p.addr+" --force'")
-	p.await("ready gateway=")
+	p.await("export REDISCLI_AUTH=")
+	p.await("redis-cli -p " + p.addr[strings.LastIndex(p.addr, ":")+1:] + " --user bob KEYS")
 	t.Setenv("REDIS_PASSWORD", "pw")
 	assert.Contains(t, tool(t, 0, "init", "--redis-url", "redis://bob@"+p.addr, "--force"), "API key (shown once)")
 }
@@ -170,4 +172,20 @@ func TestToolsReadTheRedisBlock(t *testing.T) {
 	tool(t, 0, "export", "--config-dir", dir, "--output-dir", out)
 	assert.FileExists(t, filepath.Join(out, "config.json"))
 	assert.NotEmpty(t, directClient(t, srv).Keys(context.Background(), "b:*").Val())
+	tool(t, 2, "export", "--config-dir", "/no/such")
+	tool(t, 1, "migrate", "--config-dir", "/no/such", "--redis-url", srv.URL())
+}
+
+// What a refused connection tells to do helps.
+func TestPasswordFromTheEnvironment(t *testing.T) {
+	srv := redistest.Start(t, "--requirepass", "s3cret")
+	noRedisEnv(t, map[string]string{"REDIS_URL": srv.URL()})
+	args := []string{"proxy", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir"}
+	p := spawn(t, append(args, t.TempDir())...)
+	status := func(p *process) string { return p.client().Do(context.Background(), "HOLDFAST", "STATUS").String() }
+	redistest.Eventually(t, patience, "status tells the remedy", func() bool { return strings.Contains(status(p), "REDIS_PASSWORD") })
+	t.Setenv("REDIS_PASSWORD", "s3cret")
+	p = spawn(t, append(args, t.TempDir())...)
+	redistest.Eventually(t, patience, "connected", func() bool { return strings.Contains(status(p), `"connected":true`) })
+	assert.NotContains(t, status(p), "s3cret")
 }

@@ -40,6 +40,11 @@ func transferClient(c *cli.Context) (redis.UniversalClient, store.Options, error
 	if c.NArg() > 0 {
 		return nil, store.Options{}, cli.Exit(fmt.Sprintf("unexpected argument %q: this command takes flags only", c.Args().First()), exitUsage)
 	}
+	if c.IsSet("config-dir") && c.Command.Name != "migrate" { // migrate reports on it itself
+		if err := checkDir(c.String("config-dir")); err != nil {
+			return nil, store.Options{}, cli.Exit(err.Error(), exitUsage)
+		}
+	}
 	opts, err := resolveRedis(c, c.String("config-dir"), fileValues{})
 	if err != nil {
 		return nil, opts, cli.Exit(err.Error(), exitUsage)

@@ -128,7 +128,14 @@ func whatToTry(opts *redis.Options, prefix, gatewayAddr string) string {
 		cli = "redis-cli -s " + opts.Addr
 	}
 	gatewayAddr = strings.Replace(gatewayAddr, "127.0.0.1", "localhost", 1)
-	return "\ntry:\n" +
+	login := ""
+	if opts.Username != "" {
+		cli += " --user " + opts.Username
+	}
+	if opts.Password != "" {
+		login = "  export REDISCLI_AUTH=… REDIS_PASSWORD=…   # the password of this proxy\n"
+	}
+	return "\ntry:\n" + login +
 		"  " + cli + " KEYS '" + prefix + "*'\n" +
 		"  " + cli + " HOLDFAST STATUS\n" +
 		"  curl " + gatewayAddr + "/api/redis/status\n" +

@@ -222,15 +222,15 @@ func (o Options) Universal() (*redis.UniversalOptions, error) {
 func (o Options) fromURL(u *redis.UniversalOptions) error {
 	parsed, err := url.Parse(o.URL)
 	if err != nil {
-		return errors.New("read the Redis URL: it is not a URL; write redis://user:password@host:port/db, with special characters of the password percent-encoded")
+		return o.badURL("it is not a URL; write redis://user:password@host:port/db, with special characters of the password percent-encoded")
 	}
 	if parsed.Scheme == "redis-sentinel" {
-		return sentinelURL(parsed, u)
+		return o.sentinelURL(parsed, u)
 	}
 	opt, err := redis.ParseURL(o.URL)
 	if err != nil {
 		// Not even host and path are shown: with a "/" in a password, they are part of it.
-		return errors.New("read the Redis URL: it is not of the form redis://user:password@host:port/db (also rediss://), with special characters of the password percent-encoded")
+		return o.badURL("it is not of the form redis://user:password@host:port/db (also rediss://, unix:///path?db=n, redis-sentinel://host:port,host:port/master/db), with special characters of the password percent-encoded")
 	}
 	u.Addrs, u.Username, u.TLSConfig = []string{opt.Addr}, opt.Username, opt.TLSConfig
 	if opt.Password != "" {
@@ -242,12 +242,22 @@ func (o Options) fromURL(u *redis.UniversalOptions) error {
 	return nil
 }
 
+// badURL names the field, its value unless there may be a password in it, and the
+// remedy.
+func (o Options) badURL(remedy string) error {
+	shown := ""
+	if strings.Contains(o.URL, "://") && !strings.ContainsAny(o.URL, "@?") {
+		shown = fmt.Sprintf(" %q", o.URL)
+	}
+	return fmt.Errorf("read the Redis URL%s (--redis-url, REDIS_URL or redis.url in config.json): %s", shown, remedy)
+}
+
 // sentinelURL reads redis-sentinel://user:password@host:port,host:port/master/db;
 // the database may also be given as ?db=.
-func sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
+func (o Options) sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
 	master, db, _ := strings.Cut(strings.Trim(parsed.Path, "/"), "/")
 	if master == "" || parsed.Host == "" {
-		return errors.New("read the Redis URL: it names no master; write redis-sentinel://host:port/master/db")
+		return o.badURL("it names no master; write redis-sentinel://host:port/master/db")
 	}
 	u.MasterName, u.Addrs = master, strings.Split(parsed.Host, ",")
 	for i, addr := range u.Addrs {

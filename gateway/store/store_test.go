@@ -195,6 +195,8 @@ func TestResolveOptions(t *testing.T) {
 		require.Error(t, err, bad)
 		assert.NotContains(t, err.Error(), "hunter2")
 	}
+	_, err = Resolve(Sources{FlagURL: "http://x"})
+	assert.ErrorContains(t, err, `"http://x" (--redis-url, REDIS_URL`)
 	env = map[string]string{"REDIS_PORT": "x", "REDIS_ENABLED": "maybe"}
 	_, err = Resolve(Sources{Getenv: get})
 	assert.ErrorContains(t, err, "REDIS_PORT")
