@@ -312,10 +312,14 @@ type ownedConn struct {
 func (o ownedConn) Close() error { o.g.forget(o.conn); return nil }
 
 // dialForEvents is the dial function that Events.Connected gets: authenticated,
-// RESP2, database 0.
+// RESP2, database 0. Refused credentials end the generation, as for a trunk; where
+// there is merely no room for one more client, the trunks go on.
 func (g *generation) dialForEvents(ctx context.Context) (net.Conn, error) {
 	c, err := g.open(ctx, 2, 0)
 	if err != nil {
+		if errors.Is(err, ErrAuth) {
+			g.fail(err)
+		}
 		return nil, err
 	}
 	return ownedConn{c, g}, nil

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -53,6 +55,32 @@ func TestRedisThatTakesNoNewConnectionsIsAway(t *testing.T) {
 			assert.LessOrEqual(t, strings.Count(logs, "upstream state"), 12)
 		})
 	}
+}
+
+// A Redis with hardly any room: whatever has no connection, clients have answers
+// and the log has no line for each try.
+func TestRedisWithTooFewConnections(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, durable...)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	old := p.client(func(o *redis.Options) { o.Protocol = 2 })
+	require.NoError(t, old.Set(ctx, "aiclient:m", 0, 0).Err())
+	p.awaitMirror()
+	admin := directClient(t, srv).Conn()
+	defer admin.Close()
+	require.NoError(t, admin.ConfigSet(ctx, "maxclients", "4").Err())
+	c, n := p.client(func(o *redis.Options) { o.Protocol = 3 }), 0
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); n++ {
+		require.NoError(t, c.Incr(ctx, "aiclient:n").Err())
+		require.NoError(t, old.Incr(ctx, "aiclient:m").Err())
+		time.Sleep(5 * time.Millisecond)
+	}
+	assert.LessOrEqual(t, strings.Count(p.logs.String(), "max number of clients"), 12)
+	require.NoError(t, admin.ConfigSet(ctx, "maxclients", "10000").Err())
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, fmt.Sprint(n), admin.Get(ctx, "aiclient:n").Val())
+	assert.Equal(t, fmt.Sprint(n), admin.Get(ctx, "aiclient:m").Val())
 }
 
 // A client that asks for a database that is not there is no outage, and fills no log.
