@@ -1,5 +1,7 @@
 # The proxy and the gateway in one container: `holdfast up`. Arguments come from
-# the environment variable ARGS, as in docker-compose.yml, or after the image name.
+# the environment variable ARGS or after the image name. Keys and passwords do not
+# belong there, where the process list shows them: set HOLDFAST_API_KEY,
+# HOLDFAST_REQUIREPASS and REDIS_URL, as docker-compose.yml does.
 FROM golang:1.26-alpine AS build
 WORKDIR /src
 COPY go.mod go.sum ./

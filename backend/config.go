@@ -30,7 +30,7 @@ func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d
 // durations mean the default in brackets.
 type Config struct {
 	// URL is redis://, rediss://, unix:// or
-	// redis-sentinel://host:port,host:port/master?db=0.
+	// redis-sentinel://host:port,host:port/master?db=0 (or /master/0).
 	URL string
 	// Username and Password override those in URL when not empty.
 	Username, Password string
@@ -178,7 +178,8 @@ func (t *target) parseSentinel(rest string) error {
 	}
 	hosts, query, _ := strings.Cut(hosts, "?")
 	hosts, master, _ := strings.Cut(hosts, "/")
-	if hosts == "" || master == "" || strings.Contains(master, "/") {
+	master, dbPath, _ := strings.Cut(strings.TrimSuffix(master, "/"), "/")
+	if hosts == "" || master == "" {
 		return errURL
 	}
 	if found {
@@ -200,7 +201,11 @@ func (t *target) parseSentinel(rest string) error {
 	if err != nil {
 		return errURL
 	}
-	if db := values.Get("db"); db != "" {
+	db := dbPath
+	if db == "" {
+		db = values.Get("db")
+	}
+	if db != "" {
 		if t.db, err = strconv.Atoi(db); err != nil {
 			return errURL
 		}

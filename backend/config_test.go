@@ -32,6 +32,7 @@ func TestURLs(t *testing.T) {
 		"rediss://:s3cret@h/1":                             "rediss://h:6379/1",
 		"unix:///run/redis.sock?db=2":                      "unix:///run/redis.sock?db=2",
 		"redis-sentinel://u:s3%40cret@a:1,b/mymaster?db=4": "redis-sentinel://a:1,b:26379/mymaster?db=4",
+		"redis-sentinel://u:s3%40cret@a:1,b/mymaster/5":    "redis-sentinel://a:1,b:26379/mymaster?db=5",
 	} {
 		u, err := Open(Config{URL: raw})
 		require.NoError(t, err, raw)

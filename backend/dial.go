@@ -190,6 +190,13 @@ func authError(e error) error {
 	return e
 }
 
+// turnedAway reports whether a dial failed with an answer that the next ones
+// will get as well.
+func turnedAway(err error) bool {
+	var reply resp.ReplyError
+	return errors.Is(err, ErrAuth) || errors.As(err, &reply) && strings.Contains(reply.Error(), "max number of clients")
+}
+
 // exchange sends commands in one write and reads their replies, before the
 // connection has another user. The Values are copies.
 func (c *conn) exchange(cmds ...[]string) ([]resp.Value, error) {

@@ -257,3 +257,21 @@ func TestFailedConnectedIsTriedAgain(t *testing.T) {
 	require.Zero(t, ev.losts.Load(), "Lost answers Up only")
 	require.ErrorContains(t, fmt.Errorf("%s", u.Status().LastError), "short write")
 }
+
+// What the mirror and the replay need is refused as what a client needs is.
+func TestRefusedCredentialsOfEventsEndTheLink(t *testing.T) {
+	srv := redistest.Start(t)
+	dials := make(chan func(context.Context) (net.Conn, error), 1)
+	ev := &recorder{onConnect: func(_ context.Context, _ Info, dial func(context.Context) (net.Conn, error)) error {
+		dials <- dial
+		return nil
+	}}
+	u := runUp(t, Config{URL: srv.URL()}, ev)
+	direct(t, srv.Addr(), []string{"CONFIG", "SET", "requirepass", "other"})
+	_, err := (<-dials)(context.Background())
+	require.ErrorIs(t, err, ErrAuth)
+	waitFor(t, "loss", func() bool { return ev.losts.Load() == 1 })
+	require.ErrorIs(t, ev.errs[0], ErrAuth)
+	direct(t, srv.Addr(), []string{"AUTH", "other"}, []string{"CONFIG", "SET", "requirepass", ""})
+	waitUp(t, u)
+}

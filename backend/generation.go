@@ -223,13 +223,14 @@ func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
 	return t, nil
 }
 
-// judge decides what a failed dial means for the link: a reply of the server
-// (wrong database, NOPROTO) is the caller's affair, anything else is an outage.
+// judge decides what a failed dial means for the link. A reply of the server
+// (wrong database, NOPROTO) is the caller's affair; anything else is an outage, and
+// so is a server that takes no new connections, even if the old ones go on.
 func (g *generation) judge(err error) {
 	var reply resp.ReplyError
 	switch {
 	case err == nil:
-	case errors.As(err, &reply), errors.Is(err, ErrAuth), errors.Is(err, ErrProto):
+	case !turnedAway(err) && (errors.As(err, &reply) || errors.Is(err, ErrProto)):
 		g.doubt()
 	default:
 		g.fail(err)
@@ -311,10 +312,14 @@ type ownedConn struct {
 func (o ownedConn) Close() error { o.g.forget(o.conn); return nil }
 
 // dialForEvents is the dial function that Events.Connected gets: authenticated,
-// RESP2, database 0.
+// RESP2, database 0. Refused credentials end the generation, as for a trunk; where
+// there is merely no room for one more client, the trunks go on.
 func (g *generation) dialForEvents(ctx context.Context) (net.Conn, error) {
 	c, err := g.open(ctx, 2, 0)
 	if err != nil {
+		if errors.Is(err, ErrAuth) {
+			g.fail(err)
+		}
 		return nil, err
 	}
 	return ownedConn{c, g}, nil

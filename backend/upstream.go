@@ -68,6 +68,7 @@ type Upstream struct {
 	mu     sync.Mutex
 	status Status
 	ups    int
+	stuck  bool // attempts reach the server and fail there
 	fences map[trunkKey]*fenceCounter
 	stale  map[string]map[int64]struct{} // run id → CLIENT IDs from before
 }
@@ -241,7 +242,7 @@ func (u *Upstream) lost(ctx context.Context, err error) {
 		return
 	}
 	u.mu.Lock()
-	same := u.status.LastError == err.Error() && u.status.State == StateProbing
+	same := u.status.LastError == err.Error() && (u.status.State == StateProbing || u.status.State == StateSyncing)
 	u.status.LastError, u.status.LastErrorAt = err.Error(), u.cfg.Clock.Now()
 	u.mu.Unlock()
 	if !same {
@@ -267,7 +268,8 @@ func (u *Upstream) keepStale(g *generation, runID string) {
 }
 
 // apply moves the state machine and logs the transition. The attempts during
-// an outage are logged at debug level only.
+// an outage are logged at debug level only, and so are doubts: one that turns out
+// true is logged as the loss.
 func (u *Upstream) apply(e event) {
 	u.mu.Lock()
 	from := u.status.State
@@ -282,9 +284,11 @@ func (u *Upstream) apply(e event) {
 			u.status.Reconnects++
 		}
 	}
+	again := u.stuck && to != StateUp
+	u.stuck = again || from == StateSyncing && to == StateDown
 	u.mu.Unlock()
 	level := slog.LevelInfo
-	if from == StateProbing && to == StateDown || to == StateProbing {
+	if from == StateProbing && to == StateDown || to == StateProbing || to == StateSuspect || from == StateSuspect && to == StateUp || again {
 		level = slog.LevelDebug
 	}
 	u.log.Log(context.Background(), level, "upstream state", "upstream", u.SafeURL(), "from", string(from), "to", string(to))

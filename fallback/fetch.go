@@ -197,7 +197,8 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
 		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && m.interrupted != err.Error() { // it is tried again and again
+				m.interrupted = err.Error()
 				s.log.Warn("mirror load interrupted", "error", err)
 			}
 			m.mu.Lock()
@@ -206,6 +207,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 			return
 		}
 	}
+	m.interrupted = ""
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {

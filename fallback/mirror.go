@@ -39,8 +39,9 @@ type mirror struct {
 	s    *Store
 	wake chan struct{}
 
-	flight *inflight
-	budget atomic.Int64 // writes outside the mirror that may still be followed
+	flight      *inflight
+	interrupted string       // the last error of a load; reload's own
+	budget      atomic.Int64 // writes outside the mirror that may still be followed
 
 	mu     sync.Mutex // guards the rest; taken after the store's lock, never before
 	follow []ackedWrite

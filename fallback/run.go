@@ -73,18 +73,24 @@ func (m *mirror) startLoad() {
 	m.s.snap.request()
 }
 
-// Warm executes a command that fills the local state before there was any
-// Redis: the configuration files of a first start. It is not journaled.
+// Warm fills the local state with commands before there was any Redis: the
+// configuration files of a first start, all of them at once. It is not journaled.
+// With complete, what they do not hold does not exist; that counts for the commands
+// themselves, so their order does not matter. Nobody sees the state in between.
 func (s *Store) Warm(db int, argvs [][][]byte, complete bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, argv := range argvs {
-		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {
-			return err
-		}
-	}
+	before := s.res.complete[db]
 	if complete {
 		s.res.complete[db] = true
+	}
+	for _, argv := range argvs {
+		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {
+			if !before {
+				delete(s.res.complete, db)
+			}
+			return err
+		}
 	}
 	s.dirtyGen++
 	return nil

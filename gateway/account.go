@@ -79,6 +79,12 @@ func stringList(r gjson.Result) []string {
 	return out
 }
 
+// usable reports whether requests can go to the account at all: this gateway
+// speaks its protocol and it says where to and with which key.
+func (a *account) usable(info providerInfo) bool {
+	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && a.key != ""
+}
+
 // serves reports whether the account's model lists let model pass.
 func (a *account) serves(model string) bool {
 	if a.managed && len(a.supported) > 0 {

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"holdfast/gateway/store"
 )
 
 // Sentinel errors of this package.
@@ -27,7 +28,7 @@ type Config struct {
 	// Addr is the HTTP listen address, 127.0.0.1:3000 by default. Anything but
 	// loopback is refused while no client key is known (ErrInsecureBind).
 	Addr string
-	// RedisURL is redis://, rediss:// or unix://: the proxy or any Redis.
+	// RedisURL is redis://, rediss://, unix:// or redis-sentinel://: the proxy or any Redis.
 	RedisURL string
 	// KeyPrefix stands before every key, "aiclient:" by default.
 	KeyPrefix string
@@ -111,22 +112,16 @@ func loopbackOnly(addr string) bool {
 // newClient makes the Redis client. Its own retries are off: a counter command
 // that was sent and got no answer must not be sent again unseen.
 func newClient(c Config) (redis.UniversalClient, error) {
-	opt, err := redis.ParseURL(c.RedisURL)
-	if err != nil {
+	opt, err := store.Options{URL: c.RedisURL, ConnectTimeout: c.ConnectTimeout, CommandTimeout: c.CommandTimeout}.Universal()
+	if err != nil || c.RedisURL == "" {
 		// The parser's text may quote the URL, password included.
-		return nil, fmt.Errorf("redis URL %q is not valid: give redis://, rediss:// or unix://, like redis://127.0.0.1:6380/0", safeURL(c.RedisURL))
+		return nil, fmt.Errorf("redis URL %q is not valid: give redis://, rediss://, unix:// or redis-sentinel://, like redis://127.0.0.1:6380/0", safeURL(c.RedisURL))
 	}
-	opt.DialTimeout = c.ConnectTimeout
-	opt.ReadTimeout, opt.WriteTimeout = c.CommandTimeout, c.CommandTimeout
 	opt.PoolTimeout = c.ConnectTimeout
 	opt.ContextTimeoutEnabled = true
-	opt.MaxRetries = -1
 	opt.DialerRetries = 1
 	opt.PoolSize = 8
-	opt.Protocol = 2
-	opt.DisableIdentity = true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(opt), nil
+	return redis.NewUniversalClient(opt), nil
 }
 
 // safeURL is a URL with nothing but scheme, host and path: no user, no

@@ -179,6 +179,13 @@ func (l *link) probe(ctx context.Context, maxAge time.Duration) linkHealth {
 	})
 }
 
+// lastHealth is what the last probe found; it never waits.
+func (l *link) lastHealth() linkHealth {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.health
+}
+
 // proxyAnswered takes over the proxy's own status. Embedded, the proxy is the
 // store and nothing is missing.
 func (l *link) proxyAnswered(s gjson.Result, latency time.Duration) linkHealth {
@@ -188,6 +195,9 @@ func (l *link) proxyAnswered(s gjson.Result, latency time.Duration) linkHealth {
 		h.connected = s.Get("connected").Bool()
 		if h.mode == "embedded" {
 			h.connected, h.storage = true, "embedded"
+		}
+		if s.Get("source").String() == "files" {
+			h.storage = sourceFile
 		}
 		h.queued = s.Get("journal.queuedWrites").Int()
 		if !h.connected {
@@ -235,7 +245,7 @@ func (l *link) note(change func(*linkHealth)) linkHealth {
 		} else if !was {
 			h.reconnects++
 		}
-		h.lastAt, h.lostAt = now, time.Time{}
+		h.lastAt, h.lostAt, h.lastError = now, time.Time{}, "" // lastErrorAt tells when it was
 		l.metrics.redisUp.Set(1)
 	} else {
 		if h.lostAt.IsZero() {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sort"
 	"time"
 )
@@ -15,8 +16,9 @@ type modelEntry struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-// listModels gives the models that enabled accounts name (their allow-lists and
-// check models) and the aliases, each id once; provider limits it to one type.
+// listModels gives the models that accounts which can serve them name (their
+// allow-lists and check models) and the aliases, each id once; provider limits it
+// to one type. Health does not count: it changes from one request to the next.
 func listModels(s *snapshot, provider string) []modelEntry {
 	owner := map[string]string{}
 	add := func(id, by string) {
@@ -29,7 +31,7 @@ func listModels(s *snapshot, provider string) []modelEntry {
 			continue
 		}
 		for _, a := range s.pools[typ].accounts {
-			if !a.valid || a.disabled {
+			if !a.usable(s.pools[typ].info) {
 				continue
 			}
 			for _, m := range a.supported {
@@ -41,7 +43,8 @@ func listModels(s *snapshot, provider string) []modelEntry {
 		}
 	}
 	for _, c := range s.custom {
-		if typ, ok := s.resolve(c.provider); ok && (provider == "" || provider == autoProvider || provider == typ) {
+		typ, ok := s.resolve(c.provider)
+		if ok && (provider == "" || provider == autoProvider || provider == typ) && s.canServe(typ, c) {
 			add(c.id, typ)
 		}
 	}
@@ -51,6 +54,19 @@ func listModels(s *snapshot, provider string) []modelEntry {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
 	return out
+}
+
+// canServe reports whether an account of the type can serve an alias.
+func (s *snapshot) canServe(typ string, alias customModel) bool {
+	p := s.pools[typ]
+	if p == nil {
+		return false
+	}
+	model := alias.model
+	if model == "" {
+		model = alias.id
+	}
+	return slices.ContainsFunc(p.accounts, func(a *account) bool { return a.usable(p.info) && a.serves(model) })
 }
 
 func (g *Gateway) serveModels(w http.ResponseWriter, r *request) *apiError {

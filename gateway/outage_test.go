@@ -51,6 +51,7 @@ func TestRedisDiesAndReturns(t *testing.T) {
 		st := g.status(t)
 		return st.Get("connected").Bool() && st.Get("queuedWrites").Int() == 0
 	})
+	require.Equal(t, gjson.Null, g.status(t).Get("lastError").Type, "the error is over")
 	require.NoError(t, g.stop())
 	require.Equal(t, "10", f.counter("openai-custom", "a", usageCount))
 }

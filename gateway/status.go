@@ -136,6 +136,10 @@ func (g *Gateway) serveReadyz(w http.ResponseWriter, r *request) *apiError {
 	case r.state.source == sourceNone:
 		status, text = http.StatusServiceUnavailable, "no_state_loaded"
 	}
-	writeJSON(w, status, map[string]string{"status": text, "source": r.state.source, "version": g.cfg.Version})
+	source := r.state.source
+	if source == sourceRedis && g.link.lastHealth().storage == sourceFile {
+		source = sourceFile // the proxy itself has it from files
+	}
+	writeJSON(w, status, map[string]string{"status": text, "source": source, "version": g.cfg.Version})
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 type Status struct {
 	Mode            string        `json:"mode"`
 	Connected       bool          `json:"connected"`
+	Source          string        `json:"source"` // of what is served: redis, mirror, files or embedded
 	Upstream        string        `json:"upstream"`
 	LastConnectedAt *time.Time    `json:"lastConnectedAt"`
 	LastErrorAt     *time.Time    `json:"lastErrorAt"`
@@ -73,6 +74,7 @@ func (s *Server) Status() Status {
 		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
 	}
 	if s.cfg.Upstream == nil {
+		st.Source = "embedded"
 		return st
 	}
 	u := s.cfg.Upstream.Status()
@@ -80,6 +82,14 @@ func (s *Server) Status() Status {
 	st.Upstream = s.cfg.Upstream.SafeURL()
 	st.LastConnectedAt, st.LastErrorAt = when(u.LastConnectedAt), when(u.LastErrorAt)
 	st.LastError = u.LastError
+	switch {
+	case st.Connected:
+		st.Source = "redis"
+	case s.cfg.FromFiles && u.LastConnectedAt.IsZero():
+		st.Source = "files"
+	default:
+		st.Source = "mirror"
+	}
 	st.Cache.Coherent = st.Connected && u.Info.Coherent
 	return st
 }

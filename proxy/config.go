@@ -74,8 +74,10 @@ type Config struct {
 	BaseDB   int // database that new connections start in
 	Upstream Upstream
 	Local    Local
-	Version  string
-	Logger   *slog.Logger
+	// FromFiles: the local state was filled from configuration files at this start.
+	FromFiles bool
+	Version   string
+	Logger    *slog.Logger
 }
 
 func (c *Config) withDefaults() error {

@@ -13,10 +13,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"holdfast/proxy/front"
 )
 
 // Admin is the proxy's HTTP side: probes, metrics and status. It never shows
-// secrets and changes nothing.
+// secrets and changes nothing. Beyond loopback it wants the proxy's password.
 type Admin struct {
 	s   *Server
 	ln  net.Listener
@@ -25,11 +27,11 @@ type Admin struct {
 
 // OpenAdmin binds the admin address; loopback unless the proxy needs a password.
 func (s *Server) OpenAdmin(addr string) (*Admin, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("admin address %q: %w: use host:port", addr, err)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !s.needsAuth() {
+	local := front.IsLoopback(addr)
+	if !local && !s.needsAuth() {
 		return nil, fmt.Errorf("admin address %q is not loopback and no password is set: set --requirepass, or use 127.0.0.1", addr)
 	}
 	ln, err := net.Listen("tcp", addr)
@@ -37,7 +39,7 @@ func (s *Server) OpenAdmin(addr string) (*Admin, error) {
 		return nil, fmt.Errorf("listen on admin address: %w", err)
 	}
 	a := &Admin{s: s, ln: ln}
-	a.srv = &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	a.srv = &http.Server{Handler: a.handler(local), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return a, nil
 }
 
@@ -62,7 +64,23 @@ func (a *Admin) Run(ctx context.Context) error {
 // Close ends the admin listener. Idempotent.
 func (a *Admin) Close() error { return a.srv.Close() }
 
-func (a *Admin) handler() http.Handler {
+// withPassword lets those in who know the password of the proxy or of one of its
+// users, by HTTP Basic authentication.
+func (a *Admin) withPassword(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		ok := a.s.cfg.Password != "" && a.s.checkPassword("default", []byte(password)) // whatever the user name
+		if !ok && (user == "default" || !a.s.checkPassword(user, []byte(password))) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="holdfast"`)
+			http.Error(w, "the proxy's password is needed: any user name, and the password of --requirepass", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// handler serves the pages; local says that only this machine can reach them.
+func (a *Admin) handler(local bool) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(a.s))
 	mux := http.NewServeMux()
@@ -78,16 +96,20 @@ func (a *Admin) handler() http.Handler {
 		enc.SetIndent("", "  ")
 		_ = enc.Encode(a.s.Status())
 	})
-	// Profiles of the running process; the admin address is loopback by default.
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	if local { // profiles of the running process show what is in its memory
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		_ = page.Execute(w, a.s.Status())
 	})
+	if !local {
+		return a.withPassword(mux)
+	}
 	return mux
 }
 

@@ -14,14 +14,14 @@ func exportCommand() *cli.Command {
 			"alone, all of them, unless forced.\n\n" +
 			"Example: holdfast export --output-dir ./configs-backup --redis-url redis://localhost:6379",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "output-dir", Value: "./configs-backup", Usage: "target `DIR`", EnvVars: []string{"HOLDFAST_OUTPUT_DIR"}},
+			&cli.StringFlag{Name: "output-dir", Value: "./configs-backup", Usage: "target `DIR`", EnvVars: []string{"HOLDFAST_OUTPUT_DIR"}}, namedIn(),
 		}, transferFlags("replace files that exist with other content")...),
 		Action: orJSON(runExport),
 	}
 }
 
 func runExport(c *cli.Context) error {
-	client, opts, err := transferClient(c, nil)
+	client, opts, err := transferClient(c)
 	if err != nil {
 		return err
 	}

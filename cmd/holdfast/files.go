@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -23,12 +24,13 @@ func (st *stack) startFromFiles() error {
 	if dir == "" || st.upstream == nil || !st.store.Empty() {
 		return nil
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("--config-dir: %w", err)
+	if err := checkDir(dir); err != nil {
+		return err
 	}
 	if err := st.warmFromFiles(context.Background(), dir); err != nil {
 		return fmt.Errorf("load %s: %w", dir, err)
 	}
+	st.fromFiles = true
 	st.settings.logger.Info("started from configuration files", "dir", dir)
 	return nil
 }
@@ -58,21 +60,61 @@ func (st *stack) warmFromFiles(ctx context.Context, dir string) (err error) {
 		Network: "unix", Addr: socket, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	_, err = transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: st.settings.keyPrefix(), Dir: dir})
+	_, err = transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: st.settings.prefix, Dir: dir})
 	err = errors.Join(err, client.Close())
 	cancel()
 	if err = errors.Join(err, <-done); err != nil {
 		return err
 	}
-	return local.Dump(func(db int, argv [][]byte) error {
-		return st.store.Warm(st.upstream.DB(), [][][]byte{argv}, true)
-	})
+	var argvs [][][]byte // of all keys: none is taken over before it is known which there are
+	if err := local.Dump(func(_ int, argv [][]byte) error {
+		argvs = append(argvs, argv)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return st.store.Warm(st.upstream.DB(), argvs, true)
 }
 
-// keyPrefix is the first mirrored prefix: the one the application's keys have.
-func (s *proxySettings) keyPrefix() string {
-	if len(s.mirror) == 0 {
-		return "aiclient:"
+// loadFiles stores a configuration directory in an embedded store that holds
+// nothing under the prefix yet. It is the database, so this is a migration like
+// any other, through the proxy: journaled.
+func (st *stack) loadFiles(ctx context.Context, opts *redis.Options) error {
+	dir, prefix := st.settings.configDir, st.settings.prefix
+	if dir == "" || st.upstream != nil {
+		return nil
 	}
-	return s.mirror[0]
+	patient := *opts
+	patient.ReadTimeout, patient.WriteTimeout = transferTimeout, transferTimeout
+	client := redis.NewClient(&patient)
+	defer client.Close()
+	held, err := holdsAny(ctx, client, prefix)
+	if err != nil || held {
+		return err
+	}
+	report, err := transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: prefix, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("load --config-dir %s: %w", dir, err)
+	}
+	st.settings.logger.Info("first start: configuration files loaded", "dir", dir, "items", report.Total(), "failed", report.Troubles())
+	return nil
+}
+
+// holdsAny reports whether there is any key under the prefix.
+func holdsAny(ctx context.Context, client *redis.Client, prefix string) (bool, error) {
+	for cursor := uint64(0); ; {
+		keys, next, err := client.Scan(ctx, cursor, escapeGlob(prefix)+"*", 1000).Result()
+		if err != nil {
+			return false, fmt.Errorf("look at the store: %w", err)
+		}
+		if len(keys) > 0 || next == 0 {
+			return len(keys) > 0, nil
+		}
+		cursor = next
+	}
+}
+
+// escapeGlob makes a text match itself only in a pattern of Redis.
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`).Replace(s)
 }

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,18 +20,42 @@ func gatewayCommand() *cli.Command {
 		Name:      "gateway",
 		Usage:     "serve the AI API on the accounts kept in Redis",
 		UsageText: "holdfast gateway --redis-url redis://127.0.0.1:6380\n   curl http://127.0.0.1:3000/api/redis/status",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP address; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
-			&cli.StringFlag{Name: "redis-url", Usage: "the proxy or any Redis (default from REDIS_HOST, REDIS_PORT, REDIS_PASSWORD, REDIS_DB)", EnvVars: []string{"REDIS_URL"}},
-			&cli.StringFlag{Name: "key-prefix", Value: "aiclient:", Usage: "prefix of every key", EnvVars: []string{"REDIS_KEY_PREFIX"}},
-			&cli.StringFlag{Name: "config-dir", Usage: "files to start from when Redis does not answer", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
+		Flags: append(redisFlags("the proxy or any Redis"),
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS`; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+			&cli.StringFlag{Name: "config-dir", Usage: "configuration `DIR` to start from when Redis does not answer; its config.json may name the Redis", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
 			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
-			&cli.DurationFlag{Name: "connect-timeout", Value: 5 * time.Second, Usage: "for connecting to Redis", EnvVars: []string{"HOLDFAST_CONNECT_TIMEOUT"}},
-			&cli.DurationFlag{Name: "command-timeout", Value: time.Second, Usage: "for one Redis command", EnvVars: []string{"HOLDFAST_COMMAND_TIMEOUT"}},
-			&cli.DurationFlag{Name: "drain-timeout", Value: 30 * time.Second, Usage: "for requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
-		},
+			&cli.StringFlag{Name: "connect-timeout", Value: "5s", Usage: "for connecting to Redis", EnvVars: []string{"HOLDFAST_CONNECT_TIMEOUT"}},
+			&cli.StringFlag{Name: "command-timeout", Value: "1s", Usage: "for one Redis command", EnvVars: []string{"HOLDFAST_COMMAND_TIMEOUT"}},
+			&cli.StringFlag{Name: "drain-timeout", Value: "30s", Usage: "for requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
+		),
 		Action: runGateway,
 	}
+}
+
+// gatewayConfig reads and checks the flags.
+func gatewayConfig(c *cli.Context) (gateway.Config, error) {
+	k := &checker{}
+	dir := c.String("config-dir")
+	k.add(checkDir(dir))
+	k.address("listen", c.String("listen"), false)
+	opts, err := resolveRedis(c, dir, fileValues{})
+	k.add(err)
+	if opts.Off {
+		k.add(errors.New("REDIS_ENABLED or redis.enabled in config.json switches Redis off, and 'holdfast gateway' needs one: name it with --redis-url, or use 'holdfast up', which has a store of its own"))
+	}
+	cfg := gateway.Config{
+		Addr: c.String("listen"), RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
+		ConfigDir: dir, APIKey: c.String("api-key"),
+		ConnectTimeout: k.duration(c, "connect-timeout", false), CommandTimeout: k.duration(c, "command-timeout", false),
+		DrainTimeout: k.duration(c, "drain-timeout", false), Version: c.App.Version,
+	}
+	if !c.IsSet("connect-timeout") {
+		cfg.ConnectTimeout = opts.ConnectTimeout
+	}
+	if !c.IsSet("command-timeout") {
+		cfg.CommandTimeout = opts.CommandTimeout
+	}
+	return cfg, k.err()
 }
 
 // runGateway is the command's action: it serves until SIGINT or SIGTERM, then
@@ -44,19 +64,11 @@ func runGateway(c *cli.Context) error {
 	if c.Args().Present() {
 		return cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast gateway takes flags only", c.Args().First()), 2)
 	}
-	redisURL := c.String("redis-url")
-	if redisURL == "" {
-		var err error
-		if redisURL, err = redisURLFromParts(os.Getenv); err != nil {
-			return cli.Exit(err.Error(), 2)
-		}
+	cfg, err := gatewayConfig(c)
+	if err != nil {
+		return err
 	}
-	g, err := newGateway(gateway.Config{
-		Addr: c.String("listen"), RedisURL: redisURL, KeyPrefix: c.String("key-prefix"),
-		ConfigDir: c.String("config-dir"), APIKey: c.String("api-key"),
-		ConnectTimeout: c.Duration("connect-timeout"), CommandTimeout: c.Duration("command-timeout"),
-		DrainTimeout: c.Duration("drain-timeout"), Version: c.App.Version,
-	})
+	g, err := newGateway(cfg)
 	if err != nil {
 		return err
 	}
@@ -80,26 +92,4 @@ func newGateway(cfg gateway.Config) (*gateway.Gateway, error) {
 		cfg.Logger = slog.Default()
 	}
 	return gateway.Open(cfg)
-}
-
-// redisURLFromParts makes the URL from the single settings of the environment.
-func redisURLFromParts(getenv func(string) string) (string, error) {
-	or := func(name, def string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return def
-	}
-	port, db := or("REDIS_PORT", "6379"), or("REDIS_DB", "0")
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("REDIS_PORT %q is not a port: give a number from 1 to 65535", port)
-	}
-	if n, err := strconv.Atoi(db); err != nil || n < 0 {
-		return "", fmt.Errorf("REDIS_DB %q is not a database: give a number from 0", db)
-	}
-	u := url.URL{Scheme: "redis", Host: net.JoinHostPort(or("REDIS_HOST", "localhost"), port), Path: "/" + db}
-	if pw := getenv("REDIS_PASSWORD"); pw != "" {
-		u.User = url.UserPassword("", pw)
-	}
-	return u.String(), nil
 }

@@ -65,7 +65,7 @@ func (l *logBuffer) String() string {
 func testSettings(t *testing.T, url string, logs *logBuffer) *proxySettings {
 	return &proxySettings{
 		listen: []string{"127.0.0.1:0"}, admin: "127.0.0.1:0", redisURL: url, dataDir: t.TempDir(),
-		cacheBytes: 8 << 20, maxAge: time.Minute, mirror: []string{"aiclient:"}, mirrorBytes: 64 << 20,
+		cacheBytes: 8 << 20, maxAge: time.Minute, prefix: "aiclient:", mirror: []string{"aiclient:"}, mirrorBytes: 64 << 20,
 		policy: fallback.Speculative, journalBytes: 256 << 20, connectTimeout: 5 * time.Second, commandTimeout: time.Second,
 		maxClients: 1000, fenceWrites: true, logger: slog.New(slog.NewTextHandler(logs, nil)),
 	}

@@ -11,9 +11,9 @@ import (
 
 func initCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "api-key", Usage: "client `KEY` (default: a generated one)", EnvVars: []string{"HOLDFAST_API_KEY"}},
-		&cli.StringFlag{Name: "password", Usage: "dashboard `PASSWORD` (default: a generated one)", EnvVars: []string{"HOLDFAST_PASSWORD"}},
-		&cli.IntFlag{Name: "port", Value: 3000, Usage: "gateway `PORT`"},
+		&cli.StringFlag{Name: "api-key", Usage: "client `KEY` (default: a generated one; better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
+		&cli.StringFlag{Name: "password", Usage: "dashboard `PASSWORD` (default: a generated one; better given in the environment)", EnvVars: []string{"HOLDFAST_PASSWORD"}},
+		&cli.IntFlag{Name: "port", Value: 3000, Usage: "gateway `PORT`"}, namedIn(),
 	}
 	return &cli.Command{
 		Name:  "init",
@@ -30,7 +30,7 @@ func runInit(c *cli.Context) error {
 	if port < 1 || port > 65535 {
 		return cli.Exit(fmt.Sprintf("read --port: %d is not from 1 to 65535", port), 2)
 	}
-	client, opts, err := transferClient(c, nil)
+	client, opts, err := transferClient(c)
 	if err != nil {
 		return err
 	}

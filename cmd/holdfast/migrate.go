@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -31,11 +30,7 @@ func migrateCommand() *cli.Command {
 
 func runMigrate(c *cli.Context) error {
 	dir := c.String("config-dir")
-	var config []byte // only for its "redis" block; migrate itself reports on the file
-	if name := filepath.Join(dir, "config.json"); isRegular(name) {
-		config, _ = os.ReadFile(name)
-	}
-	client, opts, err := transferClient(c, config)
+	client, opts, err := transferClient(c)
 	if err != nil {
 		return err
 	}

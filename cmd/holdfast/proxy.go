@@ -8,13 +8,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"holdfast/backend"
 	"holdfast/fallback"
+	"holdfast/proxy/front"
 )
 
 // firstLook is how long the ready line waits for the first connection to Redis,
@@ -25,7 +28,7 @@ func proxyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "proxy",
 		Usage: "the Redis proxy alone",
-		Description: "Without --redis-url it is an embedded, durable store.\n\n" +
+		Description: "Without a Redis (--redis-url, REDIS_URL, REDIS_HOST …) it is an embedded, durable store.\n\n" +
 			"Example: holdfast proxy --redis-url redis://127.0.0.1:6379\n         redis-cli -p 6380 INCR visits",
 		Flags:  proxyFlags(),
 		Action: runProxy,
@@ -47,44 +50,42 @@ func proxyFlags() []cli.Flag {
 		}
 		return f
 	}
-	dur := func(name string, value time.Duration, usage string) cli.Flag {
-		return &cli.DurationFlag{Name: name, Value: value, Usage: usage, EnvVars: env(name)}
-	}
-	return []cli.Flag{
+	return append(redisFlags("the real Redis; none = embedded store"),
 		str("config", "", "YAML or JSON `FILE` with these settings; its keys are the names of these flags"),
 		list("listen", "127.0.0.1:6380", "`ADDRESS` for Redis clients, host:port or unix:/path; repeatable"),
 		str("admin", "127.0.0.1:9380", "`ADDRESS` for probes, metrics and status over HTTP; 'off' for none"),
-		&cli.StringFlag{Name: "redis-url", Usage: "the real Redis: redis://, rediss://, unix:// or redis-sentinel:// `URL`; none = embedded store", EnvVars: []string{"REDIS_URL", "HOLDFAST_REDIS_URL"}},
 		str("data-dir", "./holdfast-data", "`DIR` for journal and snapshot"),
 		str("requirepass", "", "password that clients must AUTH with (better given in the environment)"),
-		list("user", "", "further `USER:PASSWORD` that may log in; repeatable"),
+		list("user", "", "further `USER:PASSWORD` that may log in; repeatable (better given in the environment)"),
 		str("tls-cert", "", "certificate `FILE`: clients have to use TLS"),
 		str("tls-key", "", "private key `FILE` of the certificate"),
 		str("cache-bytes", "64MB", "bound of the reply cache"),
-		dur("max-age", 5*time.Minute, "longest life of a cached reply"),
+		str("max-age", "5m", "longest life of a cached reply"),
 		list("no-cache", "", "key `PREFIX` that is never cached; repeatable"),
-		list("mirror", "aiclient:", "key `PREFIX` that is held completely, for when Redis is away; repeatable"),
+		list("mirror", "", "key `PREFIX` that is held completely, for when Redis is away; repeatable (default: the key prefix)"),
 		str("mirror-bytes", "256MB", "bound of the working set held beside the mirrored prefixes"),
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
-		dur("max-stale", 0, "how long after Redis went away local data is served; 0 = no limit"),
-		str("journal-bytes", "1GB", "bound of the writes queued on disk"),
+		str("max-stale", "0", "how long after Redis went away local data is served; 0 = no limit"),
+		str("journal-bytes", "1GB", "bound of the writes queued on disk, at least 1MB"),
 		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside)"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
-		dur("connect-timeout", 5*time.Second, "for connecting to Redis"),
-		dur("command-timeout", time.Second, "bound for one answer"),
-		&cli.IntFlag{Name: "maxclients", Value: 10000, Usage: "most clients at a time", EnvVars: env("maxclients")},
-		dur("idle-timeout", 0, "close clients idle for so long; 0 = never"),
-		str("config-dir", "", "configuration `DIR` to start from when there is neither Redis nor a snapshot"),
+		str("connect-timeout", "5s", "for connecting to Redis"),
+		str("command-timeout", "1s", "bound for one answer"),
+		str("maxclients", "10000", "most clients at a time"),
+		str("idle-timeout", "0", "close clients idle for so long; 0 = never"),
+		str("config-dir", "", "configuration `DIR` to start from when there is neither Redis nor data; its config.json may name the Redis"),
 		str("log-level", "info", "debug, info, warn or error"),
 		str("log-format", "text", "text or json"),
-	}
+	)
 }
 
 // proxySettings is the checked form of the flags.
 type proxySettings struct {
 	listen         []string
 	admin          string
-	redisURL       string
+	redisURL       string // of the Redis, password included; "" = embedded
+	noRedis        string // why there is none
+	prefix         string // of the application's keys
 	dataDir        string
 	password       string
 	users          map[string]string
@@ -104,6 +105,8 @@ type proxySettings struct {
 	maxClients     int
 	idleTimeout    time.Duration
 	configDir      string
+	gatewayListen  string        // of up
+	drainTimeout   time.Duration // of up
 	logger         *slog.Logger
 }
 
@@ -111,17 +114,15 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	if c.Args().Present() {
 		return nil, cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast %s takes flags only", c.Args().First(), c.Command.Name), exitUsage)
 	}
-	if err := applyConfigFile(c); err != nil {
-		return nil, err
-	}
 	k := &checker{}
+	file := applyConfigFile(c, k)
 	s := &proxySettings{
-		listen: c.StringSlice("listen"), admin: c.String("admin"), redisURL: c.String("redis-url"), dataDir: c.String("data-dir"),
-		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes"), maxAge: c.Duration("max-age"),
-		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes"),
-		maxStale: c.Duration("max-stale"), journalBytes: k.size(c, "journal-bytes"), fenceWrites: c.Bool("fence-writes"),
-		connectTimeout: c.Duration("connect-timeout"), commandTimeout: c.Duration("command-timeout"),
-		maxClients: c.Int("maxclients"), idleTimeout: c.Duration("idle-timeout"), configDir: c.String("config-dir"),
+		listen: c.StringSlice("listen"), admin: c.String("admin"), dataDir: c.String("data-dir"),
+		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes", 0), maxAge: k.duration(c, "max-age", false),
+		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes", 0),
+		maxStale: k.duration(c, "max-stale", true), journalBytes: k.size(c, "journal-bytes", minJournalBytes), fenceWrites: c.Bool("fence-writes"),
+		connectTimeout: k.duration(c, "connect-timeout", false), commandTimeout: k.duration(c, "command-timeout", false),
+		maxClients: k.count(c, "maxclients"), idleTimeout: k.duration(c, "idle-timeout", true), configDir: c.String("config-dir"),
 	}
 	var err error
 	s.policy, err = fallback.ParsePolicy(c.String("offline"))
@@ -132,16 +133,66 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	k.add(err)
 	s.tls, err = loadTLS(c.String("tls-cert"), c.String("tls-key"))
 	k.add(err)
-	for name, d := range map[string]time.Duration{"connect-timeout": s.connectTimeout, "command-timeout": s.commandTimeout} {
-		if d <= 0 {
-			k.add(fmt.Errorf("--%s %v: give a positive duration such as 1s", name, d))
-		}
-	}
-	if s.maxClients < 1 {
-		k.add(fmt.Errorf("--maxclients %d: give at least 1", s.maxClients))
+	s.checkAddresses(k)
+	s.readRedis(c, k, file)
+	if c.Command.Name == "up" {
+		s.gatewayListen, s.drainTimeout = c.String("gateway-listen"), k.duration(c, "drain-timeout", false)
+		k.address("gateway-listen", s.gatewayListen, false)
 	}
 	s.logger = newLogger(k, c)
 	return s, k.err()
+}
+
+// minJournalBytes is the least bound of the journal: one large value must fit.
+const minJournalBytes = 1e6
+
+// checkAddresses checks all that is bound, before anything is made on disk.
+func (s *proxySettings) checkAddresses(k *checker) {
+	open := s.password == "" && len(s.users) == 0
+	for _, addr := range s.listen {
+		if k.address("listen", addr, true) && open && !front.IsLoopback(addr) {
+			k.add(fmt.Errorf("--listen %q is not loopback and no password is set: set HOLDFAST_REQUIREPASS (--requirepass), or listen on 127.0.0.1", addr))
+		}
+	}
+	if s.admin == "" || s.admin == "off" {
+		return
+	}
+	if k.address("admin", s.admin, false) && open && !front.IsLoopback(s.admin) {
+		k.add(fmt.Errorf("--admin %q is not loopback and no password is set: set HOLDFAST_REQUIREPASS (--requirepass), or use 127.0.0.1", s.admin))
+	}
+}
+
+// readRedis finds out which Redis is meant, if any, and what keys are the
+// application's.
+func (s *proxySettings) readRedis(c *cli.Context, k *checker, file fileValues) {
+	k.add(checkDir(s.configDir))
+	opts, err := resolveRedis(c, s.configDir, file)
+	k.add(err)
+	s.prefix = opts.KeyPrefix
+	if len(s.mirror) == 0 {
+		s.mirror = []string{s.prefix}
+	}
+	needed := c.Command.Name == "up" || s.configDir != "" // by the gateway, and to start from files
+	if needed && !slices.ContainsFunc(s.mirror, func(m string) bool { return strings.HasPrefix(s.prefix, m) }) {
+		s.mirror = append(s.mirror, s.prefix)
+	}
+	s.noRedis = "nothing names one"
+	if opts.Off {
+		s.noRedis = "it is switched off by REDIS_ENABLED or redis.enabled in config.json"
+	}
+	if !opts.Enabled || err != nil {
+		return
+	}
+	s.redisURL = opts.FullURL()
+	if _, err := backend.Open(backend.Config{URL: s.redisURL}); err != nil {
+		k.add(fmt.Errorf("the Redis to use: %w", err))
+	}
+	if !c.IsSet("connect-timeout") {
+		s.connectTimeout = opts.ConnectTimeout
+	}
+	if !c.IsSet("command-timeout") {
+		s.commandTimeout = opts.CommandTimeout
+	}
 }
 
 func newLogger(k *checker, c *cli.Context) *slog.Logger {
@@ -195,10 +246,23 @@ func runProxy(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	failed := make(chan error, 1)
 	go func() {
-		if stack.firstLook(ctx, firstLook) {
-			fmt.Fprintln(c.App.ErrWriter, stack.readyLine())
+		if !stack.firstLook(ctx, firstLook) {
+			return
 		}
+		if err := stack.loadFiles(ctx, stack.selfOptions()); err != nil {
+			failed <- err
+			stop()
+			return
+		}
+		fmt.Fprintln(c.App.ErrWriter, stack.readyLine())
 	}()
-	return errors.Join(stack.run(ctx), stack.Close())
+	err = errors.Join(stack.run(ctx), stack.Close())
+	select {
+	case ferr := <-failed:
+		err = errors.Join(ferr, err)
+	default:
+	}
+	return err
 }

@@ -7,7 +7,40 @@ import (
 	"net/url"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
+
+// selfOptions are the options of a client of this process's own proxy.
+func (st *stack) selfOptions() *redis.Options {
+	addr := st.server.Addrs()[0]
+	user, password := st.settings.selfUser()
+	return &redis.Options{
+		Network: addr.Network(), Addr: reachable(addr), Username: user, Password: password,
+		TLSConfig: selfTLS(st.settings.tls), DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+// selfUser is who may log in at the proxy: without --requirepass, one of --user.
+func (s *proxySettings) selfUser() (name, password string) {
+	if s.password == "" && len(s.users) > 0 {
+		name = sortedKeys(s.users)[0]
+		return name, s.users[name]
+	}
+	return "", s.password
+}
+
+// toolFlags are the flags that point a tool at this process's own proxy, to be
+// pasted: without them it would work on another Redis.
+func toolFlags(opts *redis.Options, prefix string) string {
+	open := *opts
+	open.Password = ""
+	flags := "--redis-url " + selfURL(&open)
+	if prefix != "aiclient:" {
+		flags += " --key-prefix '" + prefix + "'"
+	}
+	return flags
+}
 
 // selfURL is the URL of this process's own proxy for the gateway.
 func selfURL(opts *redis.Options) string {
@@ -18,8 +51,11 @@ func selfURL(opts *redis.Options) string {
 	if opts.Network == "unix" {
 		u = url.URL{Scheme: "unix", Path: opts.Addr}
 	}
-	if opts.Password != "" {
-		u.User = url.UserPassword("", opts.Password)
+	switch {
+	case opts.Password != "":
+		u.User = url.UserPassword(opts.Username, opts.Password)
+	case opts.Username != "":
+		u.User = url.User(opts.Username)
 	}
 	return u.String()
 }

@@ -27,6 +27,8 @@ type stack struct {
 	server   *proxy.Server
 	admin    *proxy.Admin // nil when off
 	link     *link
+
+	fromFiles bool // the local state was filled from configuration files
 }
 
 func openStack(s *proxySettings) (_ *stack, err error) {
@@ -45,7 +47,7 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	cfg := proxy.Config{
 		Listen: s.listen, TLS: s.tls, Password: s.password, Users: s.users, MaxClients: s.maxClients,
 		IdleTimeout: s.idleTimeout, CommandTimeout: s.commandTimeout, CacheBytes: s.cacheBytes, MaxAge: s.maxAge,
-		NoCache: s.noCache, Local: st.store, Version: buildVersion(), Logger: s.logger,
+		NoCache: s.noCache, Local: st.store, FromFiles: st.fromFiles, Version: buildVersion(), Logger: s.logger,
 	}
 	if st.upstream != nil {
 		cfg.Upstream, cfg.BaseDB = st.upstream, st.upstream.DB()
@@ -77,6 +79,8 @@ func (st *stack) openUpstream() (err error) {
 		return err
 	}
 	if s.redisURL == "" {
+		s.logger.Warn("no Redis: the data lives in the data directory only", "why", s.noRedis, "dir", s.dataDir,
+			"remedy", "to use one, set REDIS_URL, or REDIS_HOST and REDIS_PORT, or --redis-url, or the redis block of config.json in --config-dir")
 		return nil
 	}
 	cfg.ClientName = "holdfast-" + st.store.StreamID()

@@ -24,6 +24,7 @@ func statusCommand() *cli.Command {
 		Description: "Example: holdfast status --watch",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "admin", Value: "127.0.0.1:9380", Usage: "the proxy's admin `ADDRESS`", EnvVars: env("admin")},
+			&cli.StringFlag{Name: "requirepass", Usage: "the proxy's password, for an admin address beyond loopback (better given in the environment)", EnvVars: env("requirepass")},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			&cli.BoolFlag{Name: "watch", Usage: "print it again every second"},
 		},
@@ -35,7 +36,7 @@ func runStatus(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for {
-		raw, err := fetchStatus(ctx, c.String("admin"))
+		raw, err := fetchStatus(ctx, c.String("admin"), c.String("requirepass"))
 		if err != nil {
 			return err
 		}
@@ -55,12 +56,15 @@ func runStatus(c *cli.Context) error {
 	}
 }
 
-func fetchStatus(ctx context.Context, admin string) ([]byte, error) {
+func fetchStatus(ctx context.Context, admin, password string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/status", nil)
 	if err != nil {
 		return nil, cli.Exit(fmt.Sprintf("--admin %q: %v", admin, err), exitUsage)
+	}
+	if password != "" {
+		req.SetBasicAuth("default", password)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -70,6 +74,9 @@ func fetchStatus(ctx context.Context, admin string) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("read status: %w", err)
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("ask the proxy at %s: it wants its password: set HOLDFAST_REQUIREPASS to it", admin)
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask the proxy at %s: HTTP %d", admin, res.StatusCode)
@@ -85,6 +92,7 @@ func printStatus(w io.Writer, raw []byte) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	row := func(name string, value any) { fmt.Fprintf(t, "%s\t%v\n", name, value) }
 	row("mode", fmt.Sprintf("%s since %s", st.Mode, st.Since.Local().Format(time.DateTime)))
+	row("served from", st.Source)
 	if st.Upstream != "" {
 		row("redis", fmt.Sprintf("%s connected=%v", st.Upstream, st.Connected))
 	}

@@ -107,16 +107,6 @@ func TestWrongUsageEndsWithCode2(t *testing.T) {
 	}
 }
 
-func TestConfigFileErrorsAreReportedAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "holdfast.yaml")
-	require.NoError(t, os.WriteFile(path, []byte("cache-bytes: 64MB\ncommand-timeout: soon\nno-such: 1\n"), 0o600))
-	var errs bytes.Buffer
-	code := run(context.Background(), []string{"holdfast", "proxy", "--config", path}, &bytes.Buffer{}, &errs)
-	assert.Equal(t, 2, code)
-	assert.Contains(t, errs.String(), `unknown key "no-such"`)
-	assert.Contains(t, errs.String(), `command-timeout: value "soon"`)
-}
-
 func TestBindBeyondLoopbackNeedsAPassword(t *testing.T) {
 	var errs bytes.Buffer
 	code := run(context.Background(), []string{"holdfast", "proxy", "--listen", "0.0.0.0:0", "--admin", "off", "--data-dir", t.TempDir()}, &bytes.Buffer{}, &errs)

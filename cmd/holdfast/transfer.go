@@ -22,26 +22,30 @@ const transferTimeout = 2 * time.Minute
 
 // transferFlags are the flags that migrate, export and init share.
 func transferFlags(force string) []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "redis-url", Usage: "`URL` of a Redis or a proxy (default: REDIS_URL, REDIS_HOST …, config.json, redis://localhost:6379)"},
-		&cli.StringFlag{Name: "key-prefix", Usage: "`PREFIX` of all keys (default: REDIS_KEY_PREFIX, config.json, aiclient:)"},
+	return append(redisFlags("a Redis or a proxy (default: redis://localhost:6379)"),
 		&cli.BoolFlag{Name: "dry-run", Usage: "write nothing, show what would happen"},
 		&cli.BoolFlag{Name: "force", Usage: force},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON"},
-	}
+	)
 }
 
-// transferClient connects by flags, environment, config.json and defaults.
-func transferClient(c *cli.Context, configJSON []byte) (redis.UniversalClient, store.Options, error) {
+// namedIn is the --config-dir of the tools that read nothing else from it.
+func namedIn() cli.Flag {
+	return &cli.StringFlag{Name: "config-dir", Value: "./configs", Usage: "`DIR` whose config.json may name the Redis", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}}
+}
+
+// transferClient connects by flags, environment, the config.json in --config-dir
+// and defaults. Whether Redis is switched on does not matter: one migrates first.
+func transferClient(c *cli.Context) (redis.UniversalClient, store.Options, error) {
 	if c.NArg() > 0 {
 		return nil, store.Options{}, cli.Exit(fmt.Sprintf("unexpected argument %q: this command takes flags only", c.Args().First()), exitUsage)
 	}
-	src := store.Sources{FlagURL: c.String("redis-url"), Getenv: os.Getenv, ConfigJSON: configJSON}
-	if c.IsSet("key-prefix") {
-		prefix := c.String("key-prefix")
-		src.FlagPrefix = &prefix
+	if c.IsSet("config-dir") && c.Command.Name != "migrate" { // migrate reports on it itself
+		if err := checkDir(c.String("config-dir")); err != nil {
+			return nil, store.Options{}, cli.Exit(err.Error(), exitUsage)
+		}
 	}
-	opts, err := store.Resolve(src)
+	opts, err := resolveRedis(c, c.String("config-dir"), fileValues{})
 	if err != nil {
 		return nil, opts, cli.Exit(err.Error(), exitUsage)
 	}

@@ -14,10 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/urfave/cli/v2"
 
 	"holdfast/gateway"
@@ -36,16 +34,19 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "up",
 		Usage: "proxy and gateway in one process",
-		Description: "Without --redis-url the data lives in the data directory, and the first start loads a sample\n" +
-			"configuration.\n\nExample: holdfast up\n         redis-cli -p 6380 KEYS 'aiclient:*'",
-		Flags: append(proxyFlags(),
-			&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
-			&cli.StringFlag{Name: "key-prefix", Value: "aiclient:", Usage: "`PREFIX` of the gateway's keys", EnvVars: []string{"REDIS_KEY_PREFIX"}},
-			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY of the configuration (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
-			&cli.DurationFlag{Name: "drain-timeout", Value: 30 * time.Second, Usage: "for gateway requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
-		),
+		Description: "Without a Redis (--redis-url, REDIS_URL, REDIS_HOST …) the data lives in the data directory, and the\n" +
+			"first start loads --config-dir, or a sample configuration.\n\nExample: holdfast up\n         redis-cli -p 6380 KEYS 'aiclient:*'",
+		Flags:  upFlags(),
 		Action: runUp,
 	}
+}
+
+func upFlags() []cli.Flag {
+	return append(proxyFlags(),
+		&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+		&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY of the configuration (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
+		&cli.StringFlag{Name: "drain-timeout", Value: "30s", Usage: "for gateway requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
+	)
 }
 
 func runUp(c *cli.Context) error {
@@ -77,14 +78,18 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 	out := c.App.ErrWriter
 	fmt.Fprintln(out, st.readyLine())
 	opts := st.selfOptions()
-	if st.upstream == nil {
-		if err := loadSample(ctx, opts, c.String("key-prefix"), func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
+	prefix := st.settings.prefix
+	if err := st.loadFiles(ctx, opts); err != nil {
+		return err
+	}
+	if st.upstream == nil && st.settings.configDir == "" {
+		if err := loadSample(ctx, opts, prefix, func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
 			return err
 		}
 	}
 	g, err := newGateway(gateway.Config{
-		Addr: c.String("gateway-listen"), RedisURL: selfURL(opts), KeyPrefix: c.String("key-prefix"),
-		ConfigDir: st.settings.configDir, APIKey: c.String("api-key"), DrainTimeout: c.Duration("drain-timeout"),
+		Addr: st.settings.gatewayListen, RedisURL: selfURL(opts), KeyPrefix: prefix,
+		ConfigDir: st.settings.configDir, APIKey: c.String("api-key"), DrainTimeout: st.settings.drainTimeout,
 		Version: c.App.Version, Logger: st.settings.logger,
 	})
 	if err != nil {
@@ -94,21 +99,11 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 		select {
 		case <-g.Ready():
 			fmt.Fprintf(out, "ready gateway=%s\n", g.Addr())
-			fmt.Fprint(out, whatToTry(opts, fmt.Sprint(g.Addr())))
+			fmt.Fprint(out, whatToTry(opts, prefix, fmt.Sprint(g.Addr())))
 		case <-ctx.Done():
 		}
 	}()
 	return errors.Join(g.Run(ctx), g.Close())
-}
-
-// selfOptions are the options of a client of this process's own proxy.
-func (st *stack) selfOptions() *redis.Options {
-	addr := st.server.Addrs()[0]
-	return &redis.Options{
-		Network: addr.Network(), Addr: reachable(addr), Password: st.settings.password,
-		TLSConfig: selfTLS(st.settings.tls), DisableIdentity: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
 }
 
 // reachable turns a wildcard address into loopback.
@@ -124,7 +119,7 @@ func reachable(addr net.Addr) string {
 }
 
 // whatToTry are the lines a newcomer can paste.
-func whatToTry(opts *redis.Options, gatewayAddr string) string {
+func whatToTry(opts *redis.Options, prefix, gatewayAddr string) string {
 	cli := "redis-cli -u redis://" + opts.Addr
 	if host, port, err := net.SplitHostPort(opts.Addr); err == nil && host == "127.0.0.1" {
 		cli = "redis-cli -p " + port
@@ -133,11 +128,18 @@ func whatToTry(opts *redis.Options, gatewayAddr string) string {
 		cli = "redis-cli -s " + opts.Addr
 	}
 	gatewayAddr = strings.Replace(gatewayAddr, "127.0.0.1", "localhost", 1)
-	return "\ntry:\n" +
-		"  " + cli + " KEYS 'aiclient:*'\n" +
+	login := ""
+	if opts.Username != "" {
+		cli += " --user " + opts.Username
+	}
+	if opts.Password != "" {
+		login = "  export REDISCLI_AUTH=… REDIS_PASSWORD=…   # the password of this proxy\n"
+	}
+	return "\ntry:\n" + login +
+		"  " + cli + " KEYS '" + prefix + "*'\n" +
 		"  " + cli + " HOLDFAST STATUS\n" +
 		"  curl " + gatewayAddr + "/api/redis/status\n" +
-		"  curl " + gatewayAddr + "/v1/models -H \"Authorization: Bearer $(" + cli + " GET aiclient:config | grep -o 'sk-[^\"]*' | head -1)\"\n\n"
+		"  curl " + gatewayAddr + "/v1/models -H \"Authorization: Bearer $(" + cli + " GET " + prefix + "config | grep -o 'sk-[^\"]*' | head -1)\"\n\n"
 }
 
 // loadSample fills an empty embedded store, once.
@@ -163,7 +165,7 @@ func loadSample(ctx context.Context, opts *redis.Options, prefix string, say fun
 	if err != nil {
 		return fmt.Errorf("load sample: %w", err)
 	}
-	say("first start: sample configuration loaded (%d items); replace it with 'holdfast migrate --force' or 'holdfast init --force'\n", report.Total())
+	say("first start: sample configuration loaded (%d items); replace it with 'holdfast migrate --config-dir ./configs %[2]s --force' or 'holdfast init %[2]s --force'\n", report.Total(), toolFlags(opts, prefix))
 	return nil
 }
 

@@ -16,7 +16,11 @@ import (
 
 // Options say how to reach the Redis. Errors and String never show a password.
 type Options struct {
-	Enabled        bool
+	// Enabled: a source names a Redis (by URL, host or port, or by saying enabled),
+	// and none as strong or stronger says that none is to be used.
+	Enabled bool
+	// Off: the strongest word on it is that no Redis is to be used.
+	Off            bool
 	URL            string // redis://, rediss:// or redis-sentinel://; wins over Host and Port
 	Host           string
 	Port           int
@@ -28,12 +32,24 @@ type Options struct {
 }
 
 // Sources are where connection settings come from, strongest first: flags,
-// environment, the "redis" block of config.json, defaults.
+// environment, a file of flags, the "redis" block of config.json, defaults.
 type Sources struct {
 	FlagURL    string              // --redis-url; "" for not given
 	FlagPrefix *string             // --key-prefix; nil for not given
 	Getenv     func(string) string // nil for no environment
+	FileURL    string              // redis-url of the file of flags
+	FilePrefix *string             // key-prefix of the file of flags
 	ConfigJSON []byte              // config.json; nil for none
+}
+
+// use notes what one source says: it names a Redis, and, unless enabled is nil,
+// whether one is to be used. Sources come in rising strength.
+func (o *Options) use(names bool, enabled *bool) {
+	if enabled == nil && !names {
+		return
+	}
+	o.Enabled = enabled == nil || *enabled
+	o.Off = !o.Enabled
 }
 
 // Resolve merges the sources. A setting that makes no sense is an error naming
@@ -49,15 +65,23 @@ func Resolve(s Sources) (Options, error) {
 	if block, ok := Member(s.ConfigJSON, "redis"); ok && block.IsObject() {
 		errs = append(errs, o.fromConfig([]byte(block.Raw))...)
 	}
+	if s.FileURL != "" {
+		o.URL = s.FileURL
+		o.use(true, nil)
+	}
+	if s.FilePrefix != nil {
+		o.KeyPrefix = *s.FilePrefix
+	}
 	errs = append(errs, o.fromEnv(env)...)
 	if s.FlagURL != "" {
-		o.URL, o.Enabled = s.FlagURL, true
+		o.URL = s.FlagURL
+		o.use(true, nil)
 	}
 	if s.FlagPrefix != nil {
 		o.KeyPrefix = *s.FlagPrefix
 	}
 	if o.URL != "" {
-		if _, err := o.universal(); err != nil {
+		if _, err := o.Universal(); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -65,6 +89,7 @@ func Resolve(s Sources) (Options, error) {
 }
 
 func (o *Options) fromConfig(block []byte) (errs []error) {
+	names, enabled := false, (*bool)(nil)
 	Members(block, func(key string, v gjson.Result) {
 		if v.Type == gjson.Null {
 			return
@@ -72,13 +97,15 @@ func (o *Options) fromConfig(block []byte) (errs []error) {
 		text := v.String()
 		switch key {
 		case "enabled":
-			o.Enabled = v.Bool()
+			on := v.Bool()
+			enabled = &on
 		case "url":
 			o.URL = text
-			o.Enabled = o.Enabled || text != ""
+			names = names || text != ""
 		case "host":
-			o.Host = text
+			o.Host, names = text, true
 		case "port":
+			names = true
 			errs = append(errs, setInt(&o.Port, "redis.port in config.json", text, 1, 65535))
 		case "password":
 			o.Password = text
@@ -92,10 +119,12 @@ func (o *Options) fromConfig(block []byte) (errs []error) {
 			errs = append(errs, setMillis(&o.CommandTimeout, "redis.commandTimeout in config.json", text))
 		}
 	})
+	o.use(names, enabled)
 	return errs
 }
 
 func (o *Options) fromEnv(env func(string) string) (errs []error) {
+	names, enabled := env("REDIS_HOST") != "" || env("REDIS_PORT") != "", (*bool)(nil)
 	if v := env("REDIS_HOST"); v != "" {
 		o.Host, o.URL = v, "" // the environment's host wins over the file's URL
 	}
@@ -113,15 +142,16 @@ func (o *Options) fromEnv(env func(string) string) (errs []error) {
 		o.KeyPrefix = v
 	}
 	if v := env("REDIS_URL"); v != "" {
-		o.URL, o.Enabled = v, true
+		o.URL, names = v, true
 	}
 	if v := env("REDIS_ENABLED"); v != "" {
 		on, err := strconv.ParseBool(strings.ToLower(v))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read REDIS_ENABLED: %q is neither true nor false", v))
 		}
-		o.Enabled = on
+		enabled = &on
 	}
+	o.use(names, enabled)
 	return errs
 }
 
@@ -149,18 +179,18 @@ func (o Options) String() string {
 		return fmt.Sprintf("redis://%s/%d", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), o.DB)
 	}
 	u, err := url.Parse(o.URL)
-	if _, bad := o.universal(); err != nil || bad != nil {
+	if _, bad := o.Universal(); err != nil || bad != nil {
 		return "redis://(unreadable URL)"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
 }
 
-// Client makes a client. It dials at the first command. RESP2 and no handshake
+// Client makes a client of any of the URL's forms. It dials at the first command. RESP2 and no handshake
 // extras: what every proxy understands. Commands are not retried: a caller knows
 // which may be sent twice.
 func (o Options) Client() (redis.UniversalClient, error) {
-	u, err := o.universal()
+	u, err := o.Universal()
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +199,8 @@ func (o Options) Client() (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(u), nil
 }
 
-func (o Options) universal() (*redis.UniversalOptions, error) {
+// Universal are the options that Client uses.
+func (o Options) Universal() (*redis.UniversalOptions, error) {
 	u := &redis.UniversalOptions{
 		Addrs:    []string{net.JoinHostPort(o.Host, strconv.Itoa(o.Port))},
 		Password: o.Password, DB: o.DB,
@@ -191,15 +222,15 @@ func (o Options) universal() (*redis.UniversalOptions, error) {
 func (o Options) fromURL(u *redis.UniversalOptions) error {
 	parsed, err := url.Parse(o.URL)
 	if err != nil {
-		return errors.New("read the Redis URL: it is not a URL; write redis://user:password@host:port/db, with special characters of the password percent-encoded")
+		return o.badURL("it is not a URL; write redis://user:password@host:port/db, with special characters of the password percent-encoded")
 	}
 	if parsed.Scheme == "redis-sentinel" {
-		return sentinelURL(parsed, u)
+		return o.sentinelURL(parsed, u)
 	}
 	opt, err := redis.ParseURL(o.URL)
 	if err != nil {
 		// Not even host and path are shown: with a "/" in a password, they are part of it.
-		return errors.New("read the Redis URL: it is not of the form redis://user:password@host:port/db (also rediss://), with special characters of the password percent-encoded")
+		return o.badURL("it is not of the form redis://user:password@host:port/db (also rediss://, unix:///path?db=n, redis-sentinel://host:port,host:port/master/db), with special characters of the password percent-encoded")
 	}
 	u.Addrs, u.Username, u.TLSConfig = []string{opt.Addr}, opt.Username, opt.TLSConfig
 	if opt.Password != "" {
@@ -211,19 +242,65 @@ func (o Options) fromURL(u *redis.UniversalOptions) error {
 	return nil
 }
 
-// sentinelURL reads redis-sentinel://user:password@host:port,host:port/master/db.
-func sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
+// badURL names the field, its value unless there may be a password in it, and the
+// remedy.
+func (o Options) badURL(remedy string) error {
+	shown := ""
+	if strings.Contains(o.URL, "://") && !strings.ContainsAny(o.URL, "@?") {
+		shown = fmt.Sprintf(" %q", o.URL)
+	}
+	return fmt.Errorf("read the Redis URL%s (--redis-url, REDIS_URL or redis.url in config.json): %s", shown, remedy)
+}
+
+// sentinelURL reads redis-sentinel://user:password@host:port,host:port/master/db;
+// the database may also be given as ?db=.
+func (o Options) sentinelURL(parsed *url.URL, u *redis.UniversalOptions) error {
 	master, db, _ := strings.Cut(strings.Trim(parsed.Path, "/"), "/")
 	if master == "" || parsed.Host == "" {
-		return errors.New("read the Redis URL: it names no master; write redis-sentinel://host:port/master/db")
+		return o.badURL("it names no master; write redis-sentinel://host:port/master/db")
 	}
 	u.MasterName, u.Addrs = master, strings.Split(parsed.Host, ",")
+	for i, addr := range u.Addrs {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			u.Addrs[i] = net.JoinHostPort(addr, "26379")
+		}
+	}
 	u.Username = parsed.User.Username()
 	if pw, ok := parsed.User.Password(); ok {
 		u.Password = pw
+	}
+	if db == "" {
+		db = parsed.Query().Get("db")
 	}
 	if db != "" {
 		return setInt(&u.DB, "the database of the Redis URL", db, 0, 1<<30)
 	}
 	return nil
+}
+
+// FullURL is one URL with everything: the password and the database are added
+// where the URL has none of its own. It is not for people.
+func (o Options) FullURL() string {
+	if o.URL == "" {
+		u := url.URL{Scheme: "redis", Host: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Path: "/" + strconv.Itoa(o.DB)}
+		if o.Password != "" {
+			u.User = url.UserPassword("", o.Password)
+		}
+		return u.String()
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return o.URL // whoever uses it says what is wrong with it
+	}
+	if _, has := u.User.Password(); !has && o.Password != "" {
+		u.User = url.UserPassword(u.User.Username(), o.Password)
+	}
+	path := strings.Trim(u.Path, "/")
+	hasDB := u.Query().Has("db") || u.Scheme != "unix" && path != "" && (u.Scheme != "redis-sentinel" || strings.Contains(path, "/"))
+	if !hasDB && o.DB != 0 {
+		q := u.Query()
+		q.Set("db", strconv.Itoa(o.DB))
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
 }

@@ -195,13 +195,57 @@ func TestResolveOptions(t *testing.T) {
 		require.Error(t, err, bad)
 		assert.NotContains(t, err.Error(), "hunter2")
 	}
+	_, err = Resolve(Sources{FlagURL: "http://x"})
+	assert.ErrorContains(t, err, `"http://x" (--redis-url, REDIS_URL`)
 	env = map[string]string{"REDIS_PORT": "x", "REDIS_ENABLED": "maybe"}
 	_, err = Resolve(Sources{Getenv: get})
 	assert.ErrorContains(t, err, "REDIS_PORT")
 	assert.ErrorContains(t, err, "REDIS_ENABLED")
-	u, err := Options{URL: "redis-sentinel://:pw@a:1,b:2/main/5"}.universal()
+	u, err := Options{URL: "redis-sentinel://:pw@a:1,b:2/main/5"}.Universal()
 	require.NoError(t, err)
 	assert.Equal(t, "main", u.MasterName)
 	assert.Equal(t, []string{"a:1", "b:2"}, u.Addrs)
 	assert.Equal(t, 5, u.DB)
+}
+
+func TestWhichSourceSaysWhetherThereIsARedis(t *testing.T) {
+	for _, tc := range []struct {
+		config       string
+		env          map[string]string
+		file, flag   string
+		enabled, off bool
+		url          string
+	}{
+		{url: "redis://localhost:6379/0"},
+		{config: `{"redis":{"enabled":true}}`, enabled: true, url: "redis://localhost:6379/0"},
+		{config: `{"redis":{"enabled":false,"url":"redis://f"}}`, off: true, url: "redis://f"},
+		{config: `{"redis":{"url":"redis://f","enabled":false}}`, env: map[string]string{"REDIS_ENABLED": "true"}, enabled: true, url: "redis://f"},
+		{config: `{"redis":{"enabled":false}}`, env: map[string]string{"REDIS_HOST": "h", "REDIS_PASSWORD": "p@", "REDIS_DB": "3"}, enabled: true, url: "redis://:p%40@h:6379/3"},
+		{config: `{"redis":{"host":"h"}}`, env: map[string]string{"REDIS_ENABLED": "FALSE"}, off: true, url: "redis://h:6379/0"},
+		{env: map[string]string{"REDIS_ENABLED": "false", "REDIS_URL": "redis://e"}, off: true, url: "redis://e"},
+		{env: map[string]string{"REDIS_ENABLED": "false"}, flag: "redis://x", enabled: true, url: "redis://x"},
+		{env: map[string]string{"REDIS_PASSWORD": "p", "REDIS_DB": "3"}, url: "redis://:p@localhost:6379/3"},
+		{file: "redis://f", env: map[string]string{"REDIS_PORT": "7"}, enabled: true, url: "redis://localhost:7/0"},
+		{config: `{"redis":{"url":"redis://c"}}`, file: "redis://f", enabled: true, url: "redis://f"},
+		{flag: "rediss://u@h", env: map[string]string{"REDIS_PASSWORD": "p", "REDIS_DB": "3"}, enabled: true, url: "rediss://u:p@h?db=3"},
+		{flag: "redis://u:own@h/4", env: map[string]string{"REDIS_PASSWORD": "p", "REDIS_DB": "3"}, enabled: true, url: "redis://u:own@h/4"},
+		{flag: "unix:///run/r", env: map[string]string{"REDIS_DB": "3"}, enabled: true, url: "unix:///run/r?db=3"},
+		{flag: "redis-sentinel://a,b:1/m", env: map[string]string{"REDIS_DB": "3"}, enabled: true, url: "redis-sentinel://a,b:1/m?db=3"},
+		{flag: "redis-sentinel://a,b:1/m/4", env: map[string]string{"REDIS_DB": "3"}, enabled: true, url: "redis-sentinel://a,b:1/m/4"},
+	} {
+		o, err := Resolve(Sources{ConfigJSON: []byte(tc.config), Getenv: func(k string) string { return tc.env[k] }, FileURL: tc.file, FlagURL: tc.flag})
+		require.NoError(t, err, "%+v", tc)
+		assert.Equal(t, tc.enabled, o.Enabled, "%+v", tc)
+		assert.Equal(t, tc.off, o.Off, "%+v", tc)
+		assert.Equal(t, tc.url, o.FullURL(), "%+v", tc)
+	}
+}
+
+func TestSentinelURLForms(t *testing.T) {
+	for _, raw := range []string{"redis-sentinel://:pw@a,b:1/main/5", "redis-sentinel://:pw@a,b:1/main?db=5"} {
+		u, err := Options{URL: raw}.Universal()
+		require.NoError(t, err, raw)
+		assert.Equal(t, []string{"a:26379", "b:1"}, u.Addrs)
+		assert.Equal(t, []any{"main", 5, "pw"}, []any{u.MasterName, u.DB, u.Password})
+	}
 }
