@@ -29,6 +29,7 @@ var (
 type conn struct {
 	net.Conn
 	raw   net.Conn // below TLS
+	to    target   // the very server: no sentinel is asked again
 	id    int64    // CLIENT ID; 0 when the server does not tell
 	proto int
 	hello resp.Value // the reply of HELLO; zero without it
@@ -48,19 +49,19 @@ func (c *conn) abort() {
 // dial connects and sets up within ctx. proto 0 means 3, or 2 where the server
 // has no RESP3.
 func (t target) dial(ctx context.Context, proto, db int) (*conn, error) {
-	addr := t.addr
 	if t.master != "" {
-		var err error
-		if addr, err = t.resolve(ctx); err != nil {
+		addr, err := t.resolve(ctx)
+		if err != nil {
 			return nil, err
 		}
+		t.addr, t.master = addr, ""
 	}
 	var d net.Dialer
-	raw, err := d.DialContext(ctx, t.network, addr)
+	raw, err := d.DialContext(ctx, t.network, t.addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to upstream: %w", err)
 	}
-	c := &conn{Conn: raw, raw: raw}
+	c := &conn{Conn: raw, raw: raw, to: t}
 	// A deadline in the past ends whatever blocks when ctx ends.
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

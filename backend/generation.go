@@ -192,7 +192,7 @@ func (g *generation) trunk(key trunkKey) (*trunk, error) {
 func (g *generation) openTrunk(key trunkKey) (*trunk, error) {
 	ctx, cancel := g.withTimeout()
 	defer cancel()
-	c, err := g.u.target.dial(ctx, key.proto, key.db)
+	c, err := g.ctl.c.to.dial(ctx, key.proto, key.db)
 	g.judge(err)
 	counter := g.u.fenceCounter(key)
 	if err == nil {
@@ -272,7 +272,7 @@ func (g *generation) open(ctx context.Context, proto, db int) (*conn, error) {
 	defer cancel()
 	stop := context.AfterFunc(g.ctx, cancel)
 	defer stop()
-	c, err := g.u.target.dial(ctx, proto, db)
+	c, err := g.ctl.c.to.dial(ctx, proto, db)
 	if err != nil {
 		return nil, err
 	}
