@@ -9,6 +9,9 @@ var (
 	ErrOnline = errors.New("local state is not serving: redis is online")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
+	// ErrServedRedis says that a directory was to be opened as an embedded store, and
+	// is the copy of a Redis.
+	ErrServedRedis = errors.New("holds the copy of a Redis and the writes queued for it")
 	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.
 	ErrSnapshotDamaged = errors.New("snapshot is damaged")
 	// ErrNewerFormat says that a file was written by a newer release.

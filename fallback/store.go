@@ -109,6 +109,9 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
+		return err
+	}
 	n, err := s.reapplyJournal(from)
 	if err != nil {
 		return err
@@ -122,12 +125,9 @@ func (s *Store) recover() error {
 	s.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
-	case s.cfg.Embedded && !wasEmbedded:
-		// From now on the directory is the database: that must be known to whoever
-		// opens it with a Redis later, even after a crash.
-		s.dirtyGen++
-		return s.saveSnapshot()
-	case !s.cfg.Embedded && wasEmbedded:
+	case s.cfg.Embedded:
+		return s.becomeEmbedded(wasEmbedded)
+	case wasEmbedded:
 		return s.queueEverything()
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {

@@ -56,6 +56,7 @@ func proxyFlags() []cli.Flag {
 		str("admin", "127.0.0.1:9380", "`ADDRESS` for probes, metrics and status over HTTP; 'off' for none"),
 		&cli.StringFlag{Name: "redis-url", Usage: "the real Redis: redis://, rediss://, unix:// or redis-sentinel:// `URL`; none = embedded store", EnvVars: []string{"REDIS_URL", "HOLDFAST_REDIS_URL"}},
 		str("data-dir", "./holdfast-data", "`DIR` for journal and snapshot"),
+		&cli.BoolFlag{Name: "detach", Usage: "without --redis-url, on a data directory that served a Redis: make its copy a store of its own for good", EnvVars: env("detach")},
 		str("requirepass", "", "password that clients must AUTH with (better given in the environment)"),
 		list("user", "", "further `USER:PASSWORD` that may log in; repeatable"),
 		str("tls-cert", "", "certificate `FILE`: clients have to use TLS"),
@@ -86,6 +87,7 @@ type proxySettings struct {
 	admin          string
 	redisURL       string
 	dataDir        string
+	detach         bool
 	password       string
 	users          map[string]string
 	tls            *tls.Config
@@ -116,7 +118,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	}
 	k := &checker{}
 	s := &proxySettings{
-		listen: c.StringSlice("listen"), admin: c.String("admin"), redisURL: c.String("redis-url"), dataDir: c.String("data-dir"),
+		listen: c.StringSlice("listen"), admin: c.String("admin"), redisURL: c.String("redis-url"), dataDir: c.String("data-dir"), detach: c.Bool("detach"),
 		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes"), maxAge: c.Duration("max-age"),
 		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes"),
 		maxStale: c.Duration("max-stale"), journalBytes: k.size(c, "journal-bytes"), fenceWrites: c.Bool("fence-writes"),
@@ -136,6 +138,9 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 		if d <= 0 {
 			k.add(fmt.Errorf("--%s %v: give a positive duration such as 1s", name, d))
 		}
+	}
+	if s.detach && s.redisURL != "" {
+		k.add(errors.New("--detach makes a data directory independent of its Redis: leave out either it or --redis-url"))
 	}
 	if s.maxClients < 1 {
 		k.add(fmt.Errorf("--maxclients %d: give at least 1", s.maxClients))
