@@ -23,6 +23,8 @@ type replayMark struct {
 	Settled   uint64 `json:"settled"`   // Redis answered for all writes up to here
 	Since     uint64 `json:"since"`     // the last write before the present outage
 
+	HandedOver uint64 `json:"handedOver,omitempty"` // the last write before an embedded store got a Redis: none up to here was for it
+
 	OnlineRun  string `json:"onlineRun,omitempty"`  // the server that the mirror followed last
 	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
 	Unsure     bool   `json:"unsure,omitempty"`     // since a restart the local state may be older than the outage:

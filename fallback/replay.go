@@ -179,6 +179,9 @@ func (r *replayer) takeOver(ctx context.Context) error {
 		return r.missingFence(ctx)
 	case fence > st.LastSeq:
 		return r.foreignFence(ctx, fence, st.LastSeq)
+	case fence < settled && settled == r.s.mark().HandedOver:
+		r.done = settled // an earlier Redis of ours, before we were embedded
+		return nil
 	case fence < settled:
 		r.tailMissing(fence, st.TruncatedTo, settled)
 		return nil

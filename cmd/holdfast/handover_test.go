@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,4 +51,30 @@ func TestAForgottenRedisURLIsRefused(t *testing.T) {
 
 	alone := startProxy(t, "", func(s *proxySettings) { s.dataDir, s.detach = dir, true })
 	assert.Equal(t, "new", alone.client().Get(ctx, "aiclient:k").Val())
+}
+
+// The sample configuration of a first look is not brought to the Redis that the
+// same directory gets later, whatever is there; what was written beside it is.
+func TestTheSampleIsNotBroughtToRedis(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	d := directClient(t, srv)
+	require.NoError(t, d.Set(ctx, "aiclient:config", "production", 0).Err())
+	gatewayAddr := fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))
+	args := []string{"up", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", t.TempDir(), "--gateway-listen", gatewayAddr}
+	p := spawn(t, args...)
+	p.await("sample configuration loaded")
+	p.await("ready gateway=" + gatewayAddr)
+	require.NoError(t, p.client().MSet(ctx, "aiclient:mine", "1", "aiclient:theirs", "embedded").Err())
+	require.NotZero(t, p.client().HLen(ctx, "aiclient:pools:openai-custom").Val())
+	p.kill9()
+	require.NoError(t, d.Set(ctx, "aiclient:theirs", "production", 0).Err())
+
+	p = spawn(t, append(args, "--redis-url", srv.URL())...)
+	redistest.Eventually(t, patience, "handed over", func() bool { return d.Get(ctx, "aiclient:mine").Val() == "1" })
+	assert.Equal(t, "production", d.Get(ctx, "aiclient:config").Val())
+	assert.Equal(t, "production", d.Get(ctx, "aiclient:theirs").Val())
+	assert.Zero(t, d.Exists(ctx, "aiclient:pools:openai-custom").Val())
+	assert.ElementsMatch(t, []string{"aiclient:config", "aiclient:mine", "aiclient:theirs"}, d.Keys(ctx, "aiclient:*").Val())
+	assert.Contains(t, p.client().Do(ctx, "HOLDFAST", "STATUS").String(), `"conflicts":1`)
 }

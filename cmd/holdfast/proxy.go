@@ -69,7 +69,7 @@ func proxyFlags() []cli.Flag {
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
 		dur("max-stale", 0, "how long after Redis went away local data is served; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk"),
-		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside)"),
+		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside); when an embedded store is given a Redis, values there win unless this is set"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
 		dur("connect-timeout", 5*time.Second, "for connecting to Redis"),
 		dur("command-timeout", time.Second, "bound for one answer"),
@@ -130,6 +130,9 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	k.add(err)
 	s.conflict, err = fallback.ParseConflict(c.String("conflict"))
 	k.add(err)
+	if !c.IsSet("conflict") {
+		s.conflict = "" // where it has to be asked for, it was not
+	}
 	s.users, err = parseUsers(c.StringSlice("user"))
 	k.add(err)
 	s.tls, err = loadTLS(c.String("tls-cert"), c.String("tls-key"))
