@@ -95,7 +95,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 		if err := r.run(ctx); err != nil {
 			return err
 		}
-		if s.jr.Stats().LastSeq-r.done <= cutOverTail || round >= cutOverRounds {
+		if s.jr.Count(r.done) <= cutOverTail || round >= cutOverRounds {
 			break
 		}
 	}

@@ -152,7 +152,7 @@ func (s *Store) Status() Status {
 	st := Status{
 		Mode: s.Mode().String(), Since: s.since,
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
-		QueuedWrites: j.LastSeq - min(s.settled.Load(), j.LastSeq), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
+		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
 		JournalFull: s.full, JournalFailed: j.Failed,
 		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(),

@@ -112,6 +112,9 @@ func (s *Store) recover() error {
 	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
 		return err
 	}
+	if err := s.passUsedNumbers(from); err != nil {
+		return err
+	}
 	n, err := s.reapplyJournal(from)
 	if err != nil {
 		return err
