@@ -146,15 +146,15 @@ func eachLine(r io.Reader, fn func(line []byte) error) error {
 // how many. The file is set aside only after they are durable in the journal: a
 // crash in between queues them twice at worst, which the next listing shows.
 func RetryDeadLetters(dir string) (int, error) {
-	letters, err := ReadDeadLetters(dir)
-	if err != nil || len(letters) == 0 {
-		return 0, err
-	}
 	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
 	if err != nil {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
 	defer jr.Close()
+	letters, err := ReadDeadLetters(dir) // nobody else files any from here on
+	if err != nil || len(letters) == 0 {
+		return 0, err
+	}
 	for _, l := range letters {
 		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
 			return 0, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
@@ -168,8 +168,13 @@ func RetryDeadLetters(dir string) (int, error) {
 }
 
 // DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
-// kept under the returned name.
+// kept under the returned name. A proxy that runs would go on filing in it.
 func DropDeadLetters(dir string) (path string, n int, err error) {
+	lock, err := journal.Lock(JournalDir(dir))
+	if err != nil {
+		return "", 0, err
+	}
+	defer lock.Close()
 	letters, err := ReadDeadLetters(dir)
 	if err != nil || len(letters) == 0 {
 		return "", 0, err

@@ -3,6 +3,7 @@ package fallback
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,19 @@ import (
 func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
+
+// CheckDataDir tells a directory that no proxy ever used, most often a misspelt
+// one, from one that has nothing to show.
+func CheckDataDir(dir string) error {
+	info, err := os.Stat(JournalDir(dir))
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	return fmt.Errorf("%s is not a data directory of a proxy: it has no journal; name the right one with --data-dir", dir)
+}
 
 // replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {

@@ -18,7 +18,7 @@ func journalCommand() *cli.Command {
 	dir := &cli.StringFlag{Name: "data-dir", Value: "./holdfast-data", Usage: "`DIR` of the proxy", EnvVars: env("data-dir")}
 	asJSON := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
 	sub := func(name, usage string, run cli.ActionFunc) *cli.Command {
-		return &cli.Command{Name: name, Usage: usage, Flags: []cli.Flag{dir, asJSON}, Action: run,
+		return &cli.Command{Name: name, Usage: usage, Flags: []cli.Flag{dir, asJSON}, Action: onDataDir(run),
 			Description: "Example: holdfast journal " + name + " --data-dir ./holdfast-data"}
 	}
 	return &cli.Command{
@@ -40,6 +40,28 @@ func journalCommand() *cli.Command {
 			return cli.ShowSubcommandHelp(c)
 		},
 	}
+}
+
+// onDataDir runs a command on the data directory that was meant: a name without
+// its flag is not taken for the default.
+func onDataDir(run cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := flagsOnly(c, "journal "+c.Command.Name); err != nil {
+			return err
+		}
+		if err := fallback.CheckDataDir(c.String("data-dir")); err != nil {
+			return err
+		}
+		return run(c)
+	}
+}
+
+// flagsOnly refuses arguments that are no flags.
+func flagsOnly(c *cli.Context, name string) error {
+	if c.Args().Present() {
+		return cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast %s takes flags only", c.Args().First(), name), exitUsage)
+	}
+	return nil
 }
 
 func printReport(c *cli.Context, r journal.Report) {

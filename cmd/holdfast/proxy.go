@@ -110,8 +110,8 @@ type proxySettings struct {
 }
 
 func readProxySettings(c *cli.Context) (*proxySettings, error) {
-	if c.Args().Present() {
-		return nil, cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast %s takes flags only", c.Args().First(), c.Command.Name), exitUsage)
+	if err := flagsOnly(c, c.Command.Name); err != nil {
+		return nil, err
 	}
 	if err := applyConfigFile(c); err != nil {
 		return nil, err

@@ -32,6 +32,9 @@ func statusCommand() *cli.Command {
 }
 
 func runStatus(c *cli.Context) error {
+	if err := flagsOnly(c, "status"); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for {

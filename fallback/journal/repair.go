@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,16 @@ import (
 // a number that was used once must never name another record, because the fence
 // in Redis would take the new one for done.
 const sequenceJump = 1 << 32
+
+// Lock keeps every process from opening the journal of dir until it is closed. It
+// returns ErrLocked while one has it open.
+func Lock(dir string) (io.Closer, error) {
+	lock, err := osFS{}.Lock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("lock journal: %w", err)
+	}
+	return lock, nil
+}
 
 // part is a stretch of readable records and the file it is in.
 type part struct {
