@@ -76,8 +76,9 @@ type Config struct {
 	// Elapsed is the time since some moment, by a clock that nobody sets and that
 	// goes on while the machine sleeps; the system's when nil.
 	Elapsed  func() time.Duration
-	handOver Conflict // Conflict, or Theirs when none was given
-	look     func()   // of Elapsed's default: look for sleep now
+	diskFull func(bytes int) error // in tests: what the disk says to a write of conflicts
+	handOver Conflict              // Conflict, or Theirs when none was given
+	look     func()                // of Elapsed's default: look for sleep now
 }
 
 func (c *Config) withDefaults() error {

@@ -39,6 +39,7 @@ type replayState struct {
 	conflicts   uint64
 	deadLetters uint64
 	lastTook    time.Duration
+	noRoom      bool               // conflicts do not fit on the disk: said once. Belongs to the replay
 	changed     map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
