@@ -129,7 +129,8 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
-	s.staleAt, s.oldest, s.full = time.Time{}, time.Time{}, false
+	s.staleAt, s.oldest = time.Time{}, time.Time{}
+	s.lookForRoom()
 	s.written, s.unsure = keySet{}, keySet{}
 	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)

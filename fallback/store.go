@@ -36,7 +36,8 @@ type Store struct {
 	locks    map[keyID]lock
 	held     func(db int, key string) bool // residency.known, made once
 	oldest   time.Time                     // of the oldest queued write
-	full     bool                          // the last write did not fit into the journal
+	full     int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
+	refused  uint64                        // writes that the journal did not take
 	kept     retention
 	loading  int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
