@@ -117,7 +117,8 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 	err = eachLine(f, func(line []byte) error {
 		var l DeadLetter
 		if err := json.Unmarshal(line, &l); err != nil {
-			return fmt.Errorf("read dead letter %d: %w", len(out)+1, err)
+			return fmt.Errorf("line %d of %s is damaged: %w: mend it, or rename the file to %s.damaged: what it lists is then not shown and counted any more, and still never sent again",
+				len(out)+1, f.Name(), err, f.Name())
 		}
 		out = append(out, l)
 		return nil

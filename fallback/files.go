@@ -98,6 +98,23 @@ func (s *Store) loadReplayMark() error {
 	return nil
 }
 
+// ReadReplayed is the number of the last write of a data directory that Redis has
+// for certain, as far as is noted on disk: a replay under way is a batch ahead.
+func ReadReplayed(dir string) (uint64, error) {
+	raw, err := os.ReadFile(markPath(dir))
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(raw)) == 0 {
+		return 0, nil
+	}
+	var mark replayMark
+	if err == nil {
+		err = json.Unmarshal(raw, &mark)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
+	}
+	return mark.Settled, nil
+}
+
 // commitFile syncs and closes a temporary file and renames it to path, then
 // syncs the directory so that the rename itself survives a crash.
 func commitFile(tmp *os.File, path string, err error) error {
