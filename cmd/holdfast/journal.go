@@ -84,16 +84,24 @@ func printReport(c *cli.Context, r journal.Report) error {
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)
 	}
-	for _, l := range r.Lost {
-		fmt.Fprintf(w, "  lost: records %d to %d (%d): they cannot be read any more; what they were is in the files kept aside, if anywhere\n", l[0], l[1], l[1]-l[0]+1)
-	}
-	if r.LostAfter > 0 {
-		fmt.Fprintf(w, "  lost: records after %d, if there were any\n", r.LostAfter)
-	}
+	printLost(w, r, replayed)
 	for _, m := range r.Moved {
 		fmt.Fprintln(w, "  kept aside:", m)
 	}
 	return nil
+}
+
+// printLost names the acknowledged writes that a repair found no more. Of those that
+// Redis has, nothing is lost.
+func printLost(w io.Writer, r journal.Report, replayed uint64) {
+	for _, l := range r.Lost {
+		if from := max(l[0], replayed+1); from <= l[1] {
+			fmt.Fprintf(w, "  lost: acknowledged writes %d to %d (%d), not replayed and not readable\n", from, l[1], l[1]-from+1)
+		}
+	}
+	if r.LostAfter > 0 {
+		fmt.Fprintf(w, "  lost: acknowledged writes after %d, if there were any\n", r.LostAfter)
+	}
 }
 
 func journalVerify(c *cli.Context) error {

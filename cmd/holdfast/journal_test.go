@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	enc "encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
@@ -150,4 +151,44 @@ func TestDamagedDeadLettersAreNamed(t *testing.T) {
 	again := startProxy(t, p.st.settings.redisURL, func(s *proxySettings) { s.dataDir = dir })
 	again.awaitMode(fallback.Online)
 	assert.Zero(t, again.st.store.Status().DeadLetters)
+}
+
+// Repair names the acknowledged writes that are gone, but for those that Redis has.
+func TestRepairNamesWhatIsLost(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, durable...)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	p.awaitMirror()
+	outage := func(n int) {
+		srv.Kill()
+		p.awaitMode(fallback.Offline)
+		for range n {
+			require.NoError(t, p.client().RPush(ctx, "aiclient:l", "v").Err())
+		}
+	}
+	outage(4)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	outage(5)
+	p.stop()
+	dir := p.st.settings.dataDir
+	files, err := filepath.Glob(filepath.Join(fallback.JournalDir(dir), "*.seg"))
+	require.NoError(t, err)
+	raw, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	at := 64 // behind the header
+	for seq := 1; seq <= 9; seq++ {
+		size := 32 + int(enc.LittleEndian.Uint32(raw[at+4:]))
+		if seq == 2 || seq == 6 || seq == 7 {
+			raw[at+size-1] ^= 1
+		}
+		at += size
+	}
+	require.NoError(t, os.WriteFile(files[0], raw, 0o600))
+	assert.Contains(t, refused(t, 1, "journal", "verify", "--data-dir", dir), "2 problems")
+	out := tool(t, 0, "journal", "repair", "--data-dir", dir)
+	assert.Contains(t, out, "lost: acknowledged writes 6 to 7 (2)")
+	assert.NotContains(t, out, "writes 2 to 2", "Redis has it")
+	assert.Contains(t, out, "3 wait, 3 are replayed")
 }
