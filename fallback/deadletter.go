@@ -156,6 +156,18 @@ func RetryDeadLetters(dir string) (int, error) {
 	if err != nil || len(letters) == 0 {
 		return 0, err
 	}
+	used, err := ReadReplayed(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range letters {
+		if l.Stream == jr.StreamID() {
+			used = max(used, l.Seq)
+		}
+	}
+	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+		return 0, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
+	}
 	for _, l := range letters {
 		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
 			return 0, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)

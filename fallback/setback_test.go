@@ -91,6 +91,8 @@ func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
 				}
 				r.setBack(old)
 				gone(r)
+				_, err := RetryDeadLetters(r.dir)
+				require.ErrorContains(t, err, "older than the rest", "it would give used numbers")
 				r.open()
 				for range 3 {
 					r.do("SET", "m:n", "100")
