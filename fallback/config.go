@@ -51,11 +51,12 @@ func ParsePolicy(name string) (Policy, error) {
 type Config struct {
 	Dir            string        // data directory: journal, snapshot, dead letters; made when missing, 0700
 	Embedded       bool          // there is no Redis behind the proxy
+	Detach         bool          // Embedded: make the copy of a Redis a store of its own, which is refused otherwise
 	MirrorPrefixes []string      // key prefixes held completely
 	MirrorBytes    int64         // bound of the working set beside the mirrored prefixes; 256 MiB
 	JournalBytes   int64         // bound of the queued writes on disk; 1 GiB
 	Policy         Policy        // Speculative
-	Conflict       Conflict      // Ours
+	Conflict       Conflict      // Ours; but when a store that was embedded gets a Redis, only a policy given here comes before the values there
 	Retain         time.Duration // how long replayed writes are kept, for a Redis that comes back without them; 60 s
 	RetainBytes    int64         // and how many bytes of them; 64 MiB, at most a quarter of JournalBytes
 	MaxStale       time.Duration // how long after the outage began local data is served; 0 = no limit
@@ -74,8 +75,10 @@ type Config struct {
 	Now func() time.Time
 	// Elapsed is the time since some moment, by a clock that nobody sets and that
 	// goes on while the machine sleeps; the system's when nil.
-	Elapsed func() time.Duration
-	look    func() // of Elapsed's default: look for sleep now
+	Elapsed  func() time.Duration
+	diskFull func(bytes int) error // in tests: what the disk says to a write of conflicts
+	handOver Conflict              // Conflict, or Theirs when none was given
+	look     func()                // of Elapsed's default: look for sleep now
 }
 
 func (c *Config) withDefaults() error {
@@ -92,8 +95,8 @@ func (c *Config) withDefaults() error {
 	if c.Policy == "" {
 		c.Policy = Speculative
 	}
-	if c.Conflict == "" {
-		c.Conflict = Ours
+	if c.handOver = c.Conflict; c.Conflict == "" {
+		c.Conflict, c.handOver = Ours, Theirs
 	}
 	if c.Retain == 0 {
 		c.Retain = time.Minute

@@ -1,19 +1,13 @@
 package fallback
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // Conflict says what happens to a key's queued writes when somebody else changed
@@ -109,98 +103,18 @@ func mix(bag *[sha256.Size]byte, name string, element [][]byte) {
 	}
 }
 
-// ConflictRecord is a line of conflicts.jsonl. Byte strings are base64 there.
-type ConflictRecord struct {
-	Seq      uint64     `json:"seq"`              // of the first write to the key in the outage
-	Stream   string     `json:"stream,omitempty"` // of the journal that numbered it
-	DB       int        `json:"db"`
-	Key      []byte     `json:"key,omitempty"`
-	FiledAt  time.Time  `json:"filedAt"`
-	Policy   Conflict   `json:"policy"`
-	Ours     [][][]byte `json:"ours,omitempty"`     // commands that recreate the local value
-	Theirs   [][][]byte `json:"theirs,omitempty"`   // the same for the value at Redis; none: absent
-	Omitted  bool       `json:"omitted,omitempty"`  // a value was too long to be recorded
-	Commands [][][]byte `json:"commands,omitempty"` // a write that was not applied (theirs), or NoReply
-	Unsure   bool       `json:"unsure,omitempty"`   // the difference may come from our own writes: applied whatever the policy
-	NoReply  bool       `json:"noReply,omitempty"`  // the write was executed and its reply lost: it may have failed on the changed key
-}
-
-func conflictPath(dir string) string { return filepath.Join(dir, "conflicts.jsonl") }
-
-// fileConflict appends to conflicts.jsonl and returns when it is on disk.
-func (s *Store) fileConflict(recs []ConflictRecord) error {
-	if len(recs) == 0 {
-		return nil
-	}
-	if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
-	}
-	f, err := os.OpenFile(conflictPath(s.cfg.Dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
-	}
-	var buf bytes.Buffer
-	for _, r := range recs {
-		r.Stream, r.FiledAt = s.StreamID(), s.cfg.Now()
-		if r.Commands == nil && info.Size()+int64(buf.Len()) > conflictFileBytes {
-			r.Ours, r.Theirs, r.Omitted = nil, nil, true
-			if r.Policy == Ours {
-				continue // counted in status, and nothing was left out of Redis
-			}
-		}
-		line, err := json.Marshal(r)
-		if err != nil {
-			return fmt.Errorf("encode conflict: %w", err)
-		}
-		buf.Write(append(line, '\n'))
-	}
-	if _, err := f.Write(buf.Bytes()); err != nil {
-		return fmt.Errorf("write conflicts: %w", err)
-	}
-	return f.Sync()
-}
-
-// ReadConflicts calls fn for every recorded conflict of a data directory, oldest
-// first. A torn line (a crash while filing) is left out.
-func ReadConflicts(dir string, fn func(ConflictRecord) error) error {
-	f, err := os.Open(conflictPath(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
-	}
-	defer f.Close()
-	return eachLine(f, func(line []byte) error {
-		var r ConflictRecord
-		if json.Unmarshal(line, &r) != nil {
-			return nil
-		}
-		return fn(r)
-	})
-}
-
 // checkBases compares what the mirror last saw of the batch's keys with what
 // Redis holds before their first write of the outage is replayed.
 func (r *replayer) checkBases(ctx context.Context, batch []Record) error {
-	type claim struct {
-		seq  uint64
-		base Base
-	}
 	byDB := map[int][]string{}
 	claims := map[keyID]claim{}
 	for _, rec := range batch {
-		for _, b := range rec.Bases {
-			id := keyID{rec.DB, string(b.Key)}
+		for _, c := range rec.claims() {
+			id := keyID{rec.DB, string(c.base.Key)}
 			if _, ok := claims[id]; ok || r.s.replay.changed[id] != "" {
 				continue
 			}
-			claims[id] = claim{rec.Seq, b}
+			claims[id] = c
 			byDB[id.db] = append(byDB[id.db], id.key)
 		}
 	}
@@ -214,8 +128,8 @@ func (r *replayer) checkBases(ctx context.Context, batch []Record) error {
 			}
 			for i, v := range values {
 				id := keyID{db, keys[i]}
-				if c := claims[id]; r.differs(c.base, v) {
-					found = append(found, r.conflict(id, c.seq, v))
+				if c := claims[id]; r.differs(c, v) {
+					found = append(found, r.conflict(id, c, v))
 				}
 			}
 			keys = keys[n:]
@@ -230,13 +144,19 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 	if len(found) == 0 {
 		return nil
 	}
-	unsure := 0
+	unsure, handed := 0, 0
 	for _, c := range found {
 		if c.Unsure {
 			unsure++
 		}
+		if c.HandOver {
+			handed++
+		}
 	}
-	if n := len(found) - unsure; n > 0 {
+	if handed > 0 {
+		r.s.log.Warn("keys of the embedded store have another value at redis: both are recorded in conflicts.jsonl", "keys", handed, "policy", string(r.s.cfg.handOver))
+	}
+	if n := len(found) - unsure - handed; n > 0 {
 		r.s.log.Warn("keys were changed at redis during the outage", "keys", n, "policy", string(r.s.cfg.Conflict))
 	}
 	if unsure > 0 {
@@ -246,13 +166,17 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 		return err
 	}
 	for _, c := range found {
-		r.s.replay.changed[keyID{c.DB, string(c.Key)}] = c.Policy
+		r.s.replay.changed[keyID{c.DB, string(c.Key)}] = r.later(c)
 	}
 	r.withLock(func() { r.s.replay.conflicts += uint64(len(found) - unsure) })
 	return nil
 }
 
-func (r *replayer) differs(base Base, v value) bool {
+func (r *replayer) differs(c claim, v value) bool {
+	if c.own != nil {
+		return taken(c.own, v)
+	}
+	base := c.base
 	if v.busy {
 		return false // changing this moment, or of a type that is not compared
 	}
@@ -261,12 +185,16 @@ func (r *replayer) differs(base Base, v value) bool {
 	return now != base.Digest && !expired
 }
 
-func (r *replayer) conflict(id keyID, seq uint64, theirs value) ConflictRecord {
-	rec := ConflictRecord{Seq: seq, DB: id.db, Key: []byte(id.key), Policy: r.s.cfg.Conflict, Theirs: theirs.commands}
-	if rec.Unsure = !r.certain(seq); rec.Unsure {
-		rec.Policy = Ours
+func (r *replayer) conflict(id keyID, c claim, theirs value) ConflictRecord {
+	rec := ConflictRecord{Seq: c.seq, DB: id.db, Key: []byte(id.key), Policy: r.s.cfg.Conflict, Theirs: theirs.commands, Omitted: theirs.busy}
+	if c.own != nil {
+		rec.HandOver, rec.Policy, rec.Ours = true, r.s.cfg.handOver, c.own
+	} else {
+		if rec.Unsure = !r.certain(c.seq); rec.Unsure {
+			rec.Policy = Ours
+		}
+		r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.db, []byte(id.key)) })
 	}
-	r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.db, []byte(id.key)) })
 	for _, cmds := range []*[][][]byte{&rec.Ours, &rec.Theirs} {
 		size := int64(0)
 		for _, argv := range *cmds {
@@ -283,24 +211,27 @@ func (r *replayer) conflict(id keyID, seq uint64, theirs value) ConflictRecord {
 // policies that keep the value at Redis, and returns the others. A unit follows
 // its strictest key.
 func (r *replayer) setAsideConflicted(batch []Record) ([]Record, error) {
-	if r.s.cfg.Conflict == Ours || len(r.s.replay.changed) == 0 {
+	if len(r.s.replay.changed) == 0 {
 		return batch, nil
 	}
 	var keep []Record
 	var filed []ConflictRecord
 	for _, rec := range batch {
-		if !r.touches(rec, Theirs, ConflictToLetter) {
+		switch r.policyFor(&rec) {
+		case Ours:
 			keep = append(keep, rec)
-			continue
-		}
-		if r.s.cfg.Conflict == Theirs {
+		case Theirs:
 			filed = append(filed, ConflictRecord{Seq: rec.Seq, DB: rec.DB, Policy: Theirs, Commands: rec.Commands})
-			continue
+		default:
+			why := "conflict: the key was changed at redis during the outage"
+			if rec.HandOver {
+				why = "conflict: redis has another value of this key of the embedded store"
+			}
+			if err := r.s.dead.add(rec, why, r.s.cfg.Now()); err != nil {
+				return nil, err
+			}
+			r.count(0, 1)
 		}
-		if err := r.s.dead.add(rec, "conflict: the key was changed at redis during the outage", r.s.cfg.Now()); err != nil {
-			return nil, err
-		}
-		r.count(0, 1)
 	}
 	if err := r.s.fileConflict(filed); err != nil {
 		return nil, err
@@ -333,7 +264,7 @@ func (r *replayer) loadChanged() error {
 	changed, since := map[keyID]Conflict{}, r.s.mark().Since
 	err := ReadConflicts(r.s.cfg.Dir, func(c ConflictRecord) error {
 		if c.Key != nil && c.Seq > since && c.Stream == r.s.StreamID() {
-			changed[keyID{c.DB, string(c.Key)}] = c.Policy
+			changed[keyID{c.DB, string(c.Key)}] = r.later(c)
 		}
 		return nil
 	})
@@ -356,7 +287,7 @@ func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
-		if err == nil && r.touches(rec, Ours) {
+		if err == nil && !rec.HandOver && r.touches(rec, Ours) { // a hand-over cannot fail
 			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
 		}
 		return err

@@ -117,7 +117,8 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 	err = eachLine(f, func(line []byte) error {
 		var l DeadLetter
 		if err := json.Unmarshal(line, &l); err != nil {
-			return fmt.Errorf("read dead letter %d: %w", len(out)+1, err)
+			return fmt.Errorf("line %d of %s is damaged: %w: mend it, or rename the file to %s.damaged: what it lists is then not shown and counted any more, and still never sent again",
+				len(out)+1, f.Name(), err, f.Name())
 		}
 		out = append(out, l)
 		return nil
@@ -146,15 +147,27 @@ func eachLine(r io.Reader, fn func(line []byte) error) error {
 // how many. The file is set aside only after they are durable in the journal: a
 // crash in between queues them twice at worst, which the next listing shows.
 func RetryDeadLetters(dir string) (int, error) {
-	letters, err := ReadDeadLetters(dir)
-	if err != nil || len(letters) == 0 {
-		return 0, err
-	}
 	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
 	if err != nil {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
 	defer jr.Close()
+	letters, err := ReadDeadLetters(dir) // nobody else files any from here on
+	if err != nil || len(letters) == 0 {
+		return 0, err
+	}
+	used, err := ReadReplayed(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range letters {
+		if l.Stream == jr.StreamID() {
+			used = max(used, l.Seq)
+		}
+	}
+	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+		return 0, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
+	}
 	for _, l := range letters {
 		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
 			return 0, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
@@ -168,8 +181,13 @@ func RetryDeadLetters(dir string) (int, error) {
 }
 
 // DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
-// kept under the returned name.
+// kept under the returned name. A proxy that runs would go on filing in it.
 func DropDeadLetters(dir string) (path string, n int, err error) {
+	lock, err := journal.Lock(JournalDir(dir))
+	if err != nil {
+		return "", 0, err
+	}
+	defer lock.Close()
 	letters, err := ReadDeadLetters(dir)
 	if err != nil || len(letters) == 0 {
 		return "", 0, err

@@ -12,6 +12,9 @@ var (
 	ErrWatchLost = errors.New("watched keys cannot be judged: redis was back in between")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
+	// ErrServedRedis says that a directory was to be opened as an embedded store, and
+	// is the copy of a Redis.
+	ErrServedRedis = errors.New("holds the copy of a Redis and the writes queued for it")
 	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.
 	ErrSnapshotDamaged = errors.New("snapshot is damaged")
 	// ErrNewerFormat says that a file was written by a newer release.

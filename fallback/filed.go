@@ -32,6 +32,16 @@ func (f *filed) add(seq uint64) {
 	f.seqs[seq] = struct{}{}
 }
 
+// last is the highest of the numbers.
+func (f *filed) last() (seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.seqs {
+		seq = max(seq, s)
+	}
+	return seq
+}
+
 // readFiled reads the numbers from a data directory, files set aside included.
 func readFiled(dir, stream string) (*filed, error) {
 	f := &filed{stream: stream, seqs: map[uint64]struct{}{}}

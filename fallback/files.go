@@ -3,6 +3,7 @@ package fallback
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,19 @@ func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
 
+// CheckDataDir tells a directory that no proxy ever used, most often a misspelt
+// one, from one that has nothing to show.
+func CheckDataDir(dir string) error {
+	info, err := os.Stat(JournalDir(dir))
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	return fmt.Errorf("%s is not a data directory of a proxy: it has no journal; name the right one with --data-dir", dir)
+}
+
 // replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {
 	RunID     string `json:"runId"`
@@ -22,6 +36,8 @@ type replayMark struct {
 	FenceSeen bool   `json:"fenceSeen"` // a fence was written once: one that is missing was lost
 	Settled   uint64 `json:"settled"`   // Redis answered for all writes up to here
 	Since     uint64 `json:"since"`     // the last write before the present outage
+
+	HandedOver uint64 `json:"handedOver,omitempty"` // the last write before an embedded store got a Redis: none up to here was for it
 
 	OnlineRun  string `json:"onlineRun,omitempty"`  // the server that the mirror followed last
 	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
@@ -80,6 +96,23 @@ func (s *Store) loadReplayMark() error {
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil
+}
+
+// ReadReplayed is the number of the last write of a data directory that Redis has
+// for certain, as far as is noted on disk: a replay under way is a batch ahead.
+func ReadReplayed(dir string) (uint64, error) {
+	raw, err := os.ReadFile(markPath(dir))
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(raw)) == 0 {
+		return 0, nil
+	}
+	var mark replayMark
+	if err == nil {
+		err = json.Unmarshal(raw, &mark)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
+	}
+	return mark.Settled, nil
 }
 
 // commitFile syncs and closes a temporary file and renames it to path, then

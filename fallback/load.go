@@ -135,11 +135,31 @@ func (s *Store) loadString(op *loadOp) bool {
 	return true
 }
 
+// numberJump is skipped where the journal is older than the rest of the directory:
+// the last number that was used, and that Redis may know, cannot be proved.
+const numberJump = 1 << 32
+
+// passUsedNumbers looks for a journal that was replaced or set back to an older
+// copy. Its next numbers are then those of writes that the snapshot has, that Redis
+// has or that were filed: new writes under them would be taken for these, and be
+// lost at the next recovery or replay.
+func (s *Store) passUsedNumbers(snapshot uint64) error {
+	mark, last := s.mark(), s.jr.Stats().LastSeq
+	used := max(snapshot, mark.Settled, mark.To, mark.Since, mark.UnsureFrom, s.filed.last())
+	if used <= last {
+		return nil
+	}
+	s.log.Error("the journal is older than the rest of the data directory: it was replaced or set back; new writes get numbers beyond all that were used",
+		"journal", last, "snapshot", snapshot, "replayed", mark.Settled, "used", used)
+	if err := s.jr.Advance(used + numberJump); err != nil {
+		return err
+	}
+	s.settled.Store(max(s.settled.Load(), mark.Settled))
+	return nil
+}
+
 // reapplyJournal executes the journaled writes after seq on the local state.
 func (s *Store) reapplyJournal(after uint64) (n int, err error) {
-	if last := s.jr.Stats().LastSeq; after > last {
-		s.log.Error("snapshot is newer than the journal: the journal was replaced or set back", "snapshot", after, "journal", last)
-	}
 	notes := &writeNotes{since: s.replay.mark.Since, written: s.written}
 	note := notes.add
 	if s.cfg.Embedded {

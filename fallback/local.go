@@ -179,40 +179,6 @@ func (s *Store) refusal(sc *scope, req Request) string {
 	return ""
 }
 
-// journalSlack is room in the journal beyond JournalBytes, for effects that are
-// longer than the commands that had them.
-const journalSlack = 16 << 20
-
-// journalRefusal checks for room before anything is executed, so that a full
-// journal never leaves a change behind that is not journaled. Records that Redis
-// has already are given up first.
-func (s *Store) journalRefusal(req Request) string {
-	var need int64 = 256
-	for _, argv := range req.Commands {
-		need += argvBytes(argv) + 16*int64(len(argv)) + 128
-	}
-	if need > maxRecordBytes {
-		return replyUnitTooLarge
-	}
-	for try := 0; ; try++ {
-		st := s.jr.Stats()
-		if st.Failed {
-			return replyJournalFailed
-		}
-		s.full = st.Bytes+need > s.cfg.JournalBytes
-		if !s.full {
-			return ""
-		}
-		if try > 0 || s.settled.Load() <= st.TruncatedTo {
-			return replyJournalFull
-		}
-		if err := s.jr.Truncate(s.settled.Load()); err != nil {
-			s.log.Error("cannot give up replayed records", "error", err)
-			return replyJournalFull
-		}
-	}
-}
-
 // errTimeout is what waiting for a change of mode ends with.
 var errTimeout = errors.New("redis neither answered nor was declared down in time")
 

@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,7 +114,8 @@ func TestWatchWhileAway(t *testing.T) {
 }
 
 func TestFullJournalRefusesAndDropsNothing(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.JournalBytes = 1 << 20 })
+	var log lockedBuffer
+	r := newRig(t, func(c *Config) { c.JournalBytes, c.Logger = 1<<20, slog.New(slog.NewTextHandler(&log, nil)) })
 	big := strings.Repeat("x", 64<<10)
 	n := 0
 	for ; ; n++ {
@@ -126,8 +128,16 @@ func TestFullJournalRefusesAndDropsNothing(t *testing.T) {
 	require.Greater(t, n, 8)
 	require.True(t, r.store.Status().JournalFull)
 	refused(t, r.do("GET", fmt.Sprint("k", n)))
+	require.Equal(t, "+OK\r\n", r.do("SET", "small", "1"))
+	require.True(t, r.store.Status().JournalFull, "a small write that fits makes no room")
+	require.Contains(t, r.do("SET", "k", big), "-JOURNALFULL ")
+	require.EqualValues(t, 2, r.store.Status().RefusedWrites)
+	require.Equal(t, 1, strings.Count(log.String(), "journal is full"))
+	require.Zero(t, strings.Count(log.String(), "has room again"))
 	r.online()
-	require.EqualValues(t, n, r.redis("DBSIZE").(int64)-1)
+	require.False(t, r.store.Status().JournalFull, "Redis has everything")
+	require.Equal(t, 1, strings.Count(log.String(), "has room again"))
+	require.EqualValues(t, n+1, r.redis("DBSIZE").(int64)-1)
 	r.lost()
 	for i := range n / 2 { // what Redis has makes room
 		require.Equal(t, "+OK\r\n", r.do("SET", fmt.Sprint("k", i), big))

@@ -3,6 +3,7 @@ package fallback
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
@@ -23,25 +24,50 @@ func (s *Store) queueEverything() error {
 		return fmt.Errorf("queue embedded state: %w", err)
 	}
 	s.settled.Store(s.snap.seq)
-	keys, err := s.appendAllKeys() // 3. but as whole keys,
+	if err := s.changeMark(func(m *replayMark) { m.HandedOver = s.snap.seq }); err != nil {
+		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	if err := s.markFile.Sync(); err != nil {
+		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	sample, err := readSample(s.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	keys, left, err := s.appendAllKeys(&sample) // 3. but as whole keys,
+	if err != nil {
+		return fmt.Errorf("queue embedded state: %w", err)
+	}
+	for _, id := range left { // Redis has its own, or none: it is not known here
+		s.eng.Delete(id.db, []byte(id.key))
+		s.res.forget(id)
 	}
 	s.dirtyGen++
 	if err := s.saveSnapshotAs(false); err != nil { // 4. and from here on there is a Redis.
 		return fmt.Errorf("save state: %w", err)
 	}
 	s.oldest = s.cfg.Now()
-	s.log.Info("embedded state queued for redis", "keys", keys)
+	s.log.Info("embedded state queued for redis", "keys", keys, "keys_of_the_sample_left_out", len(left))
+	if err := os.Remove(samplePath(s.cfg.Dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.log.Warn("cannot remove the note of the sample configuration", "error", err)
+	}
 	return nil
 }
 
-func (s *Store) appendAllKeys() (keys int, err error) {
-	rec := Record{TimeMs: s.serverNow().UnixMilli()}
+// appendAllKeys queues every key but those that are as the sample had them.
+func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err error) {
+	rec := Record{TimeMs: s.serverNow().UnixMilli(), HandOver: true}
+	last := ""
 	appendKey := func() error {
 		if len(rec.Commands) == 0 {
 			return nil
 		}
+		id := keyID{rec.DB, last}
+		if sample.holds(rec.DB, last, rec.Commands[1:]) {
+			left = append(left, id)
+			return nil
+		}
+		s.written.add(id) // this record is what its later writes are compared by
 		s.buf = appendRecord(s.buf[:0], rec)
 		if keys++; keys%1024 == 0 {
 			if err := s.jr.Sync(); err != nil { // bounds what waits in memory
@@ -54,7 +80,6 @@ func (s *Store) appendAllKeys() (keys int, err error) {
 		}
 		return err
 	}
-	last := ""
 	never := func(int, string) bool { return false }
 	for at, done := (engine.Place{}), false; !done; {
 		at, done, err = s.eng.DumpSlice(at, dumpSlice, never, func(db int, argv [][]byte) error {
@@ -69,12 +94,12 @@ func (s *Store) appendAllKeys() (keys int, err error) {
 			return nil
 		})
 		if err != nil {
-			return keys, err
+			return keys, left, err
 		}
 	}
 	if err := appendKey(); err != nil {
-		return keys, err
+		return keys, left, err
 	}
 	s.buf = nil
-	return keys, s.jr.Sync()
+	return keys, left, s.jr.Sync()
 }

@@ -23,9 +23,11 @@ import (
 //	  key    uvarint length and bytes of its fence's key; empty = none
 //	  number uvarint  its fence number
 //	  seen   uvarint  1 = the fence had been acknowledged before
+//	flags    uvarint  version 3: 1 = hand-over
 //
-// The journal frames it with a length, a sequence number and a checksum.
-const recordVersion = 2
+// The journal frames it with a length, a sequence number and a checksum. Version 3
+// is written only where it says something, so that an older release reads the rest.
+const recordVersion = 3
 
 // Record is one decoded journal record.
 type Record struct {
@@ -35,6 +37,7 @@ type Record struct {
 	Commands [][][]byte
 	Bases    []Base
 	Origin   Origin
+	HandOver bool // DEL and what recreates a key of a store that was embedded, see handover.go
 }
 
 // Base is what the mirror last saw of a key before the first write of an outage
@@ -52,7 +55,11 @@ func appendRecord(dst []byte, r Record) []byte {
 
 // encodeRecord is appendRecord with add for the bytes of each argument.
 func encodeRecord(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte {
-	dst = append(dst, recordVersion)
+	version := byte(2)
+	if r.HandOver {
+		version = 3
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(r.DB))
 	dst = binary.AppendUvarint(dst, uint64(r.TimeMs))
 	dst = binary.AppendUvarint(dst, uint64(len(r.Commands)))
@@ -70,7 +77,10 @@ func encodeRecord(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte
 		dst = append(dst, b.Digest[:]...)
 		dst = binary.AppendUvarint(dst, uint64(b.ExpireMs))
 	}
-	return appendOrigin(dst, r.Origin)
+	if dst = appendOrigin(dst, r.Origin); r.HandOver {
+		dst = append(dst, 1)
+	}
+	return dst
 }
 
 // DecodeRecord parses what appendRecord wrote. The arguments alias payload.
@@ -101,6 +111,9 @@ func (r *Record) decode(seq uint64, payload []byte) error {
 	if payload[0] >= 2 {
 		r.Bases = d.bases()
 		r.Origin = d.origin()
+	}
+	if payload[0] >= 3 {
+		r.HandOver = d.uvarint()&1 != 0
 	}
 	if d.bad || len(d.buf) != 0 {
 		return fmt.Errorf("decode record %d: malformed payload of %d bytes", seq, len(payload))

@@ -39,6 +39,7 @@ type replayState struct {
 	conflicts   uint64
 	deadLetters uint64
 	lastTook    time.Duration
+	noRoom      bool               // conflicts do not fit on the disk: said once. Belongs to the replay
 	changed     map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
@@ -95,7 +96,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 		if err := r.run(ctx); err != nil {
 			return err
 		}
-		if s.jr.Stats().LastSeq-r.done <= cutOverTail || round >= cutOverRounds {
+		if s.jr.Count(r.done) <= cutOverTail || round >= cutOverRounds {
 			break
 		}
 	}
@@ -128,7 +129,8 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
-	s.staleAt, s.oldest, s.full = time.Time{}, time.Time{}, false
+	s.staleAt, s.oldest = time.Time{}, time.Time{}
+	s.lookForRoom()
 	s.written, s.unsure = keySet{}, keySet{}
 	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)
@@ -179,6 +181,9 @@ func (r *replayer) takeOver(ctx context.Context) error {
 		return r.missingFence(ctx)
 	case fence > st.LastSeq:
 		return r.foreignFence(ctx, fence, st.LastSeq)
+	case fence < settled && settled == r.s.mark().HandedOver:
+		r.done = settled // an earlier Redis of ours, before we were embedded
+		return nil
 	case fence < settled:
 		r.tailMissing(fence, st.TruncatedTo, settled)
 		return nil

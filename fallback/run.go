@@ -48,6 +48,9 @@ func (s *Store) saveLoop(ctx context.Context) {
 				continue // the journal holds everything; snapshots only compact it
 			}
 		case <-compact.C:
+			s.mu.Lock()
+			s.lookForRoom()
+			s.mu.Unlock()
 			if err := s.giveUpKept(); err != nil && !failing {
 				s.log.Error("cannot give up replayed records", "error", err)
 			}
@@ -143,6 +146,7 @@ type Status struct {
 	Fence         uint64    `json:"fence"`
 	JournalFull   bool      `json:"full"`
 	JournalFailed bool      `json:"failed"`
+	RefusedWrites uint64    `json:"refusedWrites"` // because it was full or failed
 
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
@@ -155,11 +159,12 @@ func (s *Store) Status() Status {
 	j := s.jr.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lookForRoom()
 	st := Status{
 		Mode: s.Mode().String(), Since: s.since,
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
-		QueuedWrites: j.LastSeq - min(s.settled.Load(), j.LastSeq), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
-		JournalFull: s.full, JournalFailed: j.Failed,
+		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
+		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused,
 		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(),
 	}

@@ -134,7 +134,7 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 
 	r.redis("SET", "n", "100")
 	r.redis("RPUSH", "l", "stale")
-	r.cfg.Embedded, r.cfg.NewClient = false, client
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, Ours
 	r.open()
 	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
 	// Crash between queueing and the last snapshot: it still says "embedded".

@@ -36,7 +36,8 @@ type Store struct {
 	locks    map[keyID]lock
 	held     func(db int, key string) bool // residency.known, made once
 	oldest   time.Time                     // of the oldest queued write
-	full     bool                          // the last write did not fit into the journal
+	full     int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
+	refused  uint64                        // writes that the journal did not take
 	kept     retention
 	loading  int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
@@ -111,6 +112,12 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
+		return err
+	}
+	if err := s.passUsedNumbers(from); err != nil {
+		return err
+	}
 	n, err := s.reapplyJournal(from)
 	if err != nil {
 		return err
@@ -124,12 +131,9 @@ func (s *Store) recover() error {
 	s.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
-	case s.cfg.Embedded && !wasEmbedded:
-		// From now on the directory is the database: that must be known to whoever
-		// opens it with a Redis later, even after a crash.
-		s.dirtyGen++
-		return s.saveSnapshot()
-	case !s.cfg.Embedded && wasEmbedded:
+	case s.cfg.Embedded:
+		return s.becomeEmbedded(wasEmbedded)
+	case wasEmbedded:
 		return s.queueEverything()
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {

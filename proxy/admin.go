@@ -54,6 +54,7 @@ type journalStatus struct {
 	Fence        uint64     `json:"fence"`
 	Full         bool       `json:"full"`
 	Failed       bool       `json:"failed"`
+	Refused      uint64     `json:"refusedWrites"`
 }
 
 type replayStatus struct {
@@ -70,7 +71,7 @@ func (s *Server) Status() Status {
 		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), Version: s.cfg.Version,
 		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
 		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
-		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed},
+		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites},
 		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
 	}
 	if s.cfg.Upstream == nil {
@@ -243,7 +244,7 @@ func (s *Server) infoSection() string {
 		}
 		return 0
 	}
-	return fmt.Sprintf("# Holdfast\r\nholdfast_version:%s\r\nholdfast_mode:%s\r\nholdfast_connected:%d\r\nholdfast_queued_writes:%d\r\nholdfast_journal_bytes:%d\r\nholdfast_journal_failed:%d\r\nholdfast_dead_letters:%d\r\nholdfast_cache_entries:%d\r\nholdfast_cache_hits:%d\r\nholdfast_cache_misses:%d\r\nholdfast_cache_coherent:%d\r\nholdfast_mirror_keys:%d\r\nholdfast_mirror_complete:%d\r\n",
-		st.Version, st.Mode, yes(st.Connected), st.Journal.QueuedWrites, st.Journal.Bytes, yes(st.Journal.Failed), st.Replay.DeadLetters,
+	return fmt.Sprintf("# Holdfast\r\nholdfast_version:%s\r\nholdfast_mode:%s\r\nholdfast_connected:%d\r\nholdfast_queued_writes:%d\r\nholdfast_journal_bytes:%d\r\nholdfast_journal_full:%d\r\nholdfast_journal_failed:%d\r\nholdfast_refused_writes:%d\r\nholdfast_dead_letters:%d\r\nholdfast_cache_entries:%d\r\nholdfast_cache_hits:%d\r\nholdfast_cache_misses:%d\r\nholdfast_cache_coherent:%d\r\nholdfast_mirror_keys:%d\r\nholdfast_mirror_complete:%d\r\n",
+		st.Version, st.Mode, yes(st.Connected), st.Journal.QueuedWrites, st.Journal.Bytes, yes(st.Journal.Full), yes(st.Journal.Failed), st.Journal.Refused, st.Replay.DeadLetters,
 		st.Cache.Entries, st.Cache.Hits, st.Cache.Misses, yes(st.Cache.Coherent), st.Mirror.Keys, yes(st.Mirror.Complete))
 }

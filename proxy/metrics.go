@@ -47,6 +47,8 @@ var metrics = []metric{
 		func(_ *Server, st *Status) float64 { return flag(st.Journal.Failed) }},
 	{"holdfast_journal_full", "1 when the journal reached its bound and writes are refused.", prometheus.GaugeValue,
 		func(_ *Server, st *Status) float64 { return flag(st.Journal.Full) }},
+	{"holdfast_journal_refused_writes_total", "Writes refused because the journal was full or had failed.", prometheus.CounterValue,
+		func(_ *Server, st *Status) float64 { return float64(st.Journal.Refused) }},
 	{"holdfast_replayed_writes_total", "Journaled writes brought to Redis.", prometheus.CounterValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Replay.Replayed) }},
 	{"holdfast_replay_conflicts_total", "Journaled writes whose keys had changed at Redis meanwhile.", prometheus.CounterValue,

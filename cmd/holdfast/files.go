@@ -27,7 +27,11 @@ func (st *stack) startFromFiles() error {
 	if err := checkDir(dir); err != nil {
 		return err
 	}
-	if err := st.warmFromFiles(context.Background(), dir); err != nil {
+	commands, _, err := migrateAside(context.Background(), st.settings.prefix, dir)
+	if err == nil { // all keys at once: none is taken over before it is known which there are
+		err = st.store.Warm(st.upstream.DB(), commands, true)
+	}
+	if err != nil {
 		return fmt.Errorf("load %s: %w", dir, err)
 	}
 	st.fromFiles = true
@@ -35,23 +39,24 @@ func (st *stack) startFromFiles() error {
 	return nil
 }
 
-// warmFromFiles runs the same migration as 'holdfast migrate' into a store of
-// its own, so that both agree in every detail, and takes its commands over.
-func (st *stack) warmFromFiles(ctx context.Context, dir string) (err error) {
+// migrateAside runs the same migration as 'holdfast migrate' into a store of
+// its own, so that both agree in every detail, and returns the commands that
+// recreate what came out.
+func migrateAside(ctx context.Context, prefix, dir string) (commands [][][]byte, rep *transfer.Report, err error) {
 	tmp, err := os.MkdirTemp("", "holdfast-files-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer os.RemoveAll(tmp)
 	local, err := fallback.Open(fallback.Config{Dir: filepath.Join(tmp, "data"), Embedded: true})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, local.Close()) }()
 	socket := filepath.Join(tmp, "s")
 	srv, err := proxy.Open(proxy.Config{Listen: []string{"unix:" + socket}, Local: local})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -60,20 +65,19 @@ func (st *stack) warmFromFiles(ctx context.Context, dir string) (err error) {
 		Network: "unix", Addr: socket, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	_, err = transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: st.settings.prefix, Dir: dir})
+	rep, err = transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: prefix, Dir: dir})
 	err = errors.Join(err, client.Close())
 	cancel()
 	if err = errors.Join(err, <-done); err != nil {
-		return err
+		return nil, nil, err
 	}
-	var argvs [][][]byte // of all keys: none is taken over before it is known which there are
-	if err := local.Dump(func(_ int, argv [][]byte) error {
-		argvs = append(argvs, argv)
+	err = local.Dump(func(_ int, argv [][]byte) error {
+		if string(argv[0]) != "SCRIPT" { // the migration's own
+			commands = append(commands, argv)
+		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	return st.store.Warm(st.upstream.DB(), argvs, true)
+	})
+	return commands, rep, err
 }
 
 // loadFiles stores a configuration directory in an embedded store that holds

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -17,8 +18,8 @@ import (
 func journalCommand() *cli.Command {
 	dir := &cli.StringFlag{Name: "data-dir", Value: "./holdfast-data", Usage: "`DIR` of the proxy", EnvVars: env("data-dir")}
 	asJSON := &cli.BoolFlag{Name: "json", Usage: "print JSON"}
-	sub := func(name, usage string, run cli.ActionFunc) *cli.Command {
-		return &cli.Command{Name: name, Usage: usage, Flags: []cli.Flag{dir, asJSON}, Action: run,
+	sub := func(name, usage string, run cli.ActionFunc, more ...cli.Flag) *cli.Command {
+		return &cli.Command{Name: name, Usage: usage, Flags: append([]cli.Flag{dir, asJSON}, more...), Action: onDataDir(run),
 			Description: "Example: holdfast journal " + name + " --data-dir ./holdfast-data"}
 	}
 	return &cli.Command{
@@ -26,10 +27,11 @@ func journalCommand() *cli.Command {
 		Usage: "look at and mend the journal of queued writes",
 		Subcommands: []*cli.Command{
 			sub("ls", "figures of the journal", journalVerify),
-			sub("dump", "print every queued write", journalDump),
+			sub("dump", "print every queued write", journalDump, &cli.BoolFlag{Name: "all", Usage: "also those that Redis has already and that are kept for a while"}),
 			sub("verify", "check every byte; exit 1 when damaged", journalVerify),
 			sub("repair", "make a damaged journal usable again; the proxy has to be stopped", journalRepair),
 			sub("deadletters", "list writes that Redis refused at replay", journalDeadLetters),
+			sub("conflicts", "list keys that had another value at Redis, with both values, and writes that were not applied for it", journalConflicts),
 			sub("retry", "queue the dead letters again; the proxy has to be stopped", journalRetry),
 			sub("drop", "set the dead letters aside for good; the proxy has to be stopped", journalDrop),
 		},
@@ -42,26 +44,70 @@ func journalCommand() *cli.Command {
 	}
 }
 
-func printReport(c *cli.Context, r journal.Report) {
-	w := c.App.Writer
-	if c.Bool("json") {
-		_ = json.NewEncoder(w).Encode(r)
-		return
+// onDataDir runs a command on the data directory that was meant: a name without
+// its flag is not taken for the default.
+func onDataDir(run cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if err := flagsOnly(c, "journal "+c.Command.Name); err != nil {
+			return err
+		}
+		if err := fallback.CheckDataDir(c.String("data-dir")); err != nil {
+			return err
+		}
+		return run(c)
 	}
-	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d; replayed ones are kept for a while, see 'holdfast status' for what waits)\n  settled up to   %d\n  torn bytes      %d\n",
-		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, r.TruncatedTo, r.TornBytes)
+}
+
+// flagsOnly refuses arguments that are no flags.
+func flagsOnly(c *cli.Context, name string) error {
+	if c.Args().Present() {
+		return cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast %s takes flags only", c.Args().First(), name), exitUsage)
+	}
+	return nil
+}
+
+// printReport tells of a journal, and of which records Redis has already.
+func printReport(c *cli.Context, r journal.Report) error {
+	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	if err != nil {
+		return err
+	}
+	w, waiting := c.App.Writer, r.After(replayed)
+	if c.Bool("json") {
+		return json.NewEncoder(w).Encode(struct {
+			journal.Report
+			Waiting, Replayed uint64
+		}{r, waiting, r.Records - waiting})
+	}
+	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %d wait, %d are replayed and kept for a while\n  forgotten up to %d\n  torn bytes      %d\n",
+		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, waiting, r.Records-waiting, r.TruncatedTo, r.TornBytes)
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)
 	}
+	printLost(w, r, replayed)
 	for _, m := range r.Moved {
 		fmt.Fprintln(w, "  kept aside:", m)
+	}
+	return nil
+}
+
+// printLost names the acknowledged writes that a repair found no more. Of those that
+// Redis has, nothing is lost.
+func printLost(w io.Writer, r journal.Report, replayed uint64) {
+	for _, l := range r.Lost {
+		if from := max(l[0], replayed+1); from <= l[1] {
+			fmt.Fprintf(w, "  lost: acknowledged writes %d to %d (%d), not replayed and not readable\n", from, l[1], l[1]-from+1)
+		}
+	}
+	if r.LostAfter > 0 {
+		fmt.Fprintf(w, "  lost: acknowledged writes after %d, if there were any\n", r.LostAfter)
 	}
 }
 
 func journalVerify(c *cli.Context) error {
 	r, err := journal.Verify(fallback.JournalDir(c.String("data-dir")))
 	if err == nil || len(r.Problems) > 0 {
-		printReport(c, r)
+		return errors.Join(printReport(c, r), err)
 	}
 	return err
 }
@@ -69,34 +115,44 @@ func journalVerify(c *cli.Context) error {
 func journalRepair(c *cli.Context) error {
 	r, err := journal.Repair(fallback.JournalDir(c.String("data-dir")))
 	if err == nil {
-		printReport(c, r)
+		return printReport(c, r)
 	}
 	return err
 }
 
-// dumped is one queued write as printed.
+// dumped is one journaled write as printed.
 type dumped struct {
 	Seq      uint64     `json:"seq"`
 	Time     time.Time  `json:"time"`
 	DB       int        `json:"db"`
+	Replayed bool       `json:"replayed,omitempty"` // Redis has it
 	Commands [][]string `json:"commands"`
 }
 
 func journalDump(c *cli.Context) error {
 	enc := json.NewEncoder(c.App.Writer)
+	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	if err != nil {
+		return err
+	}
 	return journal.Dump(fallback.JournalDir(c.String("data-dir")), func(e journal.Entry) error {
-		if e.Truncated {
+		done := e.Seq <= replayed
+		if e.Truncated || done && !c.Bool("all") {
 			return nil
 		}
 		rec, err := fallback.DecodeRecord(e.Seq, e.Payload)
 		if err != nil {
 			return err
 		}
-		d := dumped{Seq: e.Seq, Time: e.Time, DB: rec.DB, Commands: printable(rec.Commands)}
+		d := dumped{Seq: e.Seq, Time: e.Time, DB: rec.DB, Replayed: done, Commands: printable(rec.Commands)}
 		if c.Bool("json") {
 			return enc.Encode(d)
 		}
-		printCommands(c.App.Writer, fmt.Sprintf("%d %s db%d", d.Seq, d.Time.Format(time.RFC3339), d.DB), d.Commands)
+		head := fmt.Sprintf("%d %s db%d", d.Seq, d.Time.Format(time.RFC3339), d.DB)
+		if done {
+			head += " (replayed)"
+		}
+		printCommands(c.App.Writer, head, d.Commands)
 		return nil
 	})
 }
@@ -124,25 +180,6 @@ func printable(commands [][][]byte) [][]string {
 		}
 	}
 	return out
-}
-
-func journalDeadLetters(c *cli.Context) error {
-	letters, err := fallback.ReadDeadLetters(c.String("data-dir"))
-	if err != nil {
-		return err
-	}
-	enc := json.NewEncoder(c.App.Writer)
-	for _, l := range letters {
-		if c.Bool("json") {
-			_ = enc.Encode(l)
-			continue
-		}
-		printCommands(c.App.Writer, fmt.Sprintf("%d db%d (%s)", l.Seq, l.DB, l.Reason), printable(l.Commands))
-	}
-	if len(letters) == 0 && !c.Bool("json") {
-		fmt.Fprintln(c.App.Writer, "no dead letters")
-	}
-	return nil
 }
 
 func journalRetry(c *cli.Context) error {

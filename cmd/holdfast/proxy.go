@@ -55,6 +55,7 @@ func proxyFlags() []cli.Flag {
 		list("listen", "127.0.0.1:6380", "`ADDRESS` for Redis clients, host:port or unix:/path; repeatable"),
 		str("admin", "127.0.0.1:9380", "`ADDRESS` for probes, metrics and status over HTTP; 'off' for none"),
 		str("data-dir", "./holdfast-data", "`DIR` for journal and snapshot"),
+		&cli.BoolFlag{Name: "detach", Usage: "without --redis-url, on a data directory that served a Redis: make its copy a store of its own for good", EnvVars: env("detach")},
 		str("requirepass", "", "password that clients must AUTH with (better given in the environment)"),
 		list("user", "", "further `USER:PASSWORD` that may log in; repeatable (better given in the environment)"),
 		str("tls-cert", "", "certificate `FILE`: clients have to use TLS"),
@@ -67,7 +68,7 @@ func proxyFlags() []cli.Flag {
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
 		str("max-stale", "0", "how long after Redis went away local data is served; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk, at least 1MB"),
-		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside)"),
+		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside); when an embedded store is given a Redis, values there win unless this is set"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
 		str("connect-timeout", "5s", "for connecting to Redis"),
 		str("command-timeout", "1s", "bound for one answer"),
@@ -87,6 +88,7 @@ type proxySettings struct {
 	noRedis        string // why there is none
 	prefix         string // of the application's keys
 	dataDir        string
+	detach         bool
 	password       string
 	users          map[string]string
 	tls            *tls.Config
@@ -111,13 +113,13 @@ type proxySettings struct {
 }
 
 func readProxySettings(c *cli.Context) (*proxySettings, error) {
-	if c.Args().Present() {
-		return nil, cli.Exit(fmt.Sprintf("unexpected argument %q: holdfast %s takes flags only", c.Args().First(), c.Command.Name), exitUsage)
+	if err := flagsOnly(c, c.Command.Name); err != nil {
+		return nil, err
 	}
 	k := &checker{}
 	file := applyConfigFile(c, k)
 	s := &proxySettings{
-		listen: c.StringSlice("listen"), admin: c.String("admin"), dataDir: c.String("data-dir"),
+		listen: c.StringSlice("listen"), admin: c.String("admin"), dataDir: c.String("data-dir"), detach: c.Bool("detach"),
 		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes", 0), maxAge: k.duration(c, "max-age", false),
 		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes", 0),
 		maxStale: k.duration(c, "max-stale", true), journalBytes: k.size(c, "journal-bytes", minJournalBytes), fenceWrites: c.Bool("fence-writes"),
@@ -129,12 +131,18 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	k.add(err)
 	s.conflict, err = fallback.ParseConflict(c.String("conflict"))
 	k.add(err)
+	if !c.IsSet("conflict") {
+		s.conflict = "" // where it has to be asked for, it was not
+	}
 	s.users, err = parseUsers(c.StringSlice("user"))
 	k.add(err)
 	s.tls, err = loadTLS(c.String("tls-cert"), c.String("tls-key"))
 	k.add(err)
 	s.checkAddresses(k)
 	s.readRedis(c, k, file)
+	if s.detach && s.redisURL != "" {
+		k.add(errors.New("--detach makes a data directory independent of its Redis: leave out either it or --redis-url"))
+	}
 	if c.Command.Name == "up" {
 		s.gatewayListen, s.drainTimeout = c.String("gateway-listen"), k.duration(c, "drain-timeout", false)
 		k.address("gateway-listen", s.gatewayListen, false)

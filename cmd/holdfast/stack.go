@@ -94,7 +94,7 @@ func (st *stack) openUpstream() (err error) {
 func (st *stack) storeConfig() fallback.Config {
 	s := st.settings
 	cfg := fallback.Config{
-		Dir: s.dataDir, Embedded: st.upstream == nil, MirrorPrefixes: s.mirror, MirrorBytes: s.mirrorBytes,
+		Dir: s.dataDir, Embedded: st.upstream == nil, Detach: s.detach, MirrorPrefixes: s.mirror, MirrorBytes: s.mirrorBytes,
 		JournalBytes: s.journalBytes, Policy: s.policy, Conflict: s.conflict, MaxStale: s.maxStale, Logger: s.logger,
 	}
 	if st.upstream != nil {

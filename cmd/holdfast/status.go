@@ -33,6 +33,9 @@ func statusCommand() *cli.Command {
 }
 
 func runStatus(c *cli.Context) error {
+	if err := flagsOnly(c, "status"); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for {
@@ -99,7 +102,7 @@ func printStatus(w io.Writer, raw []byte) error {
 	if st.LastError != "" && !st.Connected {
 		row("last error", st.LastError)
 	}
-	row("queued writes", fmt.Sprintf("%d (%d bytes) full=%v failed=%v", st.Journal.QueuedWrites, st.Journal.Bytes, st.Journal.Full, st.Journal.Failed))
+	row("queued writes", fmt.Sprintf("%d (%d bytes) full=%v failed=%v refused=%d", st.Journal.QueuedWrites, st.Journal.Bytes, st.Journal.Full, st.Journal.Failed, st.Journal.Refused))
 	row("replayed", fmt.Sprintf("%d, dead letters %d, conflicts %d", st.Replay.Replayed, st.Replay.DeadLetters, st.Replay.Conflicts))
 	row("local keys", fmt.Sprintf("%d complete=%v", st.Mirror.Keys, st.Mirror.Complete))
 	row("cache", fmt.Sprintf("%d entries, %d bytes, %d hits, %d misses, coherent=%v", st.Cache.Entries, st.Cache.Bytes, st.Cache.Hits, st.Cache.Misses, st.Cache.Coherent))

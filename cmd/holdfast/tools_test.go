@@ -101,6 +101,8 @@ func TestWrongUsageEndsWithCode2(t *testing.T) {
 		{"proxy", "--no-such-flag"}, {"migrate", "--bogus"}, {"no-such-command"},
 		{"proxy", "--cache-bytes", "many"}, {"proxy", "--offline", "maybe"}, {"proxy", "stray"},
 		{"proxy", "--redis-url", "http://x"}, {"status", "--what"},
+		{"status", "stray"}, {"journal", "stray"}, {"journal", "ls", "stray"}, {"journal", "dump", "stray"}, {"journal", "verify", "stray"},
+		{"journal", "repair", "stray"}, {"journal", "deadletters", "stray"}, {"journal", "retry", "stray"}, {"journal", "drop", "stray"},
 	} {
 		code := run(context.Background(), append([]string{"holdfast"}, args...), &bytes.Buffer{}, &bytes.Buffer{})
 		assert.Equal(t, 2, code, "holdfast %v", args)

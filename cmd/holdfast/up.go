@@ -19,7 +19,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/gateway"
-	"holdfast/gateway/transfer"
 )
 
 // sample is the configuration that the first start without a Redis loads. It
@@ -83,7 +82,7 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 		return err
 	}
 	if st.upstream == nil && st.settings.configDir == "" {
-		if err := loadSample(ctx, opts, prefix, func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
+		if err := st.loadSample(ctx, opts, prefix, func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
 			return err
 		}
 	}
@@ -142,8 +141,9 @@ func whatToTry(opts *redis.Options, prefix, gatewayAddr string) string {
 		"  curl " + gatewayAddr + "/v1/models -H \"Authorization: Bearer $(" + cli + " GET " + prefix + "config | grep -o 'sk-[^\"]*' | head -1)\"\n\n"
 }
 
-// loadSample fills an empty embedded store, once.
-func loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) error {
+// loadSample fills an empty embedded store, once. The store notes what it was: it
+// never goes to a Redis that the store is given later.
+func (st *stack) loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) error {
 	client := redis.NewClient(opts)
 	defer client.Close()
 	keys, _, err := client.Scan(ctx, 0, prefix+"*", 100).Result()
@@ -161,7 +161,10 @@ func loadSample(ctx context.Context, opts *redis.Options, prefix string, say fun
 	if err := unpackSample(dir); err != nil {
 		return fmt.Errorf("unpack sample: %w", err)
 	}
-	report, err := transfer.Migrate(ctx, transfer.MigrateConfig{Client: client, Prefix: prefix, Dir: dir})
+	commands, report, err := migrateAside(ctx, prefix, dir)
+	if err == nil {
+		err = st.store.LoadSample(0, commands)
+	}
 	if err != nil {
 		return fmt.Errorf("load sample: %w", err)
 	}

@@ -79,6 +79,13 @@ func damageStory(t *testing.T, damage func(*rig), lost []uint64, interrupted boo
 	report, err = journal.RepairFS(r.fs, dir)
 	require.NoError(t, err)
 	require.Equal(t, interrupted, len(report.Problems) == 0)
+	if !interrupted {
+		var told []uint64
+		for _, l := range report.Lost {
+			told = append(told, seqs(l[0], l[1])...)
+		}
+		require.Equal(t, lost, told, "what is lost is told by number")
+	}
 	if !interrupted && damaged {
 		require.NotEmpty(t, report.Moved, "damaged bytes are kept")
 	}
@@ -238,4 +245,39 @@ func TestBitFlipInsideTheLastBatch(t *testing.T) {
 	r.flip(r.segment(1), -20*(journal.FrameHeaderSize+25)+40)
 	_, err := journal.Open(r.cfg)
 	require.ErrorIs(t, err, journal.ErrCorrupt)
+}
+
+// Each damaged stretch is listed, in sealed files and in the newest, and nothing
+// that can be read is called missing.
+func TestVerifyListsEveryDamage(t *testing.T) {
+	r := newRig(t)
+	r.open()
+	for r.last < 58 {
+		r.append(1)
+	}
+	r.j.Close()
+	step := func(path string, n int) int { // where the nth record of a file is
+		b := r.fs.Bytes(path)
+		at := journal.SegmentHeaderSize
+		for ; n > 0; n-- {
+			at += journal.FrameHeaderSize + int(b[at+4]) + int(b[at+5])<<8
+		}
+		return at
+	}
+	for _, n := range []int{2, 3, 7} {
+		r.flip(r.segment(1), step(r.segment(1), n)+9)
+	}
+	r.flip(r.segment(46), step(r.segment(46), 10)+9) // the last of a sealed file
+	report, err := journal.VerifyFS(r.fs, dir)
+	require.ErrorIs(t, err, journal.ErrCorrupt)
+	require.Len(t, report.Problems, 3, "%v", report.Problems)
+	for i, text := range []string{"records 3 to 4 cannot be read", "record 8 cannot be read", "record 56 cannot be read"} {
+		require.Contains(t, report.Problems[i], text)
+	}
+	report, err = journal.RepairFS(r.fs, dir)
+	require.NoError(t, err)
+	require.Equal(t, [][2]uint64{{3, 4}, {8, 8}, {56, 56}}, report.Lost)
+	require.Zero(t, report.LostAfter)
+	require.EqualValues(t, 58-4, report.After(0))
+	require.EqualValues(t, 2, report.After(55))
 }

@@ -20,9 +20,11 @@ type fileState struct {
 	segment  // size and last are those of the valid part
 	header   segmentHeader
 	fileSize int64
-	tornAt   int64 // > 0: from here an interrupted, never acknowledged write
-	aborted  bool  // the file was being created when the process died: it never held a record
-	problem  error
+	tornAt   int64   // > 0: from here an interrupted, never acknowledged write
+	aborted  bool    // the file was being created when the process died: it never held a record
+	problem  error   // the first that keeps its records from being read in order
+	more     []error // what is damaged behind it
+	seen     uint64  // the last record that was judged, readable or not
 }
 
 func (st *fileState) afterGap() bool { return st.header.flags&flagGap != 0 }
@@ -138,16 +140,21 @@ func (in *inspection) checkFile(fsys FS, i int) error {
 		return fmt.Errorf("read size of %s: %w", st.path, err)
 	}
 	isLast := i == len(in.files)-1
+	end := uint64(0) // the last record that has to be here
+	if !isLast {
+		end = in.files[i+1].first - 1
+	}
 	st.last, st.size = st.first-1, segmentHeaderSize
 	ok, err := in.checkHeader(f, st, isLast && i > 0)
 	if err == nil && ok {
-		err = in.scan(f, st, isLast)
+		err = in.scan(f, st, end)
 	}
 	if err != nil {
 		return fmt.Errorf("check %s: %w", st.path, err)
 	}
 	if st.problem != nil {
 		in.problem(st.problem)
+		in.problems = append(in.problems, st.more...)
 	}
 	return nil
 }
@@ -185,7 +192,7 @@ func (in *inspection) checkHeader(f File, st *fileState, newest bool) (bool, err
 	return true, nil
 }
 
-func (in *inspection) scan(f File, st *fileState, isLast bool) error {
+func (in *inspection) scan(f File, st *fileState, end uint64) error {
 	seed := in.id.seed()
 	sc := newScanner(f, segmentHeaderSize, st.fileSize, seed, scanBuffer)
 	for {
@@ -194,7 +201,7 @@ func (in *inspection) scan(f File, st *fileState, isLast bool) error {
 			return nil
 		}
 		if errors.Is(err, errBadFrame) || (err == nil && h.seq != st.last+1) {
-			return in.judge(f, st, isLast)
+			return in.judge(f, st, end)
 		}
 		if err != nil {
 			return err
@@ -208,39 +215,71 @@ func (in *inspection) scan(f File, st *fileState, isLast bool) error {
 }
 
 // judge decides whether the bytes behind the valid part are the rest of an
-// interrupted write, which nobody was told about, or damage. In doubt: damage.
-func (in *inspection) judge(f File, st *fileState, isLast bool) error {
+// interrupted write, which nobody was told about, or damage. In doubt: damage. end
+// is the last record that has to be in the file, 0 for the newest.
+func (in *inspection) judge(f File, st *fileState, end uint64) error {
 	want := st.last + 1
-	if !isLast {
-		st.problem = corruptf(st.path, st.size, "record %d cannot be read and later segments follow", want)
-		return nil
-	}
 	runs, err := salvage(f, st.size, st.fileSize, in.id.seed(), want)
-	if errors.Is(err, errBadFrame) {
-		st.problem = corruptf(st.path, st.size, "record %d cannot be read, and what follows cannot be judged", want)
-		return nil
-	}
-	if err != nil {
+	givenUp := errors.Is(err, errBadFrame)
+	if err != nil && !givenUp {
 		return err
 	}
-	if len(runs) == 0 {
-		st.tornAt = st.size
-		return nil
+	if end == 0 && !givenUp {
+		if len(runs) == 0 {
+			st.tornAt = st.size
+			return nil
+		}
+		// Valid records follow. Either power went while one batch was on its way to the
+		// disk and its sectors arrived out of order (then some sector was never written,
+		// and no later batch exists), or acknowledged bytes were damaged.
+		newest := runs[len(runs)-1]
+		unwritten, err := hasUnwrittenSector(f, st.size, runs[0].offset)
+		if err != nil {
+			return err
+		}
+		if newest.durable < want && unwritten {
+			st.tornAt = st.size
+			return nil
+		}
 	}
-	// Valid records follow. Either power went while one batch was on its way to the
-	// disk and its sectors arrived out of order (then some sector was never written,
-	// and no later batch exists), or acknowledged bytes were damaged.
-	newest := runs[len(runs)-1]
-	unwritten, err := hasUnwrittenSector(f, st.size, runs[0].offset)
-	if err != nil {
-		return err
-	}
-	if newest.durable < want && unwritten {
-		st.tornAt = st.size
-		return nil
-	}
-	st.problem = corruptf(st.path, st.size, "record %d cannot be read, but record %d after it can", want, runs[0].first)
+	st.listDamage(runs, givenUp, end)
 	return nil
+}
+
+// listDamage notes each stretch that cannot be read, between and behind the runs
+// that can.
+func (st *fileState) listDamage(runs []run, givenUp bool, end uint64) {
+	add := func(at int64, format string, args ...any) {
+		if err := corruptf(st.path, at, format, args...); st.problem == nil {
+			st.problem = err
+		} else {
+			st.more = append(st.more, err)
+		}
+	}
+	at := st.size
+	st.seen = st.last
+	for _, r := range runs {
+		if r.first > st.seen+1 {
+			add(at, "%s cannot be read", recordsText(st.seen+1, r.first-1))
+		}
+		at, st.seen = r.end, r.last
+	}
+	switch {
+	case end > st.seen:
+		add(at, "%s cannot be read", recordsText(st.seen+1, end))
+		st.seen = end
+	case givenUp:
+		add(at, "record %d and what follows cannot be read or judged", st.seen+1)
+	case at < st.fileSize:
+		add(at, "%d bytes are no records", st.fileSize-at)
+	}
+}
+
+func recordsText(from, to uint64) string {
+	if from == to {
+		return fmt.Sprintf("record %d", from)
+	}
+	return fmt.Sprintf("records %d to %d", from, to)
 }
 
 // checkOrder finds records that are missing between files.
@@ -259,7 +298,7 @@ func (in *inspection) checkOrder() {
 		if i > 0 && st.first <= in.files[i-1].last {
 			in.problem(corruptf(st.path, 0, "record %d is here and in the segment before", st.first))
 		}
-		known = max(known, st.last)
+		known = max(known, st.last, st.seen)
 	}
 	n := len(in.files)
 	if n > 0 && in.files[n-1].aborted {

@@ -140,7 +140,7 @@ func Open(cfg Config) (*Journal, error) {
 	if err := j.dropTruncated(); err != nil {
 		return nil, errors.Join(err, j.active.Close(), lock.Close())
 	}
-	j.log.Info("journal open", "dir", cfg.Dir, "stream", j.StreamID(), "last", j.last, "pending", j.last-j.mark, "bytes", j.bytes)
+	j.log.Info("journal open", "dir", cfg.Dir, "stream", j.StreamID(), "last", j.last, "pending", j.count(j.mark), "bytes", j.bytes)
 	go j.commitLoop()
 	return j, nil
 }
@@ -245,11 +245,7 @@ func (j *Journal) Stats() Stats {
 		Bytes: j.bytes, LastSeq: j.last, TruncatedTo: j.mark,
 		OldestAt: j.oldest, Full: j.full, Failed: j.failed != nil,
 	}
-	for _, seg := range j.segments { // counted by file, as repair may have left a gap
-		if first := max(seg.first, j.mark+1); seg.last >= first {
-			s.Records += seg.last - first + 1
-		}
-	}
+	s.Records = j.count(j.mark)
 	if seg := j.holding(j.mark + 1); seg != nil {
 		s.FirstSeq = max(j.mark+1, seg.first)
 	}
@@ -257,6 +253,23 @@ func (j *Journal) Stats() Stats {
 		s.Error = j.failed.Error()
 	}
 	return s
+}
+
+// Count is how many durable records Read returns after a sequence.
+func (j *Journal) Count(after uint64) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.count(max(after, j.mark))
+}
+
+// count goes by file, as there may be gaps in the numbers. It is called with mu held.
+func (j *Journal) count(after uint64) (n uint64) {
+	for _, seg := range j.segments {
+		if first := max(seg.first, after+1); seg.last >= first {
+			n += seg.last - first + 1
+		}
+	}
+	return n
 }
 
 // Close makes what was appended durable, releases every waiter and the lock.

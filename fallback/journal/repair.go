@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,16 @@ import (
 // a number that was used once must never name another record, because the fence
 // in Redis would take the new one for done.
 const sequenceJump = 1 << 32
+
+// Lock keeps every process from opening the journal of dir until it is closed. It
+// returns ErrLocked while one has it open.
+func Lock(dir string) (io.Closer, error) {
+	lock, err := osFS{}.Lock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("lock journal: %w", err)
+	}
+	return lock, nil
+}
 
 // part is a stretch of readable records and the file it is in.
 type part struct {
@@ -52,7 +63,7 @@ func repair(fsys FS, dir string) (Report, error) {
 	if err == nil {
 		after.Problems = before.Problems
 	}
-	after.Moved = m.moved
+	after.Moved, after.Lost, after.LostAfter = m.moved, m.lost, m.lostAfter
 	return after, err
 }
 
@@ -66,6 +77,9 @@ type mender struct {
 	kept  map[string]bool // files that stay as they are
 	made  []string        // final paths of new files, in order
 	moved []string
+
+	lost      [][2]uint64
+	lostAfter uint64
 }
 
 func (m *mender) mend() error {
@@ -159,6 +173,9 @@ func (m *mender) writeSegments(parts []part) error {
 		}
 		first := max(p.first, seen+1)
 		gap := first > m.known+1
+		if from := m.nextAt(p.st); first > from {
+			m.lost = append(m.lost, [2]uint64{from, first - 1})
+		}
 		if p.st.problem == nil && p.st.tornAt == 0 && first == p.first && (!gap || p.st.afterGap()) {
 			m.kept[p.st.path] = true
 		} else if err := m.writePart(p, first, gap); err != nil {
@@ -167,9 +184,19 @@ func (m *mender) writeSegments(parts []part) error {
 		m.known, seen = max(m.known, p.last), max(seen, p.last)
 	}
 	if n := len(m.in.files); n == 0 || m.in.files[n-1].problem != nil || m.in.files[n-1].aborted || seen < m.in.mark {
+		m.lostAfter = m.known
 		return m.writePart(part{run: run{last: 0}}, m.known+1+sequenceJump, true)
 	}
 	return nil
+}
+
+// nextAt is the number that a record at the beginning of the file would have, had
+// nothing been lost before it. A gap that an earlier repair left is no loss of now.
+func (m *mender) nextAt(st *fileState) uint64 {
+	if st.afterGap() {
+		return max(m.known+1, st.header.first)
+	}
+	return m.known + 1
 }
 
 func (m *mender) writePart(p part, first uint64, gap bool) (err error) {

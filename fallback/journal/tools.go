@@ -22,6 +22,21 @@ type Report struct {
 	TornBytes   int64    // rest of an interrupted write, never acknowledged; Open cuts it
 	Problems    []string // damage, each with file, offset and remedy; after Repair: what was mended
 	Moved       []string // files that Repair kept aside
+
+	Lost      [][2]uint64 // first and last number of records that Repair found no more
+	LostAfter uint64      // records after this one, if there were any, are lost too; 0: there were none
+
+	spans [][2]uint64 // of the records kept
+}
+
+// After is how many of the records kept come after a sequence.
+func (r Report) After(seq uint64) (n uint64) {
+	for _, s := range r.spans {
+		if first := max(s[0], seq+1); s[1] >= first {
+			n += s[1] - first + 1
+		}
+	}
+	return n
 }
 
 // Entry is one record on disk.
@@ -79,6 +94,7 @@ func (in *inspection) report() Report {
 		}
 		if first := max(st.first, in.mark+1); st.last >= first {
 			r.Records += st.last - first + 1
+			r.spans = append(r.spans, [2]uint64{first, st.last})
 			if r.FirstSeq == 0 {
 				r.FirstSeq = first
 			}

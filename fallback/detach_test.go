@@ -1,0 +1,76 @@
+package fallback
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A start with a forgotten --redis-url must not turn the copy of a Redis into a
+// database, which the next start would bring, stale, over that Redis.
+func TestACopyIsNotOpenedEmbedded(t *testing.T) {
+	for name, begin := range map[string]func(r *rig){
+		"that has seen Redis":       func(r *rig) { r.loaded(); r.lost(); r.do("SET", "m:k", "queued") },
+		"that has never seen Redis": func(r *rig) { r.do("SET", "m:k", "queued") },
+		"that is only a copy":       func(r *rig) { r.loaded() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.redis("SET", "m:k", "there")
+			begin(r)
+			with := r.cfg
+			for _, end := range []func(){r.close, r.crash} {
+				end()
+				r.close()
+				r.cfg.Dir = r.dir
+				r.cfg.Embedded, r.cfg.NewClient = true, nil
+				_, err := Open(r.cfg)
+				require.ErrorIs(t, err, ErrServedRedis)
+				for _, text := range []string{r.dir, "--redis-url", "--data-dir", "--detach"} {
+					require.ErrorContains(t, err, text)
+				}
+				r.cfg = with
+				r.open()
+			}
+			queued := r.store.Status().QueuedWrites
+			r.online()
+			if queued > 0 {
+				require.Equal(t, "queued", r.redis("GET", "m:k"))
+			}
+		})
+	}
+}
+
+func TestDetach(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:n", "1")
+	r.loaded()
+	r.lost()
+	r.do("INCR", "m:n")
+	r.close()
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = true, nil, true
+	r.open()
+	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:n"), "the queued write is part of the state")
+	require.Equal(t, replayMark{}, r.store.mark())
+	r.crash()
+	r.close()
+	r.cfg.Detach = false
+	r.open() // for good
+	require.Equal(t, ":3\r\n", r.do("INCR", "m:n"))
+	require.Equal(t, "1", r.redis("GET", "m:n"), "and Redis is left alone")
+}
+
+// A crash between the two steps leaves an embedded store with the mark of a Redis.
+func TestDetachIsFinishedAfterACrash(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "m:k", "v")
+	mark := r.store.mark()
+	r.close()
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = true, nil, true
+	r.open()
+	require.NoError(t, r.store.changeMark(func(m *replayMark) { *m = mark }))
+	r.cfg.Detach = false
+	r.crash()
+	require.Equal(t, "$1\r\nv\r\n", r.do("GET", "m:k"))
+	require.Equal(t, replayMark{}, r.store.mark())
+}

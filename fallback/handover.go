@@ -1,0 +1,58 @@
+package fallback
+
+// An embedded store that gets a Redis brings its keys there. Where Redis has
+// another value of a key, nobody said which is right, and the one at Redis is what
+// others work with: it stays, unless the operator chose a policy. Either way both
+// values are recorded.
+
+// claim is what a queued write says of a key at Redis before it.
+type claim struct {
+	seq  uint64
+	base Base
+	own  [][][]byte // of a hand-over: the commands that recreate the key
+}
+
+// claims are those of one record.
+func (rec *Record) claims() (out []claim) {
+	if rec.HandOver && len(rec.Commands) > 0 {
+		return []claim{{rec.Seq, Base{Key: rec.Commands[0][1]}, rec.Commands[1:]}}
+	}
+	for _, b := range rec.Bases {
+		out = append(out, claim{seq: rec.Seq, base: b})
+	}
+	return out
+}
+
+// taken reports whether Redis has another value of a key that is handed over.
+func taken(own [][][]byte, there value) bool {
+	if there.busy {
+		return true // it has one that cannot be compared
+	}
+	theirs, _ := digestOf(there.commands)
+	ours, _ := digestOf(own)
+	return theirs != digest{} && theirs != ours
+}
+
+// policyFor is what happens to a record: Ours if none of its keys conflicts.
+func (r *replayer) policyFor(rec *Record) Conflict {
+	switch {
+	case len(rec.Commands) == 0:
+		return Ours
+	case !rec.HandOver && (r.s.cfg.Conflict == Ours || !r.touches(*rec, Theirs, ConflictToLetter)):
+		return Ours
+	case !rec.HandOver:
+		return r.s.cfg.Conflict
+	case r.s.replay.changed[keyID{rec.DB, string(rec.Commands[0][1])}] == "":
+		return Ours
+	}
+	return r.s.cfg.handOver
+}
+
+// later is the policy for the other writes to a key that was found changed. What
+// clients wrote since the store has a Redis is theirs to decide, as in any outage.
+func (r *replayer) later(c ConflictRecord) Conflict {
+	if c.HandOver {
+		return r.s.cfg.Conflict
+	}
+	return c.Policy
+}

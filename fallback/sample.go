@@ -1,0 +1,80 @@
+package fallback
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"holdfast/backend/resp"
+)
+
+// A sample is data that nobody asked for: what the first start without a Redis
+// fills an empty store with. A note of it stays in the data directory, so that the
+// keys that nobody changed since are never brought to a Redis.
+
+func samplePath(dir string) string { return filepath.Join(dir, "sample.json") }
+
+// sampleNote is that file.
+type sampleNote struct {
+	DB   int               `json:"db"`
+	Keys map[string]string `json:"keys"` // fingerprints of the values, in hex
+}
+
+// holds reports whether commands, which recreate a key, give what the sample had.
+func (n *sampleNote) holds(db int, key string, commands [][][]byte) bool {
+	d, _ := digestOf(commands)
+	return len(n.Keys) > 0 && db == n.DB && n.Keys[key] == hex.EncodeToString(d[:])
+}
+
+// LoadSample executes the commands, which recreate keys, as one unit, and returns
+// when it is durable. The note is durable before: after a crash in between it
+// speaks of keys that are not there.
+func (s *Store) LoadSample(db int, commands [][][]byte) error {
+	byKey := map[string][][][]byte{}
+	for _, argv := range commands {
+		byKey[string(argv[1])] = append(byKey[string(argv[1])], argv)
+	}
+	note := sampleNote{DB: db, Keys: map[string]string{}}
+	for key, cmds := range byKey {
+		d, _ := digestOf(cmds)
+		note.Keys[key] = hex.EncodeToString(d[:])
+	}
+	raw, err := json.Marshal(note)
+	if err != nil {
+		return fmt.Errorf("encode note of the sample: %w", err)
+	}
+	tmp, err := os.OpenFile(samplePath(s.cfg.Dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create note of the sample: %w", err)
+	}
+	_, err = tmp.Write(append(raw, '\n'))
+	if err := commitFile(tmp, samplePath(s.cfg.Dir), err); err != nil {
+		return err
+	}
+	reply, pending, err := s.Do(Request{DB: db, Proto: 2, Unit: true, Commands: commands})
+	if err != nil {
+		return err
+	}
+	if v, _, err := resp.Parse(reply); err != nil || len(v.Elems) != len(commands) {
+		return fmt.Errorf("load sample: %q", reply)
+	}
+	return pending.Wait()
+}
+
+// readSample is the note of what was loaded; empty when there is none.
+func readSample(dir string) (n sampleNote, err error) {
+	raw, err := os.ReadFile(samplePath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return n, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &n)
+	}
+	if err != nil {
+		return n, fmt.Errorf("read note of the sample %s: %w: remove it to bring the sample configuration to Redis, too", samplePath(dir), err)
+	}
+	return n, nil
+}

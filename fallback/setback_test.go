@@ -1,0 +1,136 @@
+package fallback
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/journal"
+)
+
+// setBack puts an earlier copy of the journal in the place of the present one; none: it is gone.
+func (r *rig) setBack(copied string) {
+	r.t.Helper()
+	require.NoError(r.t, os.RemoveAll(JournalDir(r.dir)))
+	if copied != "" {
+		require.NoError(r.t, os.CopyFS(JournalDir(r.dir), os.DirFS(copied)))
+	}
+}
+
+func (r *rig) copyJournal() string {
+	r.t.Helper()
+	to := filepath.Join(r.t.TempDir(), "journal")
+	require.NoError(r.t, r.store.jr.Sync())
+	require.NoError(r.t, os.CopyFS(to, os.DirFS(JournalDir(r.dir))))
+	return to
+}
+
+// What is acknowledged after the journal was replaced or set back is not taken for
+// the writes of the same numbers that the snapshot has.
+func TestNothingIsLostBehindASnapshotNewerThanTheJournal(t *testing.T) {
+	for _, replaced := range []bool{true, false} {
+		r := newRig(t, embedded)
+		r.do("INCR", "n")
+		old := r.copyJournal()
+		for range 4 {
+			r.do("INCR", "n")
+		}
+		r.close()
+		if replaced {
+			old = ""
+		}
+		r.setBack(old)
+		r.open()
+		require.Equal(t, ":6\r\n", r.do("INCR", "n"))
+		r.crash()
+		require.Equal(t, ":7\r\n", r.do("INCR", "n"))
+		require.NoError(t, r.store.saveSnapshot())
+		r.crash()
+		require.Equal(t, "$1\r\n7\r\n", r.do("GET", "n"))
+		_, err := journal.Verify(JournalDir(r.dir))
+		require.NoError(t, err)
+		r.close()
+	}
+}
+
+// With a Redis, its fence, the mark and the dead letters know the numbers, too.
+func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
+	for name, gone := range map[string]func(r *rig){
+		"snapshot there": func(*rig) {},
+		"mark only":      func(r *rig) { require.NoError(t, os.Remove(snapshotPath(r.dir))) },
+		"dead letters only": func(r *rig) {
+			require.NoError(t, os.Remove(snapshotPath(r.dir)))
+			require.NoError(t, os.Remove(markPath(r.dir)))
+		},
+	} {
+		for _, replaced := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				if replaced && name == "dead letters only" {
+					t.Skip("those of another journal: nothing has used its numbers")
+				}
+				r := newRig(t)
+				old := r.copyJournal()
+				r.loaded()
+				r.lost()
+				for range 4 {
+					r.do("INCR", "m:n")
+				}
+				r.do("SET", "m:bad", "no number")
+				r.redis("SET", "m:n", "0")
+				r.do("INCR", "m:other")
+				r.redis("RPUSH", "m:other", "a list") // fails there: a dead letter
+				r.online()
+				require.Equal(t, 1, r.store.Status().DeadLetters)
+				r.lost()
+				r.close()
+				if replaced {
+					old = ""
+				}
+				r.setBack(old)
+				gone(r)
+				_, err := RetryDeadLetters(r.dir)
+				require.ErrorContains(t, err, "older than the rest", "it would give used numbers")
+				r.open()
+				for range 3 {
+					r.do("SET", "m:n", "100")
+				}
+				for _, key := range []string{"m:a", "m:b", "m:c", "m:d", "m:e"} {
+					r.do("SET", key, "1")
+				}
+				require.EqualValues(t, 8, r.store.Status().QueuedWrites)
+				r.crash()
+				require.EqualValues(t, 8, r.store.Status().QueuedWrites)
+				require.Equal(t, "$3\r\n100\r\n", r.do("GET", "m:n"))
+				r.online()
+				require.Equal(t, []any{"100", "1", "1", "1", "1", "1"}, r.redis("MGET", "m:n", "m:a", "m:b", "m:c", "m:d", "m:e"))
+				require.Zero(t, r.store.Status().QueuedWrites)
+			})
+		}
+	}
+}
+
+// A repair leaves a gap in the numbers: what waits is counted by record.
+func TestQueuedWritesAreCountedAcrossTheGapOfARepair(t *testing.T) {
+	r := newRig(t)
+	for i := range 9 {
+		r.do("SET", fmt.Sprint("m:", i), "1")
+	}
+	r.close()
+	segment := filepath.Join(JournalDir(r.dir), "00000000000000000001.seg")
+	raw, err := os.ReadFile(segment)
+	require.NoError(t, err)
+	raw[len(raw)/2] ^= 1
+	require.NoError(t, os.WriteFile(segment, raw, 0o600))
+	_, err = journal.Repair(JournalDir(r.dir))
+	require.NoError(t, err)
+	r.open()
+	require.EqualValues(t, 8, r.store.Status().QueuedWrites)
+	r.do("SET", "m:9", "1")
+	require.EqualValues(t, 9, r.store.Status().QueuedWrites)
+	r.online()
+	require.Zero(t, r.store.Status().QueuedWrites)
+	require.EqualValues(t, 9+1, r.redis("DBSIZE"), "and the fence")
+}
