@@ -66,7 +66,7 @@ func proxyFlags() []cli.Flag {
 		list("mirror", "aiclient:", "key `PREFIX` that is held completely, for when Redis is away; repeatable"),
 		str("mirror-bytes", "256MB", "bound of the working set held beside the mirrored prefixes"),
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
-		dur("max-stale", 0, "how long after Redis went away local data is served; 0 = no limit"),
+		dur("max-stale", 0, "how long after Redis went away local data is served; then reads, and writes whose answer depends on old data (INCR), get STALE, while SET and the like go on; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk"),
 		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside)"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},
