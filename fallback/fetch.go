@@ -28,26 +28,8 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		m.reload(ctx, src)
 		return
 	}
-	batch := map[int][]string{}
-	large := m.large
+	batch, large := m.due(), m.large
 	m.large = 0
-	n := 0
-	for id := range m.dirty {
-		if n++; n > fetchBatch {
-			break
-		}
-		batch[id.db] = append(batch[id.db], id.key)
-		m.fetching(id)
-	}
-	n = 0
-	for id := range m.want {
-		if n++; n > wantPerTick {
-			break
-		}
-		delete(m.want, id)
-		batch[id.db] = append(batch[id.db], id.key)
-		m.fetching(id)
-	}
 	m.mu.Unlock()
 	resp.MakeRoom(large) // large values are fetched once more behind a write
 	for db, keys := range batch {
@@ -104,6 +86,11 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 // Both locks are held; a value is gone from v once it is stored.
 func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	s := m.s
+	if v.later {
+		m.postpone(id)
+		return
+	}
+	m.charge(id, v.size)
 	if v.size >= resp.Large {
 		m.large += v.size // it, or the one it replaces, is dead soon
 	}
@@ -112,11 +99,14 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	}
 	switch {
 	case overtaken && !s.cfg.mirrored(id.key) && !s.res.resident(id):
-		delete(m.dirty, id) // written and not followed: the next read asks for it
+		delete(m.dirty, id) // written and not followed: it is among m.wrote, or the next read asks for it
 		return
 	case overtaken:
 		m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
 		return
+	}
+	delete(m.wrote.keys, id)
+	switch {
 	case v.busy:
 		m.retry(id)
 		return
@@ -157,7 +147,7 @@ func (m *mirror) fetched(id keyID) {
 	}
 }
 
-// longest is the longest string to be held of a key, 0 for any.
+// longest is the largest value to be held of a key, 0 for any.
 func (m *mirror) longest(key string) int64 {
 	if m.s.cfg.mirrored(key) {
 		return 0
