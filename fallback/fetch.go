@@ -72,6 +72,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch {
 			m.takeOver(id, &values[i], overtaken)
 		}
+		if err != nil {
+			delete(m.wrote.keys, id) // its next write asks again
+		}
 		m.fetched(id)
 	}
 	if err == nil && s.epoch.Load() == epoch {

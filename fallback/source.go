@@ -123,7 +123,8 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 const (
 	typeTooLarge = "too large"
 	typeLater    = "later"
-	fetchRoom    = 1 << 20 // bytes at Redis of all keys with a limit; one key always fits
+	typeHidden   = "hidden" // our user may write it, not read it: no reason to fail the others
+	fetchRoom    = 1 << 20  // bytes at Redis of all keys with a limit; one key always fits
 )
 
 // types asks for the types of keys, and how much memory those have that are held
@@ -144,7 +145,9 @@ func (f *source) types(ctx context.Context, c *redis.Client, keys []string, limi
 	}
 	used := int64(0)
 	for i, k := range keys {
-		if err := types[i].Err(); err != nil {
+		if err := types[i].Err(); redis.HasErrorPrefix(err, "NOPERM") {
+			types[i].SetVal(typeHidden)
+		} else if err != nil {
 			return nil, fmt.Errorf("fetch types: %w", err)
 		}
 		if sizes[i] == nil {

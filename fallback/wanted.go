@@ -13,7 +13,7 @@ const (
 
 // wrote are keys outside the mirrored prefixes whose values nobody here knows and
 // that a write of this proxy changed: INCR of a key that is not held. They leave
-// it when they were fetched, not before: one that is written all the time is
+// it when they were fetched, or that failed, not before: one that is written all the time is
 // fetched in its first pause. Guarded by the mirror's lock.
 //
 // Values beside the mirrored prefixes are paid for by their bytes: a list of

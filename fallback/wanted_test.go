@@ -139,6 +139,23 @@ func TestOneFetchReadsNoMoreThanItsRoom(t *testing.T) {
 	}
 }
 
+// A key that may be written and not read does not keep others from being fetched.
+func TestAKeyThatMayNotBeReadFailsAlone(t *testing.T) {
+	r := newRig(t)
+	r.redis("ACL", "SETUSER", "app", "on", ">pw", "+@all", "~m:*", "%W~w:*")
+	r.redis("SET", "m:a", "1")
+	r.redis("SET", "w:a", "1")
+	src := newSource(func(db int) *redis.Client {
+		return redis.NewClient(&redis.Options{Addr: r.srv.Addr(), DB: db, Username: "app", Password: "pw", DisableIdentity: true})
+	})
+	defer src.Close()
+	src.heavy = true
+	got, err := src.fetch(t.Context(), 0, []string{"m:a", "w:a"}, r.store.mirror.longest, r.store.serverNow)
+	require.NoError(t, err)
+	require.NotEmpty(t, got[0].commands)
+	require.Equal(t, value{busy: true}, got[1])
+}
+
 // What waits is bounded, in keys and in the bytes of their values.
 func TestFetchesOfWrittenKeysAreBounded(t *testing.T) {
 	r := newRig(t)
