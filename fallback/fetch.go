@@ -187,6 +187,7 @@ func (m *mirror) store(id keyID, v value) {
 func (m *mirror) reload(ctx context.Context, src *source) {
 	s := m.s
 	epoch := s.epoch.Load()
+	m.beforeLoad()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
 		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
@@ -199,22 +200,36 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 			return
 		}
 	}
+	if gone, done := m.endLoad(ctx, epoch, seen); done {
+		m.afterLoad(gone)
+	}
+}
+
+// endLoad makes the local state agree with the keys that a load has seen, and
+// tells how many mirrored ones are no longer there. Not done: the link is another
+// one by now.
+func (m *mirror) endLoad(ctx context.Context, epoch uint64, seen map[string]struct{}) (gone int, done bool) {
+	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {
-		return
+		return 0, false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var gone []keyID
+	var absent []keyID
 	s.eng.ForEachKey(func(db int, key string) bool {
 		id := keyID{db, key}
 		if _, ok := seen[key]; !ok || db != s.cfg.BaseDB || !s.cfg.mirrored(key) {
-			gone = append(gone, id)
+			absent = append(absent, id)
 		}
 		return true
 	})
-	for _, id := range gone {
+	for _, id := range absent {
+		mirrored := id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key)
+		if mirrored {
+			gone++
+		}
 		if len(m.dirty) < m.room {
 			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
 			continue
@@ -222,7 +237,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		// Too many to ask about: absent after a complete scan, or unknown.
 		s.eng.Delete(id.db, []byte(id.key))
 		s.res.forget(id)
-		if id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) {
+		if mirrored {
 			s.res.learn(id, 0)
 		}
 	}
@@ -230,6 +245,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 	m.stats.loaded = true
 	m.stats.refreshedAt = s.cfg.Now()
 	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
+	return gone, true
 }
 
 func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {

@@ -58,6 +58,8 @@ type mirror struct {
 	wrote   wrote
 	flush   bool // everything is dirty
 	stats   mirrorStats
+
+	vanished vanished
 }
 
 type ackedWrite struct {
