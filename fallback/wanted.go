@@ -3,12 +3,12 @@ package fallback
 // Bounds of fetching keys because they were written. A busy proxy must not notice
 // them: each key costs Redis five commands, and its value's bytes.
 const (
-	wroteMax     = 1 << 12          // keys waiting
-	wroteLongest = followUnit       // of a key's name
-	wrotePerTick = followPerTick    // 800 keys a second: no more can come in for long
-	fetchCredit  = 128 << 10        // bytes in a tick: 6.4 MB a second
-	fetchSaved   = 8 * fetchCredit  // at most, after a pause
-	fetchOwed    = 50 * fetchCredit // at most: one second of waiting
+	wroteMax     = 1 << 12           // keys waiting
+	wroteLongest = followUnit        // of a key's name
+	wrotePerTick = followPerTick / 2 // 400 keys a second: what is new has less claim than what is held
+	fetchCredit  = 128 << 10         // bytes in a tick: 6.4 MB a second
+	fetchSaved   = 8 * fetchCredit   // at most, after a pause
+	fetchOwed    = 50 * fetchCredit  // at most: one second of waiting
 )
 
 // wrote are keys outside the mirrored prefixes whose values nobody here knows and
