@@ -62,12 +62,13 @@ func (u *Upstream) prepare(c *conn) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	more, err := c.exchange([]string{"INFO", "server"}, []string{"INFO", "replication"}, []string{"EXISTS", probeKey})
+	questions := [][]string{{"INFO", "server"}, {"INFO", "replication"}, {"EXISTS", probeKey}}
+	more, err := c.exchange(append(questions, askParameters()...)...)
 	if err != nil {
 		return Info{}, err
 	}
 	info := identify(more[0], more[1], c.hello)
-	info.ConnectedAt, info.Time = u.cfg.Clock.Now(), clock
+	info.ConnectedAt, info.Time, info.Parameters = u.cfg.Clock.Now(), clock, readParameters(more[len(questions):])
 	if err := refusal(more[2]); err != nil {
 		return info, err
 	}

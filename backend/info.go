@@ -21,6 +21,7 @@ type Info struct {
 	// this server. False when CLIENT KILL or INFO is forbidden to our user.
 	StaleKilled bool
 	Time        ServerTime
+	Parameters  Parameters // of its configuration, as far as it tells
 	ConnectedAt time.Time
 }
 

@@ -111,9 +111,15 @@ func (m *mirror) forgetUnknown() {
 	}
 	for db, keys := range unknown {
 		for k := range keys {
-			if !m.s.written.holds(keyID{db, k}) { // a later local write is known
-				m.unlearn(db, [][]byte{[]byte(k)})
+			id := keyID{db, k}
+			if m.s.written.holds(id) {
+				continue // a later local write is known
 			}
+			one := [][]byte{[]byte(k)}
+			if m.s.res.resident(id) {
+				m.wantWritten(db, one) // what was held is to be held again, once there is time
+			}
+			m.unlearn(db, one)
 		}
 	}
 }

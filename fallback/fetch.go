@@ -28,26 +28,8 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		m.reload(ctx, src)
 		return
 	}
-	batch := map[int][]string{}
-	large := m.large
+	batch, large := m.due(), m.large
 	m.large = 0
-	n := 0
-	for id := range m.dirty {
-		if n++; n > fetchBatch {
-			break
-		}
-		batch[id.db] = append(batch[id.db], id.key)
-		m.fetching(id)
-	}
-	n = 0
-	for id := range m.want {
-		if n++; n > wantPerTick {
-			break
-		}
-		delete(m.want, id)
-		batch[id.db] = append(batch[id.db], id.key)
-		m.fetching(id)
-	}
 	m.mu.Unlock()
 	resp.MakeRoom(large) // large values are fetched once more behind a write
 	for db, keys := range batch {
@@ -90,6 +72,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch {
 			m.takeOver(id, &values[i], overtaken)
 		}
+		if err != nil {
+			delete(m.wrote.keys, id) // its next write asks again
+		}
 		m.fetched(id)
 	}
 	if err == nil && s.epoch.Load() == epoch {
@@ -104,6 +89,11 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 // Both locks are held; a value is gone from v once it is stored.
 func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	s := m.s
+	if v.later {
+		m.postpone(id)
+		return
+	}
+	m.charge(id, v.size)
 	if v.size >= resp.Large {
 		m.large += v.size // it, or the one it replaces, is dead soon
 	}
@@ -112,11 +102,14 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	}
 	switch {
 	case overtaken && !s.cfg.mirrored(id.key) && !s.res.resident(id):
-		delete(m.dirty, id) // written and not followed: the next read asks for it
+		delete(m.dirty, id) // written and not followed: it is among m.wrote, or the next read asks for it
 		return
 	case overtaken:
 		m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
 		return
+	}
+	delete(m.wrote.keys, id)
+	switch {
 	case v.busy:
 		m.retry(id)
 		return
@@ -157,7 +150,7 @@ func (m *mirror) fetched(id keyID) {
 	}
 }
 
-// longest is the longest string to be held of a key, 0 for any.
+// longest is the largest value to be held of a key, 0 for any.
 func (m *mirror) longest(key string) int64 {
 	if m.s.cfg.mirrored(key) {
 		return 0
@@ -194,6 +187,7 @@ func (m *mirror) store(id keyID, v value) {
 func (m *mirror) reload(ctx context.Context, src *source) {
 	s := m.s
 	epoch := s.epoch.Load()
+	m.beforeLoad()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
 		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
@@ -208,22 +202,36 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		}
 	}
 	m.interrupted = ""
+	if gone, done := m.endLoad(ctx, epoch, seen); done {
+		m.afterLoad(gone)
+	}
+}
+
+// endLoad makes the local state agree with the keys that a load has seen, and
+// tells how many mirrored ones are no longer there. Not done: the link is another
+// one by now.
+func (m *mirror) endLoad(ctx context.Context, epoch uint64, seen map[string]struct{}) (gone int, done bool) {
+	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {
-		return
+		return 0, false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var gone []keyID
+	var absent []keyID
 	s.eng.ForEachKey(func(db int, key string) bool {
 		id := keyID{db, key}
 		if _, ok := seen[key]; !ok || db != s.cfg.BaseDB || !s.cfg.mirrored(key) {
-			gone = append(gone, id)
+			absent = append(absent, id)
 		}
 		return true
 	})
-	for _, id := range gone {
+	for _, id := range absent {
+		mirrored := id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key)
+		if mirrored {
+			gone++
+		}
 		if len(m.dirty) < m.room {
 			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
 			continue
@@ -231,7 +239,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		// Too many to ask about: absent after a complete scan, or unknown.
 		s.eng.Delete(id.db, []byte(id.key))
 		s.res.forget(id)
-		if id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) {
+		if mirrored {
 			s.res.learn(id, 0)
 		}
 	}
@@ -239,6 +247,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 	m.stats.loaded = true
 	m.stats.refreshedAt = s.cfg.Now()
 	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
+	return gone, true
 }
 
 func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {

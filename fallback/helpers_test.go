@@ -248,7 +248,7 @@ func (r *rig) settle() {
 		defer m.s.mu.Unlock()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.stats.loaded && !m.flush && len(m.dirty) == 0 && len(m.want) == 0 && len(m.follow) == 0 && len(m.last) == 0
+		return m.stats.loaded && !m.flush && len(m.dirty) == 0 && len(m.want) == 0 && len(m.wrote.keys) == 0 && len(m.unknown) == 0 && len(m.follow) == 0 && len(m.last) == 0
 	})
 }
 

@@ -48,7 +48,7 @@ func TestFetchTakesNoStringBeyondTheLimit(t *testing.T) {
 	got, err := f.fetch(context.Background(), 0, []string{"fits", "large", "empty", "none"}, func(string) int64 { return 5 }, r.store.serverNow)
 	require.NoError(t, err)
 	require.Equal(t, [][][]byte{words("SET", "fits", "12345")}, got[0].commands)
-	require.Equal(t, value{large: true}, got[1])
+	require.Equal(t, value{large: true, size: 5}, got[1])
 	require.Equal(t, [][][]byte{words("SET", "empty", "")}, got[2].commands)
 	require.Equal(t, value{}, got[3])
 }

@@ -98,6 +98,17 @@ func TestPolicies(t *testing.T) {
 		at = now.Add(2 * time.Minute)
 		require.True(t, strings.HasPrefix(r.do("GET", "k"), "-STALE "))
 		require.Equal(t, "+OK\r\n", r.do("SET", "k", "w"))
+		queued := r.store.Status().QueuedWrites
+		for _, line := range []string{
+			"INCR k", "APPEND k x", "DEL k", "SET k v GET", "SETNX k v", "SET k v XX", "HSET h f v", "EXPIRE k 10", "GETDEL k",
+			"EVAL return(redis.call('incr','k')) 0", "EVAL return(redis.call('set',KEYS[1],'v')) 1 k", "SPOP s", "COPY k l",
+		} {
+			require.True(t, strings.HasPrefix(r.do(strings.Fields(line)...), "-STALE "), line)
+		}
+		require.True(t, strings.HasPrefix(r.unit("SET other 1", "INCR k"), "-STALE "))
+		require.Equal(t, queued, r.store.Status().QueuedWrites)
+		require.Equal(t, "*2\r\n+OK\r\n:2\r\n", r.unit("SET other 1", "INCR other"), "of what it sets itself")
+		require.Equal(t, "+OK\r\n", r.do("MSET", "k", "1", "l", "2"))
 	})
 }
 

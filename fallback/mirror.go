@@ -56,8 +56,11 @@ type mirror struct {
 	dirty   map[keyID]int      // keys to fetch again → failed tries
 	room    int                // how many of them at most
 	want    map[keyID]struct{}
+	wrote   wrote
 	flush   bool // everything is dirty
 	stats   mirrorStats
+
+	vanished vanished
 }
 
 type ackedWrite struct {
@@ -78,6 +81,7 @@ func newMirror(s *Store) *mirror {
 		s: s, wake: make(chan struct{}, 1), flight: new(inflight), room: dirtyMax,
 		changed: map[string]struct{}{}, unknown: map[int]map[string]struct{}{},
 		last: map[keyID]uint64{}, again: map[keyID]struct{}{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
+		wrote: wrote{keys: map[keyID]struct{}{}},
 	}
 	m.budget.Store(followBurst)
 	return m
@@ -206,7 +210,7 @@ func (m *mirror) followQueued() {
 
 // followWrite executes one acknowledged write on the local state, where that
 // can tell its result: all its keys are known, or it sets them whole. Otherwise
-// its keys become unknown.
+// its keys become unknown, and those beside the mirrored prefixes are wanted.
 func (m *mirror) followWrite(w ackedWrite, behind bool) {
 	var buf [8][]byte
 	for _, argv := range w.commands {
@@ -222,6 +226,7 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 		case m.overtaken(w.db, keys): // a later write is here already
 		case behind && m.sheds(keys), !m.apply(w.db, c, argv):
 			m.unlearn(w.db, keys)
+			m.wantWritten(w.db, keys)
 		}
 	}
 	m.s.res.trim()

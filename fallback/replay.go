@@ -86,6 +86,9 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	if err := r.loadChanged(); err != nil {
 		return err
 	}
+	if last := s.mark().OnlineRun; last != "" {
+		s.mirror.suspect(last != srv.RunID)
+	}
 	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
@@ -178,6 +181,7 @@ func (r *replayer) takeOver(ctx context.Context) error {
 	st, settled := r.s.jr.Stats(), r.s.settled.Load()
 	switch {
 	case !there:
+		r.s.mirror.suspect(r.s.mark().FenceSeen)
 		return r.missingFence(ctx)
 	case fence > st.LastSeq:
 		return r.foreignFence(ctx, fence, st.LastSeq)

@@ -18,7 +18,7 @@ func (s *Store) Run(ctx context.Context) error {
 		go func() {
 			defer wg.Done()
 			src := newSource(s.cfg.NewClient)
-			src.held = s.heldLarge
+			src.held, src.heavy = s.heldLarge, true
 			s.mirror.run(ctx, src)
 			if err := src.Close(); err != nil {
 				s.log.Debug("close mirror clients", "error", err)

@@ -79,11 +79,14 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		id := keyID{db, string(k)}
 		known := sc.blind.has(id) || s.res.known(id)
 		may := known || t&blind != 0 || (!sc.serving && t&whole != 0)
+		asks := sc.script || (t&blind == 0 && !sc.blind.has(id)) // its answer depends on old state
 		switch {
+		case asks && sc.serving && s.stale() && c.Flags&command.Write != 0:
+			return replyStale
 		case !may:
 			return replyUnknownKey
 		case c.Flags&command.Write == 0:
-		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && (sc.script || (t&blind == 0 && !sc.blind.has(id))):
+		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && asks:
 			return replyStrict
 		default:
 			s.willWrite(sc, id, argvBytes(argv), known)
@@ -150,10 +153,15 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 	case c.Flags&(command.PubSub|command.Dangerous|command.Admin) != 0, command.Blocks(argv, c),
 		write && c.Flags&command.QueueableOffline == 0, lock:
 		return replyNotOffline
-	case s.cfg.MaxStale > 0 && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale && !write:
+	case s.stale() && !write: // of writes, those that look at old state: see admit
 		return replyStale
 	}
 	return ""
+}
+
+// stale reports whether local data is older than what may be served.
+func (s *Store) stale() bool {
+	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale
 }
 
 // access is asked by the engine before every call of a script.

@@ -24,6 +24,9 @@ type source struct {
 	// overtaken reports that a write of ours to the key makes what is read worthless,
 	// now and at the end of the fetch: it is not read then. nil: none does.
 	overtaken func(key string) bool
+	// heavy asks for the memory of keys with a limit, and leaves those beyond it, or
+	// beyond fetchRoom.
+	heavy bool
 }
 
 func newSource(newClient func(db int) *redis.Client) *source {
@@ -54,22 +57,18 @@ type value struct {
 	commands [][][]byte
 	size     int64
 	busy     bool
-	large    bool // a string longer than was asked for
+	large    bool // more than was asked for: not read whole
+	later    bool // too much was asked for at once: not read
 }
 
 // fetch reads keys of one database: their types in one round trip, then each
 // value with its remaining life in a MULTI, so that both belong together. limit
-// is the longest string of interest of a key, 0 for any.
+// is the longest string of interest of a key, 0 for any; see heavy.
 func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(key string) int64, now func() time.Time) ([]value, error) {
 	c := f.client(db)
-	types := make([]*redis.StatusCmd, len(keys))
-	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, k := range keys {
-			types[i] = p.Type(ctx, k)
-		}
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("fetch types: %w", err)
+	types, err := f.types(ctx, c, keys, limit)
+	if err != nil {
+		return nil, err
 	}
 	large, err := f.fetchLarge(ctx, c, db, keys, types, now)
 	if err != nil {
@@ -106,15 +105,68 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 		}
 		if reads[i] == nil {
 			// It is there, but was not read: not a type that is mirrored, or overtaken.
-			out[i].busy = types[i].Val() != "none" && types[i].Val() != ""
+			typ := types[i].Val()
+			out[i].large, out[i].later = typ == typeTooLarge, typ == typeLater
+			out[i].busy = typ != "none" && typ != "" && !out[i].large && !out[i].later
 			continue
 		}
 		out[i] = toValue(k, types[i].Val(), reads[i], asked)
 		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
-			out[i] = value{large: true}
+			out[i] = value{large: true, size: most}
 		}
 	}
 	return out, nil
+}
+
+// What stands for the type of a key that is not read: it is too large, or it and
+// those before it are too much at once. A reply takes many times its bytes here.
+const (
+	typeTooLarge = "too large"
+	typeLater    = "later"
+	typeHidden   = "hidden" // our user may write it, not read it: no reason to fail the others
+	fetchRoom    = 1 << 20  // bytes at Redis of all keys with a limit; one key always fits
+)
+
+// types asks for the types of keys, and how much memory those have that are held
+// up to a limit: a list of a gigabyte is not read because something was pushed
+// onto it. A server that does not tell has its values read.
+func (f *source) types(ctx context.Context, c *redis.Client, keys []string, limit func(key string) int64) ([]*redis.StatusCmd, error) {
+	types, sizes := make([]*redis.StatusCmd, len(keys)), make([]*redis.IntCmd, len(keys))
+	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range keys {
+			types[i] = p.Type(ctx, k)
+			if f.heavy && limit(k) > 0 {
+				sizes[i] = p.MemoryUsage(ctx, k)
+			}
+		}
+		return nil
+	}); err != nil && !isReply(err) {
+		return nil, fmt.Errorf("fetch types: %w", err)
+	}
+	used := int64(0)
+	for i, k := range keys {
+		if err := types[i].Err(); redis.HasErrorPrefix(err, "NOPERM") {
+			types[i].SetVal(typeHidden)
+		} else if err != nil {
+			return nil, fmt.Errorf("fetch types: %w", err)
+		}
+		if sizes[i] == nil {
+			continue
+		}
+		most, size := limit(k), sizes[i].Val()
+		if types[i].Val() == "string" {
+			most = 2 * (most + 1<<20) // it may have that much room to grow in
+		}
+		switch {
+		case size > most:
+			types[i].SetVal(typeTooLarge)
+		case used > 0 && used+size > fetchRoom:
+			types[i].SetVal(typeLater)
+		default:
+			used += size
+		}
+	}
+	return types, nil
 }
 
 // anyLength asks for strings whole.

@@ -1,15 +1,17 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 )
 
-// offlineConfig is what CONFIG GET answers while there is no Redis to ask: the
+// embeddedConfig is what CONFIG GET answers where there is no Redis: the
 // parameters that clients and tools read at connect.
-var offlineConfig = [][2]string{
+var embeddedConfig = [][2]string{
 	{"databases", strconv.Itoa(defaultDatabases)}, {"maxmemory", "0"}, {"maxmemory-policy", "noeviction"},
 	{"save", ""}, {"appendonly", "yes"}, {"appendfsync", "always"}, {"timeout", "0"},
 	{"notify-keyspace-events", ""}, {"proto-max-bulk-len", "536870912"}, {"cluster-enabled", "no"},
@@ -23,8 +25,13 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	}
 	switch cmd.Name {
 	case "config|get":
-		c.answer(configReply(c.proto, argv[2:]))
-	case "config|resetstat", "client|unpause", "client|caching":
+		return c.configGet(argv[2:])
+	case "config|resetstat":
+		if c.s.cfg.Upstream != nil {
+			return false // nobody resets what Redis counted
+		}
+		c.answer(replyOK)
+	case "client|unpause", "client|caching":
 		c.answer(replyOK)
 	case "client|getredir":
 		c.answer(resp.AppendInt(nil, -1))
@@ -42,9 +49,33 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	return true
 }
 
-func configReply(proto int, patterns [][]byte) []byte {
+// configGet answers CONFIG GET while Redis is away with what it said itself at the
+// last connect. Of what was not learned then there is no answer, and neither to
+// patterns: nobody knows all that match.
+func (c *client) configGet(patterns [][]byte) bool {
+	if c.s.cfg.Upstream == nil {
+		c.answer(configReply(c.proto, matching(embeddedConfig, patterns)))
+		return true
+	}
+	learned := c.s.cfg.Upstream.Status().Info.Parameters
 	var found [][2]string
-	for _, kv := range offlineConfig {
+	for _, p := range patterns {
+		v, ok := learned[strings.ToLower(string(p))]
+		named := func(kv [2]string) bool { return strings.EqualFold(kv[0], string(p)) }
+		switch {
+		case !ok:
+			return false
+		case v.Set && !slices.ContainsFunc(found, named):
+			found = append(found, [2]string{string(p), v.Value}) // Redis echoes the name, too
+		}
+	}
+	c.answer(configReply(c.proto, found))
+	return true
+}
+
+// matching are the parameters that one of the patterns means.
+func matching(all [][2]string, patterns [][]byte) (found [][2]string) {
+	for _, kv := range all {
 		for _, p := range patterns {
 			if command.MatchGlob(p, []byte(kv[0])) {
 				found = append(found, kv)
@@ -52,6 +83,10 @@ func configReply(proto int, patterns [][]byte) []byte {
 			}
 		}
 	}
+	return found
+}
+
+func configReply(proto int, found [][2]string) []byte {
 	out := resp.AppendMapLen(nil, proto, len(found))
 	for _, kv := range found {
 		out = resp.AppendBulkString(resp.AppendBulkString(out, kv[0]), kv[1])

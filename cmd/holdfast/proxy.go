@@ -66,7 +66,7 @@ func proxyFlags() []cli.Flag {
 		list("mirror", "", "key `PREFIX` that is held completely, for when Redis is away; repeatable (default: the key prefix)"),
 		str("mirror-bytes", "256MB", "bound of the working set held beside the mirrored prefixes"),
 		str("offline", "speculative", "policy while Redis is away: speculative, strict, readonly or refuse"),
-		str("max-stale", "0", "how long after Redis went away local data is served; 0 = no limit"),
+		str("max-stale", "0", "how long after Redis went away local data is served; then reads, and writes whose answer depends on old data (INCR), get STALE, while SET and the like go on; 0 = no limit"),
 		str("journal-bytes", "1GB", "bound of the writes queued on disk, at least 1MB"),
 		str("conflict", "ours", "when a key changed at Redis while it was away: ours (replay the write), theirs (drop it) or dead-letter (keep it aside); when an embedded store is given a Redis, values there win unless this is set"),
 		&cli.BoolFlag{Name: "fence-writes", Value: true, Usage: "make writes under way when Redis dies provable, by a key {holdfast}:fence:… beside each write that must not be repeated", EnvVars: env("fence-writes")},

@@ -146,12 +146,8 @@ func whatToTry(opts *redis.Options, prefix, gatewayAddr string) string {
 func (st *stack) loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) error {
 	client := redis.NewClient(opts)
 	defer client.Close()
-	keys, _, err := client.Scan(ctx, 0, prefix+"*", 100).Result()
-	if err != nil {
-		return fmt.Errorf("look at the store: %w", err)
-	}
-	if len(keys) > 0 {
-		return nil
+	if held, err := holdsAny(ctx, client, prefix); err != nil || held {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "holdfast-sample-")
 	if err != nil {

@@ -226,9 +226,10 @@ func (e *Engine) Keys() int {
 	return n
 }
 
-// ForEachKey calls fn for every key, in no useful order, until it returns
-// false. fn must not change the engine.
+// ForEachKey calls fn for every key that has not expired, in no useful order,
+// until it returns false. fn must not change the engine.
 func (e *Engine) ForEachKey(fn func(db int, key string) bool) {
+	e.tick()
 	for id, ix := range e.dbs {
 		for key := range ix.keys {
 			if !fn(id, key) {
