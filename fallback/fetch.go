@@ -63,7 +63,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
-	epoch := s.epoch.Load()
+	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	begun := make([]uint64, len(keys))
 	for i, k := range keys {
 		none, n := m.flight.quiet(db, k)
@@ -86,8 +86,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		id := keyID{db, k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
-		// Not of an earlier link: local writes may have overtaken it.
-		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch {
+		// Not of an earlier link: local writes may have overtaken it. Nor from before a
+		// FLUSHALL that was acknowledged meanwhile.
+		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
 			m.takeOver(id, &values[i], overtaken)
 		}
 		m.fetched(id)
@@ -193,7 +194,7 @@ func (m *mirror) store(id keyID, v value) {
 // stale, which an outage allows).
 func (m *mirror) reload(ctx context.Context, src *source) {
 	s := m.s
-	epoch := s.epoch.Load()
+	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
 		if err := m.loadPrefix(ctx, src, prefix, seen); err != nil {
@@ -213,17 +214,37 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var gone []keyID
+	if s.res.cleared.Load() != cleared {
+		return // flushed or swapped under the SCAN: m.flush is set again
+	}
+	m.askUnseen(seen)
+	s.res.complete[s.cfg.BaseDB] = true
+	m.stats.loaded = true
+	m.stats.refreshedAt = s.cfg.Now()
+	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
+}
+
+// askUnseen asks for all that is held, or in doubt, and that the load did not
+// come across: deleted at the server, or outside the prefixes. A reload begins
+// with an empty list of dirty keys, so that a key in doubt which is gone would
+// else stay in doubt for good. Both locks are held.
+func (m *mirror) askUnseen(seen map[string]struct{}) {
+	s := m.s
+	var unseen []keyID
 	s.eng.ForEachKey(func(db int, key string) bool {
-		id := keyID{db, key}
 		if _, ok := seen[key]; !ok || db != s.cfg.BaseDB || !s.cfg.mirrored(key) {
-			gone = append(gone, id)
+			unseen = append(unseen, keyID{db, key})
 		}
 		return true
 	})
-	for _, id := range gone {
+	s.res.eachResident(func(id keyID) {
+		if !s.eng.Has(id.db, []byte(id.key)) {
+			unseen = append(unseen, id) // it was absent; somebody may have set it since
+		}
+	})
+	for _, id := range unseen {
 		if len(m.dirty) < m.room {
-			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
+			m.markDirty(id)
 			continue
 		}
 		// Too many to ask about: absent after a complete scan, or unknown.
@@ -233,10 +254,12 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 			s.res.learn(id, 0)
 		}
 	}
-	s.res.complete[s.cfg.BaseDB] = true
-	m.stats.loaded = true
-	m.stats.refreshedAt = s.cfg.Now()
-	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
+	for id := range s.res.doubt {
+		// Beyond the room the next load asks: a write may have come behind the SCAN.
+		if _, ok := seen[id.key]; (!ok || id.db != s.cfg.BaseDB) && len(m.dirty) < m.room {
+			m.markDirty(id)
+		}
+	}
 }
 
 func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {
