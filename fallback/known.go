@@ -90,6 +90,9 @@ func lockCall(argv [][]byte) (unit string, ttl []byte, ok bool) {
 // releases are the commands that give a lock back, whoever holds it.
 var releases = map[string]bool{"del": true, "unlink": true, "getdel": true}
 
+// keepsLock are the effects that change a lock's lease, not its holder.
+var keepsLock = map[string]bool{"expire": true, "pexpire": true, "expireat": true, "pexpireat": true, "persist": true}
+
 // literalPrefix is the part of a glob pattern before its first special character.
 func literalPrefix(pattern []byte) string {
 	if i := bytes.IndexAny(pattern, `*?[\`); i >= 0 {

@@ -101,7 +101,7 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if s.cfg.Embedded || !sc.serving {
 		return
 	}
-	if _, ok := s.locks[id]; ok && s.eng.Has(id.db, []byte(id.key)) {
+	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
 	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) {
@@ -168,6 +168,9 @@ func (s *Store) access(db int, argv [][]byte) error {
 	sc.script = true
 	if text := s.admit(sc, db, c, argv); text != "" {
 		return errors.New(text)
+	}
+	if sc.givesBack(db, c, argv) {
+		s.eng.JournalEffects()
 	}
 	return nil
 }
