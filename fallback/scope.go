@@ -68,6 +68,9 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		return s.admitRange(db, c, argv)
 	}
 	t := traitsOf(c, argv)
+	if t&blind != 0 && !s.eng.Sets(argv) {
+		return "" // it fails by its arguments, whatever the keys hold: they are as unknown as before
+	}
 	if t&across != 0 {
 		if sc.serving && !s.cfg.Embedded {
 			return replyNotOffline // what the other database holds is not looked at
@@ -77,7 +80,8 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	for _, k := range keys {
 		id := keyID{db, string(k)}
 		known := sc.blind.has(id) || s.res.known(id)
-		may := known || t&blind != 0 || (!sc.serving && t&whole != 0)
+		// What a script does next depends on the reply.
+		may := known || t&blind != 0 || (!sc.serving && !sc.script && t&whole != 0)
 		switch {
 		case !may:
 			return replyUnknownKey
