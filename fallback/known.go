@@ -58,11 +58,13 @@ func rangePattern(c *command.Command, argv [][]byte) []byte {
 	case c.Name == "keys" && len(argv) == 2:
 		return argv[1]
 	case c.Name == "scan":
+		last := []byte("*") // as in Redis, of several the last one counts
 		for i := 2; i+1 < len(argv); i += 2 {
 			if bytes.EqualFold(argv[i], []byte("match")) {
-				return argv[i+1]
+				last = argv[i+1]
 			}
 		}
+		return last
 	}
 	return []byte("*")
 }

@@ -159,7 +159,8 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 	return ""
 }
 
-// access is asked by the engine before every call of a script.
+// access is asked by the engine before every call of a script, and for keys that
+// SORT comes to by its patterns.
 func (s *Store) access(db int, argv [][]byte) error {
 	sc := s.running
 	if sc == nil {
