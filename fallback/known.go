@@ -14,11 +14,12 @@ import (
 type trait uint8
 
 const (
-	blind  trait = 1 << iota // the reply needs no old state: may be answered for unknown keys
-	whole                    // afterwards the keys' values are known, whatever they were
-	ranges                   // ranges over all keys of the database
-	global                   // names no keys, and depends on none
-	across                   // reaches keys of another database
+	blind   trait = 1 << iota // the reply needs no old state: may be answered for unknown keys
+	whole                     // afterwards the keys' values are known, whatever they were
+	ranges                    // ranges over all keys of the database
+	global                    // names no keys, and depends on none
+	across                    // reaches keys of another database
+	grouped                   // tells of the consumer groups of streams, which are not mirrored
 )
 
 var traits = map[string]trait{
@@ -27,6 +28,7 @@ var traits = map[string]trait{
 	"del": whole, "unlink": whole, "getdel": whole, "getset": whole,
 	"keys": ranges, "scan": ranges, "dbsize": ranges, "randomkey": ranges,
 	"time": global, "script|load": global, "script|exists": global,
+	"xinfo|groups": grouped, "xinfo|consumers": grouped, "xpending": grouped, // XINFO STREAM only with FULL
 	"move": across, // COPY only with the option DB, see traitsOf
 }
 
@@ -35,6 +37,9 @@ var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET
 
 func traitsOf(c *command.Command, argv [][]byte) trait {
 	t := traits[c.Name]
+	if c.Name == "xinfo|stream" && len(argv) > 3 {
+		t |= grouped
+	}
 	if c.Name == "copy" {
 		for _, opt := range argv[min(3, len(argv)):] {
 			if bytes.EqualFold(opt, []byte("db")) {

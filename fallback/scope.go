@@ -71,6 +71,9 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	if t&blind != 0 && !s.eng.Sets(argv) {
 		return "" // it fails by its arguments, whatever the keys hold: they are as unknown as before
 	}
+	if t&grouped != 0 && sc.serving && !s.cfg.Embedded {
+		return replyNoGroups
+	}
 	if t&across != 0 {
 		if sc.serving && !s.cfg.Embedded {
 			return replyNotOffline // what the other database holds is not looked at
