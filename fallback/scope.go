@@ -111,10 +111,23 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) {
+	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}
+}
+
+// Bounds of what is compared with Redis at the replay: the fingerprint is made
+// while everybody waits. A key that is larger is not looked at.
+const (
+	baseElements = 10_000  // of a collection
+	baseLength   = 1 << 20 // of a string
+)
+
+// comparable reports whether the key's value is small enough for a fingerprint.
+func (s *Store) comparable(id keyID) bool {
+	n := s.eng.Size(id.db, []byte(id.key))
+	return n <= baseElements || n <= baseLength && s.eng.Type(id.db, []byte(id.key)) == "string"
 }
 
 // admitGlobal judges commands that neither read nor write keys.
