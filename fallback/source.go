@@ -55,12 +55,12 @@ type value struct {
 	commands [][][]byte
 	size     int64
 	busy     bool
-	large    bool // larger than was asked for
+	large    bool // a string longer than was asked for
 }
 
 // fetch reads keys of one database: their types in one round trip, then each
 // value with its remaining life in a MULTI, so that both belong together. limit
-// is the largest value of interest of a key, 0 for any.
+// is the longest string of interest of a key, 0 for any.
 func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(key string) int64, now func() time.Time) ([]value, error) {
 	c := f.client(db)
 	types := make([]*redis.StatusCmd, len(keys))
@@ -72,7 +72,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	}); err != nil {
 		return nil, fmt.Errorf("fetch types: %w", err)
 	}
-	have, err := f.fetchLarge(ctx, c, db, keys, types, limit, now)
+	have, err := f.fetchLarge(ctx, c, db, keys, types, now)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 		default:
 			out[i] = toValue(k, types[i].Val(), reads[i], asked)
 		}
-		if most := limit(k); most > 0 && out[i].size > most {
+		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
 			out[i] = value{large: true}
 		}
 	}
@@ -132,7 +132,7 @@ func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string,
 	return reads, nil
 }
 
-// anyLength asks for values whole.
+// anyLength asks for strings whole.
 func anyLength(string) int64 { return 0 }
 
 // isReply reports whether the error is Redis's own reply rather than a failed link.

@@ -19,83 +19,45 @@ const largeHash = 5000
 // heldPiece is how much of a large string that is held is compared at a time.
 const heldPiece = 1 << 20
 
-// leastElement is what an element of a collection is taken to have at least, when
-// the number of them has to say how large it is.
-const leastElement = 64
-
 // fetchLarge reads those of keys that are large hashes, and large strings that are
-// held already, and finds collections that are larger than limit. One that changed
-// meanwhile, or that may not be read this way, is not in the result.
-func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys []string, types []*redis.StatusCmd, limit func(key string) int64, now func() time.Time) (map[string]value, error) {
-	out := map[string]value{}
-	var sizes []*sizeOf
+// held already. One that changed meanwhile, or that may not be read this way, is
+// not in the result.
+func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys []string, types []*redis.StatusCmd, now func() time.Time) (map[string]value, error) {
+	lens, out := map[string]*redis.IntCmd{}, map[string]value{}
 	for i, k := range keys {
-		typ := types[i].Val()
-		switch {
-		case typ == "string":
+		switch types[i].Val() {
+		case "hash":
+			lens[k] = nil
+		case "string":
 			if err := f.compareHeld(ctx, c, keyID{db, k}, now, out); err != nil {
 				return nil, err
 			}
-		case typ == "hash", limit(k) > 0 && countCommand[typ] != "":
-			sizes = append(sizes, &sizeOf{key: k, typ: typ, most: limit(k)})
 		}
 	}
-	if err := askSizes(ctx, c, sizes); err != nil {
-		return nil, err
+	if len(lens) == 0 {
+		return out, nil
 	}
-	for _, n := range sizes {
-		if n.beyond() {
-			out[n.key] = value{large: true}
+	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for k := range lens {
+			lens[k] = p.HLen(ctx, k)
+		}
+		return nil
+	}); err != nil && !isReply(err) {
+		return nil, fmt.Errorf("fetch lengths: %w", err)
+	}
+	for k, n := range lens {
+		if n.Val() <= largeHash {
 			continue
 		}
-		if n.typ != "hash" || n.count.Val() <= largeHash {
-			continue
-		}
-		v, whole, err := readLarge(ctx, c, n.key, now)
+		v, whole, err := readLarge(ctx, c, k, now)
 		if err != nil && !isReply(err) {
 			return nil, fmt.Errorf("fetch a large hash: %w", err)
 		}
 		if whole {
-			out[n.key] = v
+			out[k] = v
 		}
 	}
 	return out, nil
-}
-
-// countCommand is the command that counts the elements of a type.
-var countCommand = map[string]string{"hash": "HLEN", "list": "LLEN", "set": "SCARD", "zset": "ZCARD", "stream": "XLEN"}
-
-// sizeOf is how large a collection is, before it is read.
-type sizeOf struct {
-	key, typ string
-	most     int64 // bytes of interest, 0 for any
-	count    *redis.IntCmd
-	memory   *redis.IntCmd // what Redis needs for it; a user may not ask
-}
-
-func askSizes(ctx context.Context, c *redis.Client, sizes []*sizeOf) error {
-	if len(sizes) == 0 {
-		return nil
-	}
-	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, n := range sizes {
-			n.count = redis.NewIntCmd(ctx, countCommand[n.typ], n.key)
-			_ = p.Process(ctx, n.count)
-			if n.most > 0 {
-				n.memory = p.MemoryUsage(ctx, n.key)
-			}
-		}
-		return nil
-	}); err != nil && !isReply(err) {
-		return fmt.Errorf("fetch lengths: %w", err)
-	}
-	return nil
-}
-
-// beyond reports whether it is larger than what is of interest. Few elements may
-// be large ones, which Redis tells by the memory that they take.
-func (n *sizeOf) beyond() bool {
-	return n.most > 0 && (n.count.Val() > n.most/leastElement || n.memory.Val() > n.most)
 }
 
 // readLarge reads one hash by HSCAN. The key is watched, so that the EXEC at the
