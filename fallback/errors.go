@@ -30,6 +30,7 @@ const (
 	replyUnknownKey     = "UPSTREAMDOWN Redis is unavailable and this key is not held locally"
 	replyUnknownRange   = "UPSTREAMDOWN Redis is unavailable and this command would need keys that are not held locally"
 	replyNotOffline     = "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it"
+	replyNoGroups       = "UPSTREAMDOWN Redis is unavailable and the consumer groups of streams are not held locally"
 	replyReadOnly       = "UPSTREAMDOWN Redis is unavailable and the offline policy is readonly: write refused, not queued"
 	replyRefuse         = "UPSTREAMDOWN Redis is unavailable and the offline policy is refuse"
 	replyStrict         = "UPSTREAMDOWN Redis is unavailable and the offline policy is strict: the answer to this write depends on state that only Redis has"

@@ -45,7 +45,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
-	epoch := s.epoch.Load()
+	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	begun := make([]uint64, len(keys))
 	for i, k := range keys {
 		none, n := m.flight.quiet(db, k)
@@ -68,8 +68,9 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 		id := keyID{db, k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
-		// Not of an earlier link: local writes may have overtaken it.
-		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch {
+		// Not of an earlier link: local writes may have overtaken it. Nor from before a
+		// FLUSHALL that was acknowledged meanwhile.
+		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
 			m.takeOver(id, &values[i], overtaken)
 		}
 		if err != nil {
@@ -186,7 +187,7 @@ func (m *mirror) store(id keyID, v value) {
 // stale, which an outage allows).
 func (m *mirror) reload(ctx context.Context, src *source) {
 	s := m.s
-	epoch := s.epoch.Load()
+	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	m.beforeLoad()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
@@ -202,7 +203,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 		}
 	}
 	m.interrupted = ""
-	if gone, done := m.endLoad(ctx, epoch, seen); done {
+	if gone, done := m.endLoad(ctx, epoch, cleared, seen); done {
 		m.afterLoad(gone)
 	}
 }
@@ -210,7 +211,7 @@ func (m *mirror) reload(ctx context.Context, src *source) {
 // endLoad makes the local state agree with the keys that a load has seen, and
 // tells how many mirrored ones are no longer there. Not done: the link is another
 // one by now.
-func (m *mirror) endLoad(ctx context.Context, epoch uint64, seen map[string]struct{}) (gone int, done bool) {
+func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[string]struct{}) (gone int, done bool) {
 	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,35 +220,60 @@ func (m *mirror) endLoad(ctx context.Context, epoch uint64, seen map[string]stru
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var absent []keyID
-	s.eng.ForEachKey(func(db int, key string) bool {
-		id := keyID{db, key}
-		if _, ok := seen[key]; !ok || db != s.cfg.BaseDB || !s.cfg.mirrored(key) {
-			absent = append(absent, id)
-		}
-		return true
-	})
-	for _, id := range absent {
-		mirrored := id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key)
-		if mirrored {
-			gone++
-		}
-		if len(m.dirty) < m.room {
-			m.markDirty(id) // deleted at the server, or outside the prefixes: ask
-			continue
-		}
-		// Too many to ask about: absent after a complete scan, or unknown.
-		s.eng.Delete(id.db, []byte(id.key))
-		s.res.forget(id)
-		if mirrored {
-			s.res.learn(id, 0)
-		}
+	if s.res.cleared.Load() != cleared {
+		return 0, false // flushed or swapped under the SCAN: m.flush is set again
 	}
+	gone = m.askUnseen(seen)
 	s.res.complete[s.cfg.BaseDB] = true
 	m.stats.loaded = true
 	m.stats.refreshedAt = s.cfg.Now()
 	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
 	return gone, true
+}
+
+// askUnseen asks for all that is held, or in doubt, and that the load did not
+// come across: deleted at the server, or outside the prefixes. A reload begins
+// with an empty list of dirty keys, so that a key in doubt which is gone would
+// else stay in doubt for good. It returns how many mirrored keys are held of
+// those. Both locks are held.
+func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
+	s := m.s
+	mirrored := func(id keyID) bool { return id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) }
+	var unseen []keyID
+	s.eng.ForEachKey(func(db int, key string) bool {
+		id := keyID{db, key}
+		if _, ok := seen[key]; !ok || !mirrored(id) {
+			unseen = append(unseen, id)
+			if mirrored(id) {
+				gone++
+			}
+		}
+		return true
+	})
+	s.res.eachResident(func(id keyID) {
+		if !s.eng.Has(id.db, []byte(id.key)) {
+			unseen = append(unseen, id) // it was absent; somebody may have set it since
+		}
+	})
+	for _, id := range unseen {
+		if len(m.dirty) < m.room {
+			m.markDirty(id)
+			continue
+		}
+		// Too many to ask about: absent after a complete scan, or unknown.
+		s.eng.Delete(id.db, []byte(id.key))
+		s.res.forget(id)
+		if mirrored(id) {
+			s.res.learn(id, 0)
+		}
+	}
+	for id := range s.res.doubt {
+		// Beyond the room the next load asks: a write may have come behind the SCAN.
+		if _, ok := seen[id.key]; (!ok || id.db != s.cfg.BaseDB) && len(m.dirty) < m.room {
+			m.markDirty(id)
+		}
+	}
+	return gone
 }
 
 func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {

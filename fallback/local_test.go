@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/command"
+	"holdfast/backend/redistest"
 )
 
 func refused(t *testing.T, reply string) {
@@ -202,14 +203,13 @@ func TestLocks(t *testing.T) {
 		r := newRig(t)
 		r.loaded()
 		r.via("SET", "m:lock", "1", "NX", "PX", 600000)
-		id := keyID{0, "m:lock"}
+		r.redis("PEXPIRE", "m:lock", 400)
+		r.store.Invalidate(words("m:lock"))
+		r.settle()
 		r.lost()
-		r.store.mu.Lock()
-		l := r.store.locks[id]
-		l.expireMs = time.Now().Add(-time.Second).UnixMilli()
-		r.store.locks[id] = l
-		r.store.mu.Unlock()
-		r.do("DEL", "m:lock")
+		require.Equal(t, ":1\r\n", r.do("DEL", "m:lock"))
+		redistest.Eventually(t, bound, "the lease is over", func() bool { return r.redis("EXISTS", "m:lock") == int64(0) })
+		r.redis("SET", "m:lock", "1")
 		r.online()
 		require.Equal(t, "1", r.redis("GET", "m:lock"))
 	})

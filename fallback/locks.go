@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"holdfast/backend/command"
@@ -13,6 +14,7 @@ import (
 const maxLocks = 1 << 16
 
 // lock is one that a client took through Redis: SET key value NX with an expiry.
+// Its key may hold something else by now: see holdsLock.
 type lock struct {
 	value    string
 	expireMs int64 // server time
@@ -25,11 +27,13 @@ const releaseScript = `local t = redis.call('TIME') ` +
 	`if t[1] * 1000 + math.floor(t[2] / 1000) < tonumber(ARGV[2]) and redis.call('GET', KEYS[1]) == ARGV[1] ` +
 	`then return redis.call('DEL', KEYS[1]) end return 0`
 
-// noteLock remembers an acknowledged command that took a lock; ackedEffects lets
-// only granted ones through. The store's lock is held.
+// noteLock remembers an acknowledged command that took a lock, and forgets one
+// that was given back or overwritten; ackedEffects lets only granted ones
+// through. The store's lock is held.
 func (s *Store) noteLock(db int, argv [][]byte) {
 	unit, ttl, ok := lockCall(argv)
 	if !ok {
+		s.dropLocks(db, argv)
 		return
 	}
 	n, err := strconv.ParseInt(string(ttl), 10, 64)
@@ -74,17 +78,64 @@ func (s *Store) lockReply(req Request) []byte {
 	return resp.AppendNull(nil, req.Proto)
 }
 
+// dropLocks forgets locks whose keys an acknowledged command sets or deletes.
+func (s *Store) dropLocks(db int, argv [][]byte) {
+	if len(s.locks) == 0 {
+		return
+	}
+	if c, ok := command.Lookup(argv); ok && traitsOf(c, argv)&whole != 0 {
+		for _, k := range c.Keys(nil, argv) {
+			delete(s.locks, keyID{db, string(k)})
+		}
+	}
+}
+
+// holdsLock reports whether the key, about to be written, still is the lock that
+// was taken: what became something else since (a value that was initialised with
+// NX, a lease made permanent) is deleted like any other key. The lease is what it
+// is now: holders renew it.
+func (s *Store) holdsLock(id keyID) bool {
+	l, ok := s.locks[id]
+	if !ok {
+		return false
+	}
+	if string(s.eng.LongString(id.db, []byte(id.key), 1)) == l.value {
+		if set := s.eng.DumpKey(id.db, []byte(id.key))[0]; len(set) == 5 { // SET key value PXAT deadline
+			l.expireMs, _ = strconv.ParseInt(string(set[4]), 10, 64)
+			s.locks[id] = l
+			return true
+		}
+	}
+	delete(s.locks, id)
+	return false
+}
+
+// givesBack reports whether the command releases one of the locks that the scope
+// is about to change. A script that does is journaled by its effects, so that
+// the release in it can be made conditional and the rest of it stays.
+func (sc *scope) givesBack(db int, c *command.Command, argv [][]byte) bool {
+	if len(sc.locks) == 0 || !releases[c.Name] {
+		return false
+	}
+	for _, k := range c.Keys(nil, argv) {
+		if slices.Contains(sc.locks, keyID{db, string(k)}) {
+			return true
+		}
+	}
+	return false
+}
+
 // guardReleases makes releases of locks that were taken before the outage
-// conditional: see releaseScript. before are those locks of the request's keys
-// that existed before it ran.
+// conditional: see releaseScript. before are the request's keys that were such
+// locks before it ran.
 func (s *Store) guardReleases(db int, effects [][][]byte, before []keyID) [][][]byte {
 	if len(before) == 0 {
 		return effects
 	}
 	gone := map[string]lock{}
 	for _, id := range before {
-		if !s.eng.Has(id.db, []byte(id.key)) {
-			gone[id.key] = s.locks[id]
+		if l, ok := s.locks[id]; ok && !s.eng.Has(id.db, []byte(id.key)) {
+			gone[id.key] = l
 			delete(s.locks, id)
 		}
 	}
@@ -98,21 +149,18 @@ func (s *Store) guardReleases(db int, effects [][][]byte, before []keyID) [][][]
 	return out
 }
 
+// guardRelease makes one effect conditional. What another effect has overwritten
+// before it is no lock any more, and leaves gone.
 func guardRelease(argv [][]byte, gone map[string]lock) [][][]byte {
 	c, ok := command.Lookup(argv)
-	if !ok {
-		return [][][]byte{argv}
-	}
-	var buf [8][]byte
-	keys := c.Keys(buf[:0], argv)
-	script := c.Flags&command.Script != 0 && len(keys) == 1
-	if !releases[c.Name] && !script {
+	if !ok || keepsLock[c.Name] {
 		return [][][]byte{argv}
 	}
 	rest := [][]byte{argv[0]}
 	var out [][][]byte
-	for _, k := range keys {
+	for _, k := range c.Keys(nil, argv) {
 		l, is := gone[string(k)]
+		delete(gone, string(k))
 		if !is {
 			rest = append(rest, k)
 			continue
@@ -120,9 +168,9 @@ func guardRelease(argv [][]byte, gone map[string]lock) [][][]byte {
 		out = append(out, argvOf("EVAL", releaseScript, "1", string(k), l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
 	switch {
-	case len(out) == 0:
+	case len(out) == 0 || !releases[c.Name]:
 		return [][][]byte{argv}
-	case len(rest) > 1 && !script:
+	case len(rest) > 1:
 		out = append(out, rest)
 	}
 	return out

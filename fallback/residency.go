@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -28,6 +29,7 @@ type residency struct {
 	doubt    map[keyID]struct{}           // mirrored keys whose new value is not here yet
 	seen     map[int]struct{}             // databases that ever had a resident key
 	evict    func(keyID)                  // drops the key from the engine
+	cleared  atomic.Uint64                // counts clear: what was fetched before one is void
 	interest interest                     // read without the lock
 }
 
@@ -148,6 +150,18 @@ func (r *residency) resident(id keyID) bool {
 	return ok
 }
 
+// eachResident calls fn for the keys that were learned, whatever their prefix.
+func (r *residency) eachResident(fn func(keyID)) {
+	for _, id := range r.lru.Keys() {
+		fn(id)
+	}
+	for db, own := range r.own {
+		for key := range own {
+			fn(keyID{db, key})
+		}
+	}
+}
+
 // dbs are the databases with something resident or loaded.
 func (r *residency) dbs() map[int]struct{} {
 	out := make(map[int]struct{}, 2)
@@ -162,6 +176,7 @@ func (r *residency) dbs() map[int]struct{} {
 
 // clear forgets everything, after the server was flushed.
 func (r *residency) clear() {
+	r.cleared.Add(1)
 	for _, id := range r.lru.Keys() {
 		r.interest.add(id.key, -1)
 	}

@@ -69,6 +69,12 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		return s.admitRange(db, c, argv)
 	}
 	t := traitsOf(c, argv)
+	if t&blind != 0 && !s.eng.Sets(argv) {
+		return "" // it fails by its arguments, whatever the keys hold: they are as unknown as before
+	}
+	if t&grouped != 0 && sc.serving && !s.cfg.Embedded {
+		return replyNoGroups
+	}
 	if t&across != 0 {
 		if sc.serving && !s.cfg.Embedded {
 			return replyNotOffline // what the other database holds is not looked at
@@ -78,7 +84,8 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	for _, k := range keys {
 		id := keyID{db, string(k)}
 		known := sc.blind.has(id) || s.res.known(id)
-		may := known || t&blind != 0 || (!sc.serving && t&whole != 0)
+		// What a script does next depends on the reply.
+		may := known || t&blind != 0 || (!sc.serving && !sc.script && t&whole != 0)
 		asks := sc.script || (t&blind == 0 && !sc.blind.has(id)) // its answer depends on old state
 		switch {
 		case asks && sc.serving && s.stale() && c.Flags&command.Write != 0:
@@ -105,13 +112,26 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if s.cfg.Embedded || !sc.serving {
 		return
 	}
-	if _, ok := s.locks[id]; ok && s.eng.Has(id.db, []byte(id.key)) {
+	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) {
+	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}
+}
+
+// Bounds of what is compared with Redis at the replay: the fingerprint is made
+// while everybody waits. A key that is larger is not looked at.
+const (
+	baseElements = 10_000  // of a collection
+	baseLength   = 1 << 20 // of a string
+)
+
+// comparable reports whether the key's value is small enough for a fingerprint.
+func (s *Store) comparable(id keyID) bool {
+	n := s.eng.Size(id.db, []byte(id.key))
+	return n <= baseElements || n <= baseLength && s.eng.Type(id.db, []byte(id.key)) == "string"
 }
 
 // admitGlobal judges commands that neither read nor write keys.
@@ -164,7 +184,8 @@ func (s *Store) stale() bool {
 	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale
 }
 
-// access is asked by the engine before every call of a script.
+// access is asked by the engine before every call of a script, and for keys that
+// SORT comes to by its patterns.
 func (s *Store) access(db int, argv [][]byte) error {
 	sc := s.running
 	if sc == nil {
@@ -180,6 +201,9 @@ func (s *Store) access(db int, argv [][]byte) error {
 	}
 	if text := s.admit(sc, db, c, argv); text != "" {
 		return errors.New(text)
+	}
+	if sc.givesBack(db, c, argv) {
+		s.eng.JournalEffects()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package fallback
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"hash/crc32"
@@ -49,6 +50,13 @@ const (
 // dumpSlice is how many keys are dumped in one go: clients wait for that long,
 // most of all right when an outage begins, which asks for a snapshot.
 const dumpSlice = 100
+
+// sliceTries is how often a dump in slices that is aborted is begun again, before
+// it is made in one go while everybody waits: a second for a million keys.
+const sliceTries = 4
+
+// errDumpAborted ends a dump that a command has come in between of, see abort.
+var errDumpAborted = errors.New("dump aborted")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -115,14 +123,13 @@ func (s *Store) saveSnapshot() error { return s.saveSnapshotAs(s.cfg.Embedded) }
 func (s *Store) saveSnapshotAs(embedded bool) error {
 	s.snap.mu.Lock()
 	defer s.snap.mu.Unlock()
-	slice := dumpSlice
-	for {
-		done, err := s.trySnapshot(embedded, slice)
-		if done || err != nil {
+	for range sliceTries {
+		if done, err := s.trySnapshot(embedded, dumpSlice); done || err != nil {
 			return err
 		}
-		slice = math.MaxInt // everything under the lock: nobody can come in between
 	}
+	_, err := s.trySnapshot(embedded, math.MaxInt) // everything under the lock: nobody can come in between
+	return err
 }
 
 // trySnapshot writes a snapshot in slices; false: it was aborted.
@@ -139,8 +146,11 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 		return true, err
 	}
 	for finished := false; !finished; runtime.Gosched() {
-		if finished, err = s.dumpSlice(d, slice); err != nil || d.aborted {
+		if finished, err = s.dumpSlice(d, slice); err != nil {
 			discard()
+			if errors.Is(err, errDumpAborted) {
+				err = nil
+			}
 			return false, err
 		}
 	}
@@ -211,7 +221,7 @@ func (s *Store) dumpSlice(d *dump, n int) (finished bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d.aborted {
-		return false, nil
+		return false, errDumpAborted
 	}
 	skip := func(db int, key string) bool { _, early := d.early[keyID{db, key}]; return early }
 	d.at, finished, err = s.eng.DumpSlice(d.at, n, skip, func(db int, argv [][]byte) error {

@@ -26,7 +26,8 @@ type source struct {
 	overtaken func(key string) bool
 	// heavy asks for the memory of keys with a limit, and leaves those beyond it, or
 	// beyond fetchRoom.
-	heavy bool
+	heavy  bool
+	noInfo bool // XINFO is refused, until the next link
 }
 
 func newSource(newClient func(db int) *redis.Client) *source {
@@ -47,7 +48,7 @@ func (f *source) Close() error {
 	for _, c := range f.clients {
 		errs = append(errs, c.Close())
 	}
-	f.clients = map[int]*redis.Client{}
+	f.clients, f.noInfo = map[int]*redis.Client{}, false
 	return errors.Join(errs...)
 }
 
@@ -70,52 +71,67 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	if err != nil {
 		return nil, err
 	}
-	large, err := f.fetchLarge(ctx, c, db, keys, types, now)
+	have, err := f.fetchLarge(ctx, c, db, keys, types, now)
 	if err != nil {
 		return nil, err
 	}
-	reads := make([]*redis.Cmd, len(keys))
-	ttls := make([]*redis.Cmd, len(keys))
 	asked := now()
-	_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
+	reads, err := f.readValues(ctx, c, keys, types, limit, have)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]value, len(keys))
+	for i, k := range keys {
+		switch v, ok := have[k]; {
+		case ok:
+			out[i] = v
+		case reads[i] == nil:
+			// It is there, but was not read: not a type that is mirrored, or overtaken.
+			typ := types[i].Val()
+			out[i].large, out[i].later = typ == typeTooLarge, typ == typeLater
+			out[i].busy = typ != "none" && typ != "" && !out[i].large && !out[i].later
+			continue
+		default:
+			out[i] = toValue(k, types[i].Val(), reads[i], asked)
+		}
+		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
+			out[i] = value{large: true, size: most}
+		}
+	}
+	return out, nil
+}
+
+// readValues asks for the values that are not there yet, each with its remaining
+// life. The result has the reply of EXEC for each key, nil if it was not asked for.
+func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string, types []*redis.StatusCmd, limit func(key string) int64, have map[string]value) ([]*redis.Cmd, error) {
+	reads := make([]*redis.Cmd, len(keys))
+	var infos []*redis.Cmd
+	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, k := range keys {
 			args := readCommand(types[i].Val(), k)
 			if most := limit(k); most > 0 && types[i].Val() == "string" {
 				args = []any{"GETRANGE", k, 0, most} // one byte more tells that it is longer
 			}
-			if _, have := large[k]; args == nil || have || f.overtaken != nil && f.overtaken(k) {
+			if _, ok := have[k]; args == nil || ok || f.overtaken != nil && f.overtaken(k) {
 				continue
 			}
 			p.Do(ctx, "MULTI")
 			p.Do(ctx, "PTTL", k)
 			p.Do(ctx, args...)
+			if types[i].Val() == "stream" && !f.noInfo {
+				infos = append(infos, p.Do(ctx, "XINFO", "STREAM", k)) // the last id outlives its entry
+			}
 			reads[i] = p.Do(ctx, "EXEC")
-			ttls[i] = reads[i]
 		}
 		return nil
 	})
 	if err != nil && !isReply(err) {
 		return nil, fmt.Errorf("fetch values: %w", err)
 	}
-	out := make([]value, len(keys))
-	for i, k := range keys {
-		if v, have := large[k]; have {
-			out[i] = v
-			continue
-		}
-		if reads[i] == nil {
-			// It is there, but was not read: not a type that is mirrored, or overtaken.
-			typ := types[i].Val()
-			out[i].large, out[i].later = typ == typeTooLarge, typ == typeLater
-			out[i].busy = typ != "none" && typ != "" && !out[i].large && !out[i].later
-			continue
-		}
-		out[i] = toValue(k, types[i].Val(), reads[i], asked)
-		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
-			out[i] = value{large: true, size: most}
-		}
+	for _, info := range infos {
+		f.noInfo = f.noInfo || isReply(info.Err()) // this user may not: what it aborted is fetched again without
 	}
-	return out, nil
+	return reads, nil
 }
 
 // What stands for the type of a key that is not read: it is too large, or it and
@@ -196,10 +212,11 @@ func readCommand(typ, key string) []any {
 	return nil
 }
 
-// toValue turns the EXEC reply [PTTL, value] into the commands that recreate the key.
+// toValue turns the EXEC reply [PTTL, value], of a stream [PTTL, value, XINFO],
+// into the commands that recreate the key.
 func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
 	parts, err := cmd.Slice()
-	if err != nil || len(parts) != 2 {
+	if err != nil || len(parts) < 2 {
 		return value{busy: true}
 	}
 	ttl, ok := parts[0].(int64)
@@ -215,6 +232,9 @@ func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
 	b := builder{key: key}
 	if !b.add(typ, parts[1]) {
 		return value{busy: true}
+	}
+	if typ == "stream" {
+		b.streamEnd(parts[2:])
 	}
 	if len(b.out) == 0 {
 		return value{}
@@ -296,27 +316,6 @@ func (b *builder) chunks(name string, items []string) bool {
 		}
 		b.out = append(b.out, argvOf(args...))
 		items = items[n:]
-	}
-	return true
-}
-
-func (b *builder) stream(v any) bool {
-	entries, ok := v.([]any)
-	if !ok {
-		return false
-	}
-	for _, e := range entries {
-		pair, ok := e.([]any)
-		if !ok || len(pair) != 2 {
-			return false
-		}
-		id, ok := pair[0].(string)
-		if !ok {
-			return false
-		}
-		args := append([]string{"XADD", b.key, id}, flatten(pair[1])...)
-		b.size += int64(len(args)) * 32
-		b.out = append(b.out, argvOf(args...))
 	}
 	return true
 }

@@ -124,6 +124,21 @@ func (e *Engine) LongString(db int, key []byte, least int) []byte {
 	return nil
 }
 
+// Size is the length of a string and the number of elements of anything else, 0
+// for a key that does not exist. It costs the same for all.
+func (e *Engine) Size(db int, key []byte) int64 {
+	e.tick()
+	en := e.find(db, string(key))
+	switch {
+	case en == nil:
+		return 0
+	case en.kind == "string":
+		return int64(len(e.stringOf(en)))
+	}
+	count := map[string]string{"list": "LLEN", "set": "SCARD", "hash": "HLEN", "zset": "ZCARD", "stream": "XLEN"}[en.kind]
+	return e.ask(db, count, en.key).num
+}
+
 // dumpAs is the commands that recreate a key under a name.
 func (e *Engine) dumpAs(db int, key, name string) [][]string {
 	en := e.find(db, key)

@@ -27,7 +27,11 @@ func (c *call) sort() {
 		for _, it := range items {
 			w := it
 			if opt.by != "" {
-				w = c.lookupPattern(opt.by, it).str
+				v, ok := c.lookupPattern(opt.by, it)
+				if !ok {
+					return
+				}
+				w = v.str
 			}
 			keys[it] = w
 			if opt.alpha || opt.by != "" && w == "" {
@@ -117,29 +121,48 @@ func (c *call) sortOptions(o *sorting) bool {
 	return true
 }
 
-// lookupPattern is the value that a BY or GET pattern names for an element.
-func (c *call) lookupPattern(pattern, element string) value {
+// lookupPattern is the value that a BY or GET pattern names for an element. Its
+// key is one that the command does not name: false, and the call has failed, if
+// Config.Access refuses it.
+func (c *call) lookupPattern(pattern, element string) (v value, ok bool) {
 	if pattern == "#" {
-		return value{kind: '$', str: element}
+		return value{kind: '$', str: element}, true
 	}
 	head, tail, ok := strings.Cut(pattern, "*")
 	if !ok {
-		return value{kind: '_'}
+		return value{kind: '_'}, true
 	}
-	key, field := head+element+tail, ""
+	ask := []string{"GET", head + element + tail}
 	if before, after, isHash := strings.Cut(tail, "->"); isHash && after != "" {
-		key, field = head+element+before, after
+		ask = []string{"HGET", head + element + before, after}
 	}
-	var v value
-	if field != "" {
-		v = c.ask("HGET", key, field)
-	} else {
-		v = c.ask("GET", key)
+	if !c.mayRead(ask) {
+		return value{}, false
 	}
-	if v.isErr() {
-		return value{kind: '_'}
+	if v = c.ask(ask...); v.isErr() {
+		return value{kind: '_'}, true
 	}
-	return v
+	return v, true
+}
+
+// mayRead asks Config.Access for a read that the call has come to, as if a script
+// had called it.
+func (c *call) mayRead(args []string) bool {
+	if c.e.run != nil {
+		other := &call{e: c.e, db: c.db, proto: c.proto, args: args}
+		if c.e.run.deny(other) {
+			c.reply = other.reply
+			return false
+		}
+		return true
+	}
+	if c.e.cfg.Access != nil {
+		if err := c.e.cfg.Access(c.db, toBytes(args)); err != nil {
+			c.fail(err.Error())
+			return false
+		}
+	}
+	return true
 }
 
 func (c *call) sortReply(items []string, o *sorting) {
@@ -149,7 +172,11 @@ func (c *call) sortReply(items []string, o *sorting) {
 			out = append(out, value{kind: '$', str: it})
 		}
 		for _, g := range o.gets {
-			out = append(out, c.lookupPattern(g, it))
+			v, ok := c.lookupPattern(g, it)
+			if !ok {
+				return
+			}
+			out = append(out, v)
 		}
 	}
 	if o.store == "" {

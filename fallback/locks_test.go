@@ -1,0 +1,92 @@
+package fallback
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+)
+
+// A key that was a lock once and is something else by now is deleted like any
+// other: the acknowledged DEL reaches Redis.
+func TestALockThatBecameAValueIsDeleted(t *testing.T) {
+	for name, c := range map[string]struct{ online, offline func(r *rig) }{
+		"overwritten while Redis was there": {online: func(r *rig) { r.via("SET", "m:job", "final") }},
+		"by somebody else": {online: func(r *rig) {
+			r.redis("SET", "m:job", "final", "EX", 600)
+			r.store.Invalidate(words("m:job"))
+		}},
+		"made permanent": {online: func(r *rig) { r.via("PERSIST", "m:job") }},
+		"overwritten in the outage": {offline: func(r *rig) {
+			require.Equal(r.t, "+OK\r\n", r.do("SET", "m:job", "final", "EX", "600"))
+		}},
+		"in one unit": {offline: func(r *rig) {
+			require.Equal(r.t, "*4\r\n+OK\r\n:1\r\n+OK\r\n:1\r\n", r.unit("SET m:job final", "DEL m:job", "SET m:job more", "DEL m:job"))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.loaded()
+			r.via("SET", "m:job", "init", "NX", "EX", 600)
+			if c.online != nil {
+				c.online(r)
+			}
+			r.settle()
+			r.lost()
+			if c.offline != nil {
+				c.offline(r)
+			}
+			r.do("DEL", "m:job")
+			require.Equal(t, "$-1\r\n", r.do("GET", "m:job"))
+			r.online()
+			require.Nil(t, r.redis("GET", "m:job"))
+		})
+	}
+}
+
+// A script that gives a lock back does the rest of its work at Redis, too.
+func TestAScriptThatReleasesDoesTheRest(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		r := newRig(t)
+		r.loaded()
+		r.via("SET", "m:lock", "me", "NX", "EX", 600)
+		r.lost()
+		require.Equal(t, ":1\r\n", r.do("EVAL", "redis.call('DEL', KEYS[1]) return redis.call('INCR', 'm:done')", "1", "m:lock"))
+		if others {
+			r.redis("SET", "m:lock", "somebody else", "EX", 600)
+		}
+		r.online()
+		require.Equal(t, "1", r.redis("GET", "m:done"))
+		if others {
+			require.Equal(t, "somebody else", r.redis("GET", "m:lock"))
+		} else {
+			require.Nil(t, r.redis("GET", "m:lock"))
+		}
+		require.Zero(t, r.store.Status().DeadLetters)
+	}
+}
+
+// The lease that counts is the renewed one.
+func TestARenewedLockIsReleased(t *testing.T) {
+	for _, offline := range []bool{false, true} {
+		r := newRig(t)
+		r.loaded()
+		r.via("SET", "m:lock", "me", "NX", "PX", 600)
+		r.redis("SET", "m:clock", "x", "PX", 700)
+		if !offline {
+			r.via("PEXPIRE", "m:lock", 600_000)
+			r.settle()
+		}
+		r.lost()
+		if offline {
+			require.Equal(t, ":1\r\n", r.do("PEXPIRE", "m:lock", "600000"))
+			r.redis("PEXPIRE", "m:lock", 600_000) // as another proxy might have
+		}
+		redistest.Eventually(t, bound, "the first lease is over", func() bool { return r.redis("EXISTS", "m:clock") == int64(0) })
+		require.Equal(t, ":1\r\n", r.do("EVAL", "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0", "1", "m:lock", "me"))
+		r.online()
+		require.Nil(t, r.redis("GET", "m:lock"))
+		require.Zero(t, r.store.Status().DeadLetters)
+	}
+}

@@ -1,0 +1,60 @@
+package fallback
+
+import "fmt"
+
+func (b *builder) stream(v any) bool {
+	entries, ok := v.([]any)
+	if !ok {
+		return false
+	}
+	for _, e := range entries {
+		pair, ok := e.([]any)
+		if !ok || len(pair) != 2 {
+			return false
+		}
+		id, ok := pair[0].(string)
+		if !ok {
+			return false
+		}
+		args := append([]string{"XADD", b.key, id}, flatten(pair[1])...)
+		b.size += int64(len(args)) * 32
+		b.out = append(b.out, argvOf(args...))
+	}
+	return true
+}
+
+// streamEnd makes what the entries alone do not: a stream without any, which is
+// made by a group that goes again, and a last id beyond the last entry. info is
+// XINFO STREAM's reply, if it was asked for.
+func (b *builder) streamEnd(info []any) {
+	last := ""
+	if len(info) > 0 {
+		last = infoField(info[0], "last-generated-id")
+	}
+	if len(b.out) == 0 {
+		b.out = append(b.out, argvOf("XGROUP", "CREATE", b.key, "holdfast", "0-0", "MKSTREAM"), argvOf("XGROUP", "DESTROY", b.key, "holdfast"))
+	} else if top := b.out[len(b.out)-1]; string(top[2]) == last {
+		return
+	}
+	if last != "" && last != "0-0" {
+		b.out = append(b.out, argvOf("XSETID", b.key, last))
+	}
+}
+
+// infoField is a field of a reply that is a map (RESP3) or its flat list; "" if
+// it is not there.
+func infoField(info any, name string) string {
+	switch t := info.(type) {
+	case map[any]any:
+		if v, ok := t[name]; ok {
+			return fmt.Sprint(v)
+		}
+	case []any:
+		for i := 0; i+1 < len(t); i += 2 {
+			if t[i] == name {
+				return fmt.Sprint(t[i+1])
+			}
+		}
+	}
+	return ""
+}
