@@ -78,7 +78,13 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.clock.start(&s.cfg)
 	s.locks = map[keyID]lock{}
-	s.eng = engine.New(engine.Config{Now: s.serverNow, Access: s.access})
+	s.eng = engine.New(engine.Config{
+		Now: s.serverNow, Access: s.access,
+		// What a restart finds in the snapshot has to be what the journal's first
+		// record found, expired or not.
+		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
+	})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
 	s.held = func(db int, key string) bool { return s.res.known(keyID{db, key}) }
 	s.mirror = newMirror(s)
@@ -193,6 +199,7 @@ func (s *Store) setMode(m Mode) {
 	s.since = s.cfg.Now()
 	if m == Online {
 		s.takeovers++
+		s.eng.OutageOver()
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -40,6 +40,9 @@ func autoID(effect [][]byte) (at int, id []byte, ok bool) {
 
 // Told is a journaled effect as it was executed here.
 func Told(effect [][]byte) [][]byte {
+	if mark := formOf(effect); mark != "" {
+		return toldForm(mark, effect)
+	}
 	at, id, ok := autoID(effect)
 	if !ok {
 		return effect
@@ -52,6 +55,9 @@ func Told(effect [][]byte) [][]byte {
 // ForRedis is a journaled effect as Redis has to get it. told is the id that the
 // client has been told for the new entry, empty for everything else.
 func ForRedis(effect [][]byte) (argv [][]byte, told string) {
+	if mark := formOf(effect); mark != "" {
+		return formForRedis(mark, effect), ""
+	}
 	at, id, ok := autoID(effect)
 	if !ok {
 		return effect, ""

@@ -24,25 +24,35 @@ type Config struct {
 	// text and has changed nothing. Access must not use the engine, DumpKey and
 	// Has excepted.
 	Access func(db int, argv [][]byte) error
+
+	// Replayed says whether the effects of what runs now are for a Redis that gets
+	// them later, when deadlines may have passed; nil: yes.
+	Replayed func() bool
+
+	// Expiring is called before a key that is due loses its value, or fields of it;
+	// nil: nobody asks. It must not use the engine, DumpKey excepted.
+	Expiring func(db int, key string)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
 // concurrent use: the caller holds one lock around every method, those of Watch
 // included.
 type Engine struct {
-	cfg     Config
-	mini    *miniredis.Miniredis
-	peers   map[int]*peer    // one for each database in use
-	dbs     map[int]*dbIndex // what the engine knows of each key
-	due     deadlineHeap     // keys with a deadline, nearest first
-	scripts *scriptCache
-	lua     *luaState // reused between scripts; nil until the first
-	run     *scriptRun
-	query   plainRead // reused
-	nowMS   int64     // server time of the running command, in ms
-	writes  uint64    // counts key changes; a key's version is its value then
-	loading bool      // between BeginLoad and EndLoad
-	random  uint64    // state of the generator for RANDOMKEY and SCAN starts
+	cfg      Config
+	mini     *miniredis.Miniredis
+	peers    map[int]*peer    // one for each database in use
+	dbs      map[int]*dbIndex // what the engine knows of each key
+	due      deadlineHeap     // keys with a deadline, nearest first
+	scripts  *scriptCache
+	lua      *luaState // reused between scripts; nil until the first
+	run      *scriptRun
+	query    plainRead // reused
+	nowMS    int64     // server time of the running command, in ms
+	writes   uint64    // counts key changes; a key's version is its value then
+	expiring bool      // Config.Expiring is being asked
+	loading  bool      // between BeginLoad and EndLoad
+	covers   map[keyID]cover
+	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 }
 
 // Result is what one command or unit gave.
@@ -67,6 +77,7 @@ func New(cfg Config) *Engine {
 		peers:   map[int]*peer{},
 		dbs:     map[int]*dbIndex{},
 		scripts: newScriptCache(),
+		covers:  map[keyID]cover{},
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 	}
@@ -94,8 +105,8 @@ func (e *Engine) Close() {
 // tick reads the clock once for a command, a unit or a script, as Redis does,
 // and deletes what is due by it.
 func (e *Engine) tick() {
-	if e.run != nil {
-		return // Config.Access looks at keys while a script runs: its time stands still
+	if e.run != nil || e.expiring {
+		return // Config looks at keys meanwhile: time stands still
 	}
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()

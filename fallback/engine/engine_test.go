@@ -68,12 +68,12 @@ func TestEffectsAreAbsoluteAndDeterministic(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
 		{"SET a 1 EX 10", "SET a 1 PXAT 1800000010123"},
 		{"SET a 2 NX", ""},
-		{"SET a 2 XX KEEPTTL", "SET a 2 KEEPTTL"},
+		{"SET a 2 XX KEEPTTL", "EVAL -in 1 a 1800000010123 SET a 2 KEEPTTL"},
 		{"SETEX b 1 x", "SET b x PXAT 1800000001123"},
-		{"EXPIRE a 100 GT", "PEXPIREAT a 1800000100123"},
+		{"EXPIRE a 100 GT", "EVAL -to 1 a 1800000100123 1800000010123 1800000100123 3 SET a 2"},
 		{"EXPIRE a 100 NX", ""},
 		{"EXPIRE nokey 100", ""},
-		{"GETEX a PERSIST", "PERSIST a"},
+		{"GETEX a PERSIST", "EVAL -to 1 a 0 1800000100123 0 3 SET a 2"},
 		{"GETEX a PERSIST", ""},
 		{"GETEX a EX 1", "PEXPIREAT a 1800000001123"},
 		{"GETDEL nokey", ""},
@@ -95,6 +95,9 @@ func TestEffectsAreAbsoluteAndDeterministic(t *testing.T) {
 		{"EVAL 'redis.call(\"set\",KEYS[1],7) return redis.call(\"incr\",\"l\")' 1 n", ""},
 		{"SET dead 1 PXAT 1", "DEL dead"},
 		{"EXPIRE n -1", "DEL n"},
+		{"EVAL 'local t={a=1} for k in pairs(t) do redis.call(\"rpush\",KEYS[1],k) end' 1 p", "rpush p a"},
+		{"EVAL 'local t={a=1} redis.call(\"rpush\",KEYS[1],(next(t)))' 1 p", "rpush p a"},
+		{"EVAL 'for _,k in ipairs(ARGV) do redis.call(\"rpush\",KEYS[1],k) end' 1 p a", `EVAL for _,k in ipairs(ARGV) do redis.call("rpush",KEYS[1],k) end 1 p a`},
 	} {
 		require.Equal(t, tc.want, strings.Join(effects(e, tc.line), "|"), tc.line)
 	}

@@ -23,6 +23,8 @@ type call struct {
 	effectSet bool
 	// indexed says that the handler has brought the index up to date itself.
 	indexed bool
+	// remains are keys that begin a new life here; see uncover.
+	remains []string
 }
 
 func (e *Engine) newCall(db, proto int, argv [][]byte) *call {
@@ -50,6 +52,7 @@ func (e *Engine) exec(c *call) {
 	if e.run != nil && !e.run.allows(c) {
 		return
 	}
+	before := c.lapses()
 	c.guarded()
 	if c.proto == 3 && len(c.reply) > 0 {
 		c.fixRESP3()
@@ -64,14 +67,14 @@ func (e *Engine) exec(c *call) {
 	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
 	}
-	if c.indexed {
-		return
+	if !c.indexed {
+		// Keys are looked at even after an error, should miniredis have changed one
+		// half way; their version tells only of real changes.
+		for _, key := range c.keys() {
+			e.sync(c.db, key, len(c.effects) > 0)
+		}
 	}
-	// Keys are looked at even after an error, should miniredis have changed one
-	// half way; their version tells only of real changes.
-	for _, key := range c.keys() {
-		e.sync(c.db, key, len(c.effects) > 0)
-	}
+	c.outlast(before)
 }
 
 // guarded runs the handler; a panic in it becomes an error reply.

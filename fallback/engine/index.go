@@ -240,6 +240,11 @@ func (e *Engine) flushDB(db int, ix *dbIndex) {
 func (e *Engine) expireDue() {
 	for len(e.due) > 0 && e.due[0].next() < e.nowMS {
 		en := e.due[0]
+		if e.cfg.Expiring != nil {
+			e.expiring = true
+			e.cfg.Expiring(int(en.db), en.key)
+			e.expiring = false
+		}
 		if en.deadline != 0 && en.deadline < e.nowMS {
 			e.drop(int(en.db), en.key)
 			continue

@@ -91,12 +91,31 @@ func newLuaState() *luaState {
 	l.SetGlobal("tostring", l.NewFunction(luaToString))
 	l.SetGlobal("pcall", l.NewFunction(luaPcall))
 	l.SetGlobal("error", l.NewFunction(luaError))
+	s.openOrder()
 	math, _ := l.GetGlobal("math").(*lua.LTable)
 	l.SetFuncs(math, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})
 	l.SetGlobal("KEYS", l.NewTable())
 	l.SetGlobal("ARGV", l.NewTable())
 	s.protect()
 	return s
+}
+
+// openOrder makes scripts that go through a table by pairs or next unsure: Redis
+// does it in another order, and a list pushed in it would be another list there.
+func (s *luaState) openOrder() {
+	step, _ := s.l.GetGlobal("next").(*lua.LFunction)
+	s.l.SetGlobal("next", s.l.NewFunction(func(l *lua.LState) int {
+		s.call.e.noteTime()
+		return step.GFunction(l)
+	}))
+	s.l.SetGlobal("pairs", s.l.NewFunction(func(l *lua.LState) int {
+		s.call.e.noteTime()
+		t := l.CheckTable(1)
+		l.Push(step)
+		l.Push(t)
+		l.Push(lua.LNil)
+		return 3
+	}))
 }
 
 // protect makes unknown globals errors and new ones impossible.
