@@ -19,10 +19,11 @@ const databases = 16
 type Config struct {
 	Now func() time.Time // the server's time; nil means time.Now
 
-	// Access is asked before every command that a script calls; nil allows all.
-	// An error ends the whole script, pcall or not: it replies with the error's
-	// text and has changed nothing. Access must not use the engine, DumpKey and
-	// Has excepted.
+	// Access is asked before every command that a script calls, and for every key
+	// that SORT finds by a pattern; nil allows all. An error ends the whole script,
+	// pcall or not, or the SORT: it replies with the error's text and has changed
+	// nothing. Access may use of the engine what looks at keys without changing
+	// them (DumpKey, Has, Size …), and JournalEffects.
 	Access func(db int, argv [][]byte) error
 
 	// Replayed says whether the effects of what runs now are for a Redis that gets
