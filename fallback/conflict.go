@@ -297,9 +297,7 @@ func (r *replayer) setAsideConflicted(batch []Record) ([]Record, error) {
 			filed = append(filed, ConflictRecord{Seq: rec.Seq, DB: rec.DB, Policy: Theirs, Commands: rec.Commands})
 			continue
 		}
-		if err := r.s.dead.add(rec, "conflict: the key was changed at redis during the outage", r.s.cfg.Now()); err != nil {
-			return nil, err
-		}
+		r.s.dead.add(rec, "conflict: the key was changed at redis during the outage", r.s.cfg.Now()) // flush writes it
 		r.count(0, 1)
 	}
 	if err := r.s.fileConflict(filed); err != nil {
@@ -356,7 +354,9 @@ func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
-		if err == nil && r.touches(rec, Ours) {
+		mark := r.s.mark()
+		failed := seq >= mark.FailedFrom && seq <= mark.FailedTo // known to have, and the letter is lost
+		if err == nil && (failed || r.touches(rec, Ours)) {
 			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
 		}
 		return err

@@ -23,6 +23,9 @@ type replayMark struct {
 	Settled   uint64 `json:"settled"`   // Redis answered for all writes up to here
 	Since     uint64 `json:"since"`     // the last write before the present outage
 
+	FailedFrom uint64 `json:"failedFrom,omitempty"` // some of these, of the batch, failed at Redis, and their letters
+	FailedTo   uint64 `json:"failedTo,omitempty"`   // may not have been written: see replayer.file
+
 	OnlineRun  string `json:"onlineRun,omitempty"`  // the server that the mirror followed last
 	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
 	Unsure     bool   `json:"unsure,omitempty"`     // since a restart the local state may be older than the outage:

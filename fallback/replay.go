@@ -169,6 +169,11 @@ func (r *replayer) withLock(fn func()) {
 // batch is executed only if no other connection moved it, so a late batch of an
 // earlier connection, even of a killed process, cannot land behind this look.
 func (r *replayer) takeOver(ctx context.Context) error {
+	// The fence is past some of the letters that could not be written, and nothing
+	// but memory has them: they come first.
+	if err := r.s.dead.flush(); err != nil {
+		return err
+	}
 	fence, there, err := r.watchFence(ctx)
 	if err != nil {
 		return err
@@ -284,8 +289,12 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.s.dead.flush(); err != nil {
+		return err
+	}
 	err = r.s.changeMark(func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
+		m.FailedFrom, m.FailedTo = 0, 0
 	})
 	if err != nil {
 		return err
