@@ -39,6 +39,7 @@ type replayState struct {
 	conflicts   uint64
 	deadLetters uint64
 	lastTook    time.Duration
+	stubborn    stubborn           // belongs to the replay, too
 	changed     map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
@@ -299,7 +300,10 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = r.send(ctx, apply, last)
+	err = errAborted
+	if first > r.s.replay.stubborn.singles {
+		err = r.send(ctx, apply, last)
+	}
 	if errors.Is(err, errAborted) {
 		err = r.oneByOne(ctx, apply, last)
 	}

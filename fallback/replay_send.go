@@ -84,7 +84,8 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 		return nil
 	})
 	if err != nil && !isReply(err) {
-		return fmt.Errorf("send batch: %w", err) // unknown: the fence will tell
+		// Unknown: the fence will tell.
+		return errors.Join(fmt.Errorf("send batch: %w", err), r.died(ctx, batch, err))
 	}
 	if err := u.exec.Err(); errors.Is(err, redis.Nil) {
 		return errGuard // nothing ran
