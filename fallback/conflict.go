@@ -132,9 +132,12 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
+	if !s.replay.conflictsWhole { // it reads the whole file
+		if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
+			return fmt.Errorf("open conflicts: %w", err)
+		}
 	}
+	s.replay.conflictsWhole = false // until this is written
 	f, err := os.OpenFile(conflictPath(s.cfg.Dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open conflicts: %w", err)
@@ -162,7 +165,11 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 	if _, err := f.Write(buf.Bytes()); err != nil {
 		return fmt.Errorf("write conflicts: %w", err)
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync conflicts: %w", err)
+	}
+	s.replay.conflictsWhole = true
+	return nil
 }
 
 // ReadConflicts calls fn for every recorded conflict of a data directory, oldest
@@ -348,15 +355,23 @@ func (r *replayer) loadChanged() error {
 // recorded, before the batch was sent.
 func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
 	r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", from+1, "to", to)
+	mark := r.s.mark()
+	return r.noteUnjudged(ctx, from, to, func(rec Record) bool {
+		failed := rec.Seq >= mark.FailedFrom && rec.Seq <= mark.FailedTo // some have, and the letters are lost
+		return failed || r.touches(rec, Ours)
+	})
+}
+
+// noteUnjudged files, as executed without a reply, those records after from and up
+// to to that fn tells.
+func (r *replayer) noteUnjudged(ctx context.Context, from, to uint64, fn func(Record) bool) error {
 	var suspects []ConflictRecord
 	err := r.s.jr.Read(ctx, from, func(seq uint64, payload []byte) error {
 		if seq > to || r.s.filed.has(seq) {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
-		mark := r.s.mark()
-		failed := seq >= mark.FailedFrom && seq <= mark.FailedTo // known to have, and the letter is lost
-		if err == nil && (failed || r.touches(rec, Ours)) {
+		if err == nil && fn(rec) {
 			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
 		}
 		return err

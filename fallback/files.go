@@ -16,6 +16,7 @@ func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
 
 // replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {
+	Stream    string `json:"stream,omitempty"` // of the journal whose numbers these are
 	RunID     string `json:"runId"`
 	From      uint64 `json:"from"` // the batch sent last
 	To        uint64 `json:"to"`
@@ -50,6 +51,7 @@ func (s *Store) changeMark(fn func(m *replayMark)) error {
 	defer s.replay.markMu.Unlock()
 	m := s.replay.mark
 	fn(&m)
+	m.Stream = s.StreamID()
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode replay mark: %w", err)
@@ -79,7 +81,13 @@ func (s *Store) loadReplayMark() error {
 			return fmt.Errorf("read replay mark %s: %w: remove the file if it was edited by hand", markPath(s.cfg.Dir), err)
 		}
 	}
+	if of := s.replay.mark.Stream; of != "" && of != s.StreamID() {
+		// Its positions say nothing: new writes would count as settled.
+		s.log.Warn("the journal is another one than replay.json tells of: its positions are ignored", "stream", s.StreamID(), "of", of)
+		s.replay.mark = replayMark{}
+	}
 	st := s.jr.Stats()
+	s.replay.sent = st.LastSeq
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil
