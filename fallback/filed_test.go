@@ -5,22 +5,34 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/journal"
 )
 
-// shortOfDisk runs fn with no file allowed to grow beyond n bytes.
-func shortOfDisk(t *testing.T, n uint64, fn func()) {
-	var old syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old))
-	lim := old
-	lim.Cur = n
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &lim))
-	defer func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old)) }()
+// noLetters runs fn while no dead letter can be written.
+func (r *rig) noLetters(fn func()) {
+	r.t.Helper()
+	file := r.store.dead.file
+	full, err := os.Open(file.Name()) // for reading
+	require.NoError(r.t, err)
+	r.store.dead.file = full
 	fn()
+	r.store.dead.file = file
+	require.NoError(r.t, full.Close())
+}
+
+// appendTo leaves what a write leaves that the disk had no room for.
+func appendTo(t *testing.T, path, part string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(part)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }
 
 // failing appends a write that redis refuses inside EXEC.
@@ -36,7 +48,7 @@ func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
 		r := newRig(t)
 		r.do("SET", "fine", "1")
 		failing(t, r)
-		shortOfDisk(t, 600, func() {
+		r.noLetters(func() {
 			require.ErrorContains(t, r.connect(), "dead letter")
 			require.ErrorContains(t, r.connect(), "dead letter", "nothing goes on without it")
 		})
@@ -51,7 +63,7 @@ func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
 		r := newRig(t)
 		r.do("SET", "fine", "1")
 		failing(t, r)
-		shortOfDisk(t, 600, func() { require.Error(t, r.connect()) })
+		r.noLetters(func() { require.Error(t, r.connect()) })
 		r.crash()
 		r.online()
 		found := conflictsOf(t, r)
@@ -65,7 +77,7 @@ func TestDamagedLettersAreKeptAside(t *testing.T) {
 	r := newRig(t)
 	rec := Record{Seq: 7, Commands: [][][]byte{words("SET", "a", strings.Repeat("x", 200))}}
 	r.store.dead.add(rec, "test", time.Now())
-	shortOfDisk(t, 100, func() { require.Error(t, r.store.dead.flush()) })
+	appendTo(t, r.store.dead.path, `{"seq":7,"stream":`)
 	require.NoError(t, r.store.dead.flush())
 	letters, err := ReadDeadLetters(r.dir)
 	require.NoError(t, err, "what was written of the first try is gone")
@@ -128,7 +140,11 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 		}
 		require.NoError(t, r.store.dead.flush())
 		r.close()
-		shortOfDisk(t, 4<<20, func() { _, err := RetryDeadLetters(r.dir); require.Error(t, err) })
+		jr, err := journal.Open(journal.Config{Dir: JournalDir(r.dir), MaxBytes: 4 << 20})
+		require.NoError(t, err)
+		_, err = retryInto(r.dir, jr)
+		require.ErrorIs(t, err, journal.ErrFull)
+		require.NoError(t, jr.Close())
 		if between { // the proxy runs, and writes, before it is tried again
 			r.open()
 			r.do("INCR", "n")
@@ -136,7 +152,7 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 			r.online()
 			r.close()
 		}
-		_, err := RetryDeadLetters(r.dir)
+		_, err = RetryDeadLetters(r.dir)
 		require.NoError(t, err)
 		r.open()
 		r.online()

@@ -39,6 +39,10 @@ func RetryDeadLetters(dir string) (int, error) {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
 	defer jr.Close()
+	return retryInto(dir, jr)
+}
+
+func retryInto(dir string, jr *journal.Journal) (int, error) {
 	done, err := finishRetry(dir, jr)
 	if err != nil {
 		return 0, err
