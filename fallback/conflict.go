@@ -227,9 +227,7 @@ func (r *replayer) setAsideConflicted(batch []Record) ([]Record, error) {
 			if rec.HandOver {
 				why = "conflict: redis has another value of this key of the embedded store"
 			}
-			if err := r.s.dead.add(rec, why, r.s.cfg.Now()); err != nil {
-				return nil, err
-			}
+			r.s.dead.add(rec, why, r.s.cfg.Now()) // flush writes it
 			r.count(0, 1)
 		}
 	}
@@ -281,13 +279,23 @@ func (r *replayer) loadChanged() error {
 // recorded, before the batch was sent.
 func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
 	r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", from+1, "to", to)
+	mark := r.s.mark()
+	return r.noteUnjudged(ctx, from, to, func(rec Record) bool {
+		failed := rec.Seq >= mark.FailedFrom && rec.Seq <= mark.FailedTo // some have, and the letters are lost
+		return failed || !rec.HandOver && r.touches(rec, Ours)           // a hand-over cannot fail
+	})
+}
+
+// noteUnjudged files, as executed without a reply, those records after from and up
+// to to that fn tells.
+func (r *replayer) noteUnjudged(ctx context.Context, from, to uint64, fn func(Record) bool) error {
 	var suspects []ConflictRecord
 	err := r.s.jr.Read(ctx, from, func(seq uint64, payload []byte) error {
 		if seq > to || r.s.filed.has(seq) {
 			return nil
 		}
 		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
-		if err == nil && !rec.HandOver && r.touches(rec, Ours) { // a hand-over cannot fail
+		if err == nil && fn(rec) {
 			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
 		}
 		return err

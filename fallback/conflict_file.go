@@ -76,9 +76,12 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
-		return fmt.Errorf("open conflicts: %w", err)
+	if !s.replay.conflictsWhole { // it reads the whole file
+		if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
+			return fmt.Errorf("open conflicts: %w", err)
+		}
 	}
+	s.replay.conflictsWhole = false // until this is written
 	f, err := os.OpenFile(conflictPath(s.cfg.Dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open conflicts: %w", err)
@@ -116,6 +119,7 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 		// What a full disk took of it would be there twice after the next try.
 		return errors.Join(fmt.Errorf("write conflicts: %w", err), f.Truncate(info.Size()))
 	}
+	s.replay.conflictsWhole = true
 	return nil
 }
 

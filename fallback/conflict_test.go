@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"os"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -77,4 +78,47 @@ func TestDigestsOfEqualValuesAreEqual(t *testing.T) {
 	require.NotEqual(t, d(words("RPUSH", "k", "a", "b")), d(words("RPUSH", "k", "b", "a")))
 	require.NotEqual(t, d(words("SADD", "k", "a")), d(words("RPUSH", "k", "a")))
 	require.Equal(t, digest{}, d())
+}
+
+// The file is looked through for a torn line once, and again after a failed write.
+func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
+	r := newRig(t)
+	file := func(seq uint64) error {
+		return r.store.fileConflict([]ConflictRecord{{Seq: seq, Policy: Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
+	}
+	require.NoError(t, file(1))
+	path := conflictPath(r.dir)
+	require.NoError(t, os.Rename(path, path+".moved"))
+	require.NoError(t, os.Mkdir(path, 0o700))
+	require.Error(t, file(2))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Rename(path+".moved", path))
+	appendTo(t, path, `{"seq":2,`)
+	require.NoError(t, file(3))
+	require.True(t, r.store.replay.conflictsWhole)
+	found := conflictsOf(t, r)
+	require.Len(t, found, 2)
+	require.EqualValues(t, 3, found[1].Seq)
+}
+
+// The letters of a batch are one write: an fsync for each would hold the clients
+// of a cut-over for seconds.
+func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Conflict = ConflictToLetter })
+	r.redis("SET", "m:k", "1")
+	r.loaded()
+	r.lost()
+	for range 100 {
+		r.do("INCR", "m:k")
+	}
+	r.redis("SET", "m:k", "2")
+	r.noLetters(func() { require.ErrorContains(t, r.connect(), "dead letter") })
+	// One at a time, the first would have ended it.
+	require.Equal(t, 100, r.store.Status().DeadLetters)
+	r.online()
+	require.True(t, r.store.filed.has(1))
+	letters, err := ReadDeadLetters(r.dir)
+	require.NoError(t, err)
+	require.Len(t, letters, 100)
+	require.Equal(t, "2", r.redis("GET", "m:k"))
 }

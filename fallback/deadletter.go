@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,32 +25,46 @@ type DeadLetter struct {
 	TimeMs   int64      `json:"timeMs"` // when it was acknowledged, server time
 	FiledAt  time.Time  `json:"filedAt"`
 	Reason   string     `json:"reason"`
-	Commands [][][]byte `json:"commands"` // base64 in the file
+	UnitOf   int        `json:"unitOf,omitempty"` // Commands are those that failed of a unit of so many; the others were applied
+	Commands [][][]byte `json:"commands"`         // base64 in the file
 }
 
-// deadLetters is an append-only file of JSON lines, synced with each entry.
+// deadLetters is an append-only file of JSON lines. Letters wait in memory until
+// they are on disk: the fence at Redis may be past their records already, so a
+// disk that is full must not lose them.
 type deadLetters struct {
-	path  string
-	mu    sync.Mutex
-	file  *os.File
-	count int
-	filed *filed
+	path    string
+	mu      sync.Mutex
+	file    *os.File
+	size    int64 // of the whole lines; what is behind it is a failed write's
+	count   int
+	filed   *filed
+	waiting []DeadLetter
 }
 
-func openDeadLetters(dir string, filed *filed) (*deadLetters, error) {
+func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, error) {
 	d := &deadLetters{path: filepath.Join(dir, "deadletters.jsonl"), filed: filed}
-	letters, err := ReadDeadLetters(dir)
-	if err != nil {
-		return nil, err
-	}
-	d.count = len(letters)
 	if err := cutTornLine(d.path); err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
+	damaged, err := setDamagedAside(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	letters, _, err := scanDeadLetters(d.path)
+	if err != nil {
+		return nil, err
+	}
+	d.count = len(letters) + damaged
 	d.file, err = os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
+	info, err := d.file.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open dead letters: %w", err), d.file.Close())
+	}
+	d.size = info.Size()
 	return d, nil
 }
 
@@ -70,60 +86,78 @@ func cutTornLine(path string) error {
 	return f.Truncate(whole)
 }
 
-// add files one record, once: a replay that was interrupted after it filed comes
-// by again. It returns when the entry is on disk.
-func (d *deadLetters) add(rec Record, reason string, now time.Time) error {
-	if d.filed.has(rec.Seq) {
-		return nil
-	}
-	line, err := json.Marshal(DeadLetter{Seq: rec.Seq, Stream: d.filed.stream, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: rec.Commands})
-	if err != nil {
-		return fmt.Errorf("encode dead letter: %w", err)
-	}
+// add puts one record among the letters, once: a replay that was interrupted
+// after it filed comes by again. flush writes it.
+func (d *deadLetters) add(rec Record, reason string, now time.Time) {
+	d.addPart(rec, rec.Commands, reason, now)
+}
+
+// addPart is add for those commands of a record that did not apply.
+func (d *deadLetters) addPart(rec Record, commands [][][]byte, reason string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.file.Write(append(line, '\n')); err != nil {
+	if d.filed.has(rec.Seq) || slices.ContainsFunc(d.waiting, func(l DeadLetter) bool { return l.Seq == rec.Seq }) {
+		return
+	}
+	l := DeadLetter{Seq: rec.Seq, Stream: d.filed.stream, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: commands}
+	if len(commands) < len(rec.Commands) {
+		l.UnitOf = len(rec.Commands)
+	}
+	d.waiting = append(d.waiting, l)
+}
+
+// flush writes the letters that wait, and returns when they are on disk: one
+// write and one fsync for all. They go on waiting after an error.
+func (d *deadLetters) flush() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		return nil
+	}
+	var lines []byte
+	for _, l := range d.waiting {
+		line, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("encode dead letter: %w", err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	// An earlier write may have left a part of a line, to which this would be glued.
+	if err := d.file.Truncate(d.size); err != nil {
+		return fmt.Errorf("write dead letter: %w", err)
+	}
+	if _, err := d.file.Write(lines); err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
 	if err := d.file.Sync(); err != nil {
 		return fmt.Errorf("sync dead letters: %w", err)
 	}
-	d.count++
-	d.filed.add(rec.Seq)
+	for _, l := range d.waiting {
+		d.filed.add(l.Seq)
+	}
+	d.size, d.count, d.waiting = d.size+int64(len(lines)), d.count+len(d.waiting), nil
 	return nil
 }
 
+// Count includes the letters that are not on disk yet.
 func (d *deadLetters) Count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.count
+	return d.count + len(d.waiting)
 }
 
-func (d *deadLetters) Close() error { return d.file.Close() }
+func (d *deadLetters) Close() error { return errors.Join(d.flush(), d.file.Close()) }
 
 // ReadDeadLetters lists the dead letters of a data directory, oldest first. A
 // torn last line (a crash while filing) is left out: its record is still in the
-// journal then.
+// journal then. A damaged line is an error that comes with the other letters.
 func ReadDeadLetters(dir string) ([]DeadLetter, error) {
-	f, err := os.Open(filepath.Join(dir, "deadletters.jsonl"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	path := filepath.Join(dir, "deadletters.jsonl")
+	letters, damaged, err := scanDeadLetters(path)
+	if err == nil && len(damaged) > 0 {
+		err = fmt.Errorf("%s is damaged in line %d: start the proxy once, it moves what cannot be read to %s", path, damaged[0].line, damagedPath(dir))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open dead letters: %w", err)
-	}
-	defer f.Close()
-	var out []DeadLetter
-	err = eachLine(f, func(line []byte) error {
-		var l DeadLetter
-		if err := json.Unmarshal(line, &l); err != nil {
-			return fmt.Errorf("line %d of %s is damaged: %w: mend it, or rename the file to %s.damaged: what it lists is then not shown and counted any more, and still never sent again",
-				len(out)+1, f.Name(), err, f.Name())
-		}
-		out = append(out, l)
-		return nil
-	})
-	return out, err
+	return letters, err
 }
 
 // eachLine calls fn for every whole line.
@@ -143,43 +177,6 @@ func eachLine(r io.Reader, fn func(line []byte) error) error {
 	}
 }
 
-// RetryDeadLetters queues the dead letters of a stopped proxy again and returns
-// how many. The file is set aside only after they are durable in the journal: a
-// crash in between queues them twice at worst, which the next listing shows.
-func RetryDeadLetters(dir string) (int, error) {
-	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
-	if err != nil {
-		return 0, fmt.Errorf("open journal: %w", err)
-	}
-	defer jr.Close()
-	letters, err := ReadDeadLetters(dir) // nobody else files any from here on
-	if err != nil || len(letters) == 0 {
-		return 0, err
-	}
-	used, err := ReadReplayed(dir)
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range letters {
-		if l.Stream == jr.StreamID() {
-			used = max(used, l.Seq)
-		}
-	}
-	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
-		return 0, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
-	}
-	for _, l := range letters {
-		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
-			return 0, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
-		}
-	}
-	if err := jr.Sync(); err != nil {
-		return 0, fmt.Errorf("sync journal: %w", err)
-	}
-	_, err = setAside(dir, "retried")
-	return len(letters), err
-}
-
 // DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
 // kept under the returned name. A proxy that runs would go on filing in it.
 func DropDeadLetters(dir string) (path string, n int, err error) {
@@ -197,10 +194,13 @@ func DropDeadLetters(dir string) (path string, n int, err error) {
 }
 
 func setAside(dir, why string) (string, error) {
-	from := filepath.Join(dir, "deadletters.jsonl")
-	to := fmt.Sprintf("%s.%s-%s", from, why, time.Now().UTC().Format("20060102T150405.000"))
-	if err := os.Rename(from, to); err != nil {
+	to := asideName(dir, why)
+	if err := os.Rename(filepath.Join(dir, "deadletters.jsonl"), to); err != nil {
 		return "", fmt.Errorf("set dead letters aside: %w", err)
 	}
 	return to, syncDir(dir)
+}
+
+func asideName(dir, why string) string {
+	return fmt.Sprintf("%s.%s-%s", filepath.Join(dir, "deadletters.jsonl"), why, time.Now().UTC().Format("20060102T150405.000"))
 }

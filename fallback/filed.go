@@ -69,12 +69,24 @@ func (f *filed) readLetters(path string) error {
 	}
 	defer file.Close()
 	return eachLine(bufio.NewReader(file), func(line []byte) error {
-		var l struct {
-			Seq    uint64
-			Stream string
-		}
-		if json.Unmarshal(line, &l) == nil && l.Stream == f.stream {
-			f.seqs[l.Seq] = struct{}{}
+		parts := pieces(line)
+		for i, part := range parts {
+			var l struct {
+				Seq    uint64
+				Stream string
+			}
+			if json.Unmarshal(part, &l) != nil {
+				if i < len(parts)-1 {
+					continue // never written whole, so it was not filed then
+				}
+				// It was filed, and is damaged: its number is at the beginning.
+				if n, _ := fmt.Sscanf(string(part), `{"seq":%d,"stream":%q`, &l.Seq, &l.Stream); n < 2 {
+					continue
+				}
+			}
+			if l.Stream == f.stream {
+				f.seqs[l.Seq] = struct{}{}
+			}
 		}
 		return nil
 	})

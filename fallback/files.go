@@ -30,6 +30,7 @@ func CheckDataDir(dir string) error {
 
 // replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {
+	Stream    string `json:"stream,omitempty"` // of the journal whose numbers these are
 	RunID     string `json:"runId"`
 	From      uint64 `json:"from"` // the batch sent last
 	To        uint64 `json:"to"`
@@ -38,6 +39,8 @@ type replayMark struct {
 	Since     uint64 `json:"since"`     // the last write before the present outage
 
 	HandedOver uint64 `json:"handedOver,omitempty"` // the last write before an embedded store got a Redis: none up to here was for it
+	FailedFrom uint64 `json:"failedFrom,omitempty"` // some of these, of the batch, failed at Redis, and their letters
+	FailedTo   uint64 `json:"failedTo,omitempty"`   // may not have been written: see replayer.file
 
 	OnlineRun  string `json:"onlineRun,omitempty"`  // the server that the mirror followed last
 	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
@@ -63,6 +66,7 @@ func (s *Store) changeMark(fn func(m *replayMark)) error {
 	defer s.replay.markMu.Unlock()
 	m := s.replay.mark
 	fn(&m)
+	m.Stream = s.StreamID()
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode replay mark: %w", err)
@@ -92,7 +96,13 @@ func (s *Store) loadReplayMark() error {
 			return fmt.Errorf("read replay mark %s: %w: remove the file if it was edited by hand", markPath(s.cfg.Dir), err)
 		}
 	}
+	if of := s.replay.mark.Stream; of != "" && of != s.StreamID() {
+		// Its positions say nothing: new writes would count as settled.
+		s.log.Warn("the journal is another one than replay.json tells of: its positions are ignored", "stream", s.StreamID(), "of", of)
+		s.replay.mark = replayMark{}
+	}
 	st := s.jr.Stats()
+	s.replay.sent = st.LastSeq
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil

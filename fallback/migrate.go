@@ -54,6 +54,14 @@ func (s *Store) queueEverything() error {
 	return nil
 }
 
+// recreated is the key of a command that recreates one.
+func recreated(argv [][]byte) string {
+	if isWord(argv[0], "XGROUP") {
+		return string(argv[2]) // behind the subcommand
+	}
+	return string(argv[1])
+}
+
 // appendAllKeys queues every key but those that are as the sample had them.
 func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err error) {
 	rec := Record{TimeMs: s.serverNow().UnixMilli(), HandOver: true}
@@ -83,7 +91,7 @@ func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err e
 	never := func(int, string) bool { return false }
 	for at, done := (engine.Place{}), false; !done; {
 		at, done, err = s.eng.DumpSlice(at, dumpSlice, never, func(db int, argv [][]byte) error {
-			if key := string(argv[1]); len(rec.Commands) == 0 || key != last || db != rec.DB {
+			if key := recreated(argv); len(rec.Commands) == 0 || key != last || db != rec.DB {
 				if err := appendKey(); err != nil {
 					return err
 				}

@@ -77,9 +77,7 @@ func (r *replayer) resolve(ctx context.Context, rec *Record) error {
 	case st.there && st.number >= rec.Origin.Number:
 		rec.Commands = nil
 	case !st.there && rec.Origin.Seen:
-		if err := r.s.dead.add(*rec, "ambiguous: it was under way when redis went away, and its fence is gone", r.s.cfg.Now()); err != nil {
-			return err
-		}
+		r.s.dead.add(*rec, "ambiguous: it was under way when redis went away, and its fence is gone", r.s.cfg.Now()) // flush writes it
 		r.count(0, 1)
 		rec.Commands = nil
 	}

@@ -33,14 +33,17 @@ var errGuard = errors.New("fence moved under the replay")
 // replayState is what the replays did, for status. Guarded by the store's lock,
 // but for the mark and what belongs to the replay.
 type replayState struct {
-	markMu      sync.Mutex // taken last
-	mark        replayMark
-	replayed    uint64
-	conflicts   uint64
-	deadLetters uint64
-	lastTook    time.Duration
-	noRoom      bool               // conflicts do not fit on the disk: said once. Belongs to the replay
-	changed     map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
+	markMu         sync.Mutex // taken last
+	mark           replayMark
+	replayed       uint64
+	conflicts      uint64
+	deadLetters    uint64
+	lastTook       time.Duration
+	conflictsWhole bool               // conflicts.jsonl ends with a whole line. Belongs to the replay
+	noRoom         bool               // conflicts do not fit on the disk: said once. Belongs to the replay
+	stubborn       stubborn           // belongs to the replay, too
+	sent           uint64             // no later record can be at Redis: the last at Open, or sent since. As well
+	changed        map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -174,6 +177,11 @@ func (r *replayer) withLock(fn func()) {
 // batch is executed only if no other connection moved it, so a late batch of an
 // earlier connection, even of a killed process, cannot land behind this look.
 func (r *replayer) takeOver(ctx context.Context) error {
+	// The fence is past some of the letters that could not be written, and nothing
+	// but memory has them: they come first.
+	if err := r.s.dead.flush(); err != nil {
+		return err
+	}
 	fence, there, err := r.watchFence(ctx)
 	if err != nil {
 		return err
@@ -183,8 +191,8 @@ func (r *replayer) takeOver(ctx context.Context) error {
 	case !there:
 		r.s.mirror.suspect(r.s.mark().FenceSeen)
 		return r.missingFence(ctx)
-	case fence > st.LastSeq:
-		return r.foreignFence(ctx, fence, st.LastSeq)
+	case fence > r.s.replay.sent:
+		return r.foreignFence(ctx, fence, r.s.replay.sent)
 	case fence < settled && settled == r.s.mark().HandedOver:
 		r.done = settled // an earlier Redis of ours, before we were embedded
 		return nil
@@ -239,16 +247,20 @@ func (r *replayer) queueWatch(ctx context.Context, p redis.Pipeliner) *redis.Str
 	return p.Get(ctx, r.fenceKey())
 }
 
-// foreignFence handles a fence beyond everything this journal ever held: the
-// data directory was set back to an older copy. What it holds was applied by
-// then; the fence is set back too, or new writes would be taken for applied.
-func (r *replayer) foreignFence(ctx context.Context, fence, last uint64) error {
-	r.s.log.Error("fence at redis is ahead of the journal: the data directory is an older copy; its queued writes were applied before",
-		"fence", fence, "last", last)
-	if err := r.send(ctx, nil, last); err != nil {
+// foreignFence handles a fence beyond everything that could have been sent from
+// here: the data directory was set back to an older copy. What that copy held was
+// applied by then, as far as anybody can tell; what was queued in it is noted. What
+// was written since is sent: the fence is set back, or it would be taken for applied.
+func (r *replayer) foreignFence(ctx context.Context, fence, held uint64) error {
+	r.s.log.Error("fence at redis is ahead of the journal: the data directory is an older copy; the writes queued in it were applied before",
+		"fence", fence, "held", held, "last", r.s.jr.Stats().LastSeq)
+	if err := r.noteUnjudged(ctx, r.s.settled.Load(), held, func(Record) bool { return true }); err != nil {
+		return err
+	}
+	if err := r.send(ctx, nil, held); err != nil {
 		return fmt.Errorf("set back fence: %w", err)
 	}
-	r.advance(last, 0)
+	r.advance(held, 0)
 	return nil
 }
 
@@ -293,13 +305,21 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.s.dead.flush(); err != nil {
+		return err
+	}
 	err = r.s.changeMark(func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
+		m.FailedFrom, m.FailedTo = 0, 0
 	})
 	if err != nil {
 		return err
 	}
-	err = r.send(ctx, apply, last)
+	r.s.replay.sent = max(r.s.replay.sent, last)
+	err = errAborted
+	if first > r.s.replay.stubborn.singles {
+		err = r.send(ctx, apply, last)
+	}
 	if errors.Is(err, errAborted) {
 		err = r.oneByOne(ctx, apply, last)
 	}

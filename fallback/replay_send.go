@@ -84,7 +84,8 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 		return nil
 	})
 	if err != nil && !isReply(err) {
-		return fmt.Errorf("send batch: %w", err) // unknown: the fence will tell
+		// Unknown: the fence will tell.
+		return errors.Join(fmt.Errorf("send batch: %w", err), r.died(ctx, batch, err))
 	}
 	if err := u.exec.Err(); errors.Is(err, redis.Nil) {
 		return errGuard // nothing ran
@@ -118,42 +119,65 @@ func (u *unit) aborted(execErr error) error {
 	return errAborted
 }
 
-// judge files the records whose replies are errors: they were executed and
-// failed, which is final, since the fence has moved past them.
+// judge files what the replies say failed: it was executed, and that is final,
+// since the fence has moved past it. Of a unit only the commands that failed are
+// filed: the others were applied, and a retry would double them.
 func (r *replayer) judge(batch []Record, u *unit) error {
 	results, err := u.exec.Slice()
 	if err != nil || len(results) != len(u.queued) {
 		return fmt.Errorf("read replies of the batch: %d for %d commands: %w", len(results), len(u.queued), err)
 	}
-	bad := map[int]error{}
-	later := 0
+	later, failed := 0, 0
+	place := map[int]int{} // of the next reply within its record
+	bad := map[int][][][]byte{}
+	reason := map[int]string{}
 	for i, res := range results {
 		if id, is := res.(string); is && u.told[i] != "" && id != u.told[i] {
 			later++
 		}
-		err, failed := res.(error)
-		if !failed || errors.Is(err, redis.Nil) || u.owner[i] < 0 {
-			continue
-		}
-		if _, ok := bad[u.owner[i]]; !ok {
-			bad[u.owner[i]] = err
+		of := u.owner[i]
+		n := place[of]
+		place[of]++
+		if err, is := res.(error); is && !errors.Is(err, redis.Nil) && of >= 0 {
+			if bad[of] == nil {
+				reason[of], failed = err.Error(), failed+1
+			}
+			bad[of] = append(bad[of], batch[of].Commands[n])
 		}
 	}
 	if later > 0 {
 		r.s.log.Warn("entries of streams got later ids than their clients were told: redis has newer entries", "entries", later)
 	}
-	for i := range batch {
-		err, ok := bad[i]
-		if !ok {
+	r.count(len(batch), failed)
+	var from, to uint64
+	for i, rec := range batch {
+		if bad[i] == nil {
 			continue
 		}
-		if ferr := r.s.dead.add(batch[i], err.Error(), r.s.cfg.Now()); ferr != nil {
-			return ferr
+		if from == 0 {
+			from = rec.Seq
 		}
-		r.s.log.Error("journaled write failed at redis: kept as a dead letter", "seq", batch[i].Seq, "error", err)
+		to = rec.Seq
+		r.s.dead.addPart(rec, bad[i], reason[i], r.s.cfg.Now())
+		r.s.log.Error("journaled write failed at redis: kept as a dead letter", "seq", rec.Seq, "error", reason[i])
 	}
-	r.count(len(batch), len(bad))
-	return nil
+	return r.file(from, to)
+}
+
+// file writes the letters of records that failed. Where that fails, the next
+// takeover does it first; should the process die before, the mark tells which
+// records these are: a mark is overwritten in place, which a full disk allows.
+func (r *replayer) file(from, to uint64) error {
+	err := r.s.dead.flush()
+	if err == nil {
+		return nil
+	}
+	merr := r.s.changeMark(func(m *replayMark) { m.FailedFrom, m.FailedTo = from, to })
+	if merr == nil {
+		merr = r.s.markFile.Sync()
+	}
+	r.s.log.Error("dead letters cannot be written: redis stays unused until they are", "error", err)
+	return errors.Join(err, merr)
 }
 
 // oneByOne isolates the record that made Redis refuse the unit: it goes to the
@@ -162,7 +186,8 @@ func (r *replayer) oneByOne(ctx context.Context, batch []Record, last uint64) er
 	for _, rec := range batch {
 		err := r.send(ctx, []Record{rec}, rec.Seq)
 		if errors.Is(err, errAborted) {
-			if ferr := r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now()); ferr != nil {
+			r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now())
+			if ferr := r.s.dead.flush(); ferr != nil {
 				return ferr
 			}
 			r.s.log.Error("journaled write is refused by redis: kept as a dead letter", "seq", rec.Seq)
@@ -213,9 +238,13 @@ func (r *replayer) fileAmbiguous(ctx context.Context, upTo uint64) error {
 			return err
 		}
 		r.count(1, 1)
-		return r.s.dead.add(rec, "ambiguous: sent before the outage and the fence is gone", r.s.cfg.Now())
+		r.s.dead.add(rec, "ambiguous: sent before the outage and the fence is gone", r.s.cfg.Now())
+		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.s.dead.flush(); err != nil {
 		return err
 	}
 	r.advance(upTo, 0)

@@ -233,12 +233,55 @@ func TestFenceStories(t *testing.T) {
 		r.do("SET", "a", "old")
 		r.redis("SET", r.fence(), "100")
 		r.redis("SET", "a", "new")
+		r.crash() // it is a copy from before
 		r.online()
 		require.Equal(t, "new", r.redis("GET", "a"))
 		r.lost()
 		r.do("SET", "a", "newest")
 		r.online()
 		require.Equal(t, "newest", r.redis("GET", "a"))
+	})
+	for _, fence := range []string{"100", "3"} {
+		t.Run("older copy takes new writes first, fence "+fence, func(t *testing.T) {
+			r := newRig(t)
+			r.do("SET", "a", "old")
+			r.online()
+			r.lost()
+			r.do("SET", "queued", "0")
+			r.redis("MSET", r.fence(), fence, "queued", "1") // by the newer copy
+			r.crash()
+			r.do("SET", "n", "0")
+			for range 5 {
+				r.do("INCR", "n")
+			}
+			r.online()
+			require.Equal(t, []any{"5", "1"}, r.redis("MGET", "n", "queued"))
+			found := conflictsOf(t, r)
+			require.Len(t, found, 1)
+			require.Equal(t, "queued", string(found[0].Commands[0][1]))
+			r.lost()
+			r.crash()
+			r.do("INCR", "n")
+			r.online()
+			require.Equal(t, "6", r.redis("GET", "n"))
+		})
+	}
+	t.Run("another journal beside the old mark", func(t *testing.T) {
+		r := newRig(t)
+		for range 10 {
+			r.do("SET", "n", "1")
+		}
+		r.online()
+		r.lost()
+		r.close()
+		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		r.open()
+		r.do("SET", "x", "1")
+		r.do("SET", "y", "1")
+		r.crash()
+		require.EqualValues(t, 2, r.store.Status().QueuedWrites)
+		r.online()
+		require.Equal(t, []any{"1", "1"}, r.redis("MGET", "x", "y"))
 	})
 	t.Run("failover to a replica that missed the tail", func(t *testing.T) {
 		r := newRig(t)

@@ -29,6 +29,7 @@ type residency struct {
 	doubt    map[keyID]struct{}           // mirrored keys whose new value is not here yet
 	seen     map[int]struct{}             // databases that ever had a resident key
 	evict    func(keyID)                  // drops the key from the engine
+	whole    bool                         // the journal of an embedded store is being recovered: all there is, is here
 	cleared  atomic.Uint64                // counts clear: what was fetched before one is void
 	interest interest                     // read without the lock
 }
@@ -42,7 +43,7 @@ func newResidency(cfg *Config, evict func(keyID)) *residency {
 
 // known reports whether the local state can answer for the key.
 func (r *residency) known(id keyID) bool {
-	if r.cfg.Embedded {
+	if r.cfg.Embedded || r.whole {
 		return true
 	}
 	if !r.cfg.mirrored(id.key) {

@@ -97,7 +97,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 		return err
 	}
 	if len(argv) > 1 && string(argv[0]) != "SCRIPT" {
-		s.res.learn(keyID{db, string(argv[1])}, argvBytes(argv))
+		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
 	}
 	return nil
 }

@@ -100,11 +100,14 @@ func Open(cfg Config) (*Store, error) {
 
 // recover loads the snapshot and re-executes the journaled writes after it.
 func (s *Store) recover() error {
+	if _, err := finishRetry(s.cfg.Dir, s.jr); err != nil {
+		return err
+	}
 	var err error
 	if s.filed, err = readFiled(s.cfg.Dir, s.StreamID()); err != nil {
 		return err
 	}
-	if s.dead, err = openDeadLetters(s.cfg.Dir, s.filed); err != nil {
+	if s.dead, err = openDeadLetters(s.cfg.Dir, s.filed, s.log); err != nil {
 		return err
 	}
 	if err := s.loadReplayMark(); err != nil {
@@ -124,7 +127,9 @@ func (s *Store) recover() error {
 	if err := s.passUsedNumbers(from); err != nil {
 		return err
 	}
+	s.res.whole = wasEmbedded // a crash left keys that no snapshot has
 	n, err := s.reapplyJournal(from)
+	s.res.whole = false
 	if err != nil {
 		return err
 	}

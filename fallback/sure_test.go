@@ -160,7 +160,8 @@ func TestLettersOfAnotherJournalHideNothing(t *testing.T) {
 	r.do("SET", "a", "1")
 	stream := r.store.StreamID()
 	r.store.filed.stream = "other"
-	require.NoError(t, r.store.dead.add(Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now()))
+	r.store.dead.add(Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
+	require.NoError(t, r.store.dead.flush())
 	r.store.filed.stream = stream
 	r.crash()
 	r.online()

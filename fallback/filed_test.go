@@ -1,0 +1,164 @@
+package fallback
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/journal"
+)
+
+// noLetters runs fn while no dead letter can be written.
+func (r *rig) noLetters(fn func()) {
+	r.t.Helper()
+	file := r.store.dead.file
+	full, err := os.Open(file.Name()) // for reading
+	require.NoError(r.t, err)
+	r.store.dead.file = full
+	fn()
+	r.store.dead.file = file
+	require.NoError(r.t, full.Close())
+}
+
+// appendTo leaves what a write leaves that the disk had no room for.
+func appendTo(t *testing.T, path, part string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(part)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+// failing appends a write that redis refuses inside EXEC.
+func failing(t *testing.T, r *rig) {
+	t.Helper()
+	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("SET", "k", strings.Repeat("v", 2000), "NOSUCHOPTION")}}))
+	require.NoError(t, err)
+	require.NoError(t, r.store.jr.Sync())
+}
+
+func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
+	t.Run("written at the next connection", func(t *testing.T) {
+		r := newRig(t)
+		r.do("SET", "fine", "1")
+		failing(t, r)
+		r.noLetters(func() {
+			require.ErrorContains(t, r.connect(), "dead letter")
+			require.ErrorContains(t, r.connect(), "dead letter", "nothing goes on without it")
+		})
+		require.Equal(t, 1, r.store.Status().DeadLetters)
+		r.online()
+		letters, err := ReadDeadLetters(r.dir)
+		require.NoError(t, err)
+		require.Len(t, letters, 1)
+		require.Equal(t, "NOSUCHOPTION", string(letters[0].Commands[0][3]))
+	})
+	t.Run("the process dies before", func(t *testing.T) {
+		r := newRig(t)
+		r.do("SET", "fine", "1")
+		failing(t, r)
+		r.noLetters(func() { require.Error(t, r.connect()) })
+		r.crash()
+		r.online()
+		found := conflictsOf(t, r)
+		require.Len(t, found, 1)
+		require.True(t, found[0].NoReply)
+		require.Equal(t, "NOSUCHOPTION", string(found[0].Commands[0][3]))
+	})
+}
+
+func TestDamagedLettersAreKeptAside(t *testing.T) {
+	r := newRig(t)
+	rec := Record{Seq: 7, Commands: [][][]byte{words("SET", "a", strings.Repeat("x", 200))}}
+	r.store.dead.add(rec, "test", time.Now())
+	appendTo(t, r.store.dead.path, `{"seq":7,"stream":`)
+	require.NoError(t, r.store.dead.flush())
+	letters, err := ReadDeadLetters(r.dir)
+	require.NoError(t, err, "what was written of the first try is gone")
+	require.Len(t, letters, 1)
+	r.close()
+
+	path := filepath.Join(r.dir, "deadletters.jsonl")
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	eight, err := json.Marshal(DeadLetter{Seq: 8, Stream: letters[0].Stream})
+	require.NoError(t, err)
+	glued := append(append(whole[:len(whole)-20:len(whole)-20], eight...), '\n')
+	rotten := []byte(`{"seq":9,"stream":"` + letters[0].Stream + "\",\x00\x00\n")
+	require.NoError(t, os.WriteFile(path, append(glued, rotten...), 0o600))
+	_, err = ReadDeadLetters(r.dir)
+	require.ErrorContains(t, err, "deadletters.jsonl is damaged in line 1: start the proxy once")
+	for range 2 {
+		r.open()
+		require.Equal(t, 3, r.store.Status().DeadLetters, "none is dropped silently")
+		require.True(t, r.store.filed.has(8))
+		require.True(t, r.store.filed.has(9))
+		letters, err = ReadDeadLetters(r.dir)
+		require.NoError(t, err)
+		require.Len(t, letters, 1)
+		require.EqualValues(t, 8, letters[0].Seq)
+		r.close()
+	}
+}
+
+func TestRetryOfAUnitDoesNotDoubleWhatWasApplied(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:a", "0")
+	r.loaded()
+	r.lost()
+	r.unit("INCR m:a", "LPUSH m:b x", "INCR m:a")
+	r.redis("SET", "m:b", "a string of somebody else")
+	r.online()
+	letters, err := ReadDeadLetters(r.dir)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	require.Equal(t, 3, letters[0].UnitOf)
+	r.redis("DEL", "m:b")
+	r.close()
+	n, err := RetryDeadLetters(r.dir)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	r.open()
+	r.online()
+	require.Equal(t, "2", r.redis("GET", "m:a"))
+	require.Equal(t, []any{"x"}, r.redis("LRANGE", "m:b", 0, -1))
+}
+
+func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
+	for _, between := range []bool{false, true} {
+		r := newRig(t)
+		const n = 40
+		require.NoError(t, r.store.jr.Advance(2000))
+		for i := range n {
+			rec := Record{Seq: uint64(1000 + i), Commands: [][][]byte{words("INCR", "n"), words("SET", "pad", strings.Repeat("x", 200<<10))}}
+			r.store.dead.add(rec, "test", time.Now())
+		}
+		require.NoError(t, r.store.dead.flush())
+		r.close()
+		jr, err := journal.Open(journal.Config{Dir: JournalDir(r.dir), MaxBytes: 4 << 20})
+		require.NoError(t, err)
+		_, err = retryInto(r.dir, jr)
+		require.ErrorIs(t, err, journal.ErrFull)
+		require.NoError(t, jr.Close())
+		if between { // the proxy runs, and writes, before it is tried again
+			r.open()
+			r.do("INCR", "n")
+			r.do("DECR", "n")
+			r.online()
+			r.close()
+		}
+		_, err = RetryDeadLetters(r.dir)
+		require.NoError(t, err)
+		r.open()
+		r.online()
+		require.Equal(t, "40", r.redis("GET", "n"), between)
+		require.Zero(t, r.store.Status().DeadLetters)
+		r.close()
+	}
+}

@@ -1,0 +1,162 @@
+package fallback
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"holdfast/fallback/journal"
+)
+
+// retryNote says, while dead letters are being queued again, which record of the
+// journal each of them becomes: so one that breaks off half way is known to have
+// queued those whose records are there.
+type retryNote struct {
+	Stream  string      `json:"stream"`
+	First   uint64      `json:"first"`   // the record of the first letter
+	Letters []letterKey `json:"letters"` // in order
+}
+
+// letterKey names a dead letter.
+type letterKey struct {
+	Stream string `json:"stream"`
+	Seq    uint64 `json:"seq"`
+}
+
+func retryPath(dir string) string { return filepath.Join(dir, "retry.json") }
+
+// RetryDeadLetters queues the dead letters of a stopped proxy again and returns
+// how many. One that breaks off may be repeated: what it queued is not queued again.
+func RetryDeadLetters(dir string) (int, error) {
+	if letters, err := ReadDeadLetters(dir); err != nil || len(letters) == 0 {
+		return 0, err
+	}
+	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
+	if err != nil {
+		return 0, fmt.Errorf("open journal: %w", err)
+	}
+	defer jr.Close()
+	return retryInto(dir, jr)
+}
+
+func retryInto(dir string, jr *journal.Journal) (int, error) {
+	done, err := finishRetry(dir, jr)
+	if err != nil {
+		return 0, err
+	}
+	letters, err := ReadDeadLetters(dir)
+	if err != nil || len(letters) == 0 {
+		return done, err
+	}
+	used, err := ReadReplayed(dir)
+	if err != nil {
+		return done, err
+	}
+	for _, l := range letters {
+		if l.Stream == jr.StreamID() {
+			used = max(used, l.Seq)
+		}
+	}
+	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+		return done, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
+	}
+	note := retryNote{Stream: jr.StreamID(), First: jr.Stats().LastSeq + 1}
+	for _, l := range letters {
+		note.Letters = append(note.Letters, letterKey{l.Stream, l.Seq})
+	}
+	if err := note.write(dir); err != nil {
+		return done, err
+	}
+	for _, l := range letters {
+		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
+			return done, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
+		}
+	}
+	if err := jr.Sync(); err != nil {
+		return done, fmt.Errorf("sync journal: %w", err)
+	}
+	if _, err = setAside(dir, "retried"); err != nil {
+		return done, err
+	}
+	return done + len(letters), os.Remove(retryPath(dir))
+}
+
+func (n retryNote) write(dir string) error {
+	tmp, err := os.OpenFile(retryPath(dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("note the retry: %w", err)
+	}
+	return commitFile(tmp, retryPath(dir), json.NewEncoder(tmp).Encode(n))
+}
+
+// finishRetry sets aside the letters that a retry queued before it broke off. It
+// comes before anything else is appended, so a record at a letter's number is that letter.
+func finishRetry(dir string, jr *journal.Journal) (int, error) {
+	raw, err := os.ReadFile(retryPath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the note of a retry: %w", err)
+	}
+	var note retryNote
+	if err := json.Unmarshal(raw, &note); err != nil {
+		return 0, fmt.Errorf("read %s: %w: it says which dead letters were queued again", retryPath(dir), err)
+	}
+	letters, _, err := scanDeadLetters(filepath.Join(dir, "deadletters.jsonl"))
+	if err != nil {
+		return 0, err
+	}
+	queued := map[letterKey]bool{}
+	if note.Stream == jr.StreamID() {
+		err = jr.Read(context.Background(), note.First-1, func(seq uint64, _ []byte) error {
+			if i := seq - note.First; i < uint64(len(note.Letters)) {
+				queued[note.Letters[i]] = true
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read journal: %w", err)
+	}
+	var gone, left []DeadLetter
+	for _, l := range letters {
+		if queued[letterKey{l.Stream, l.Seq}] {
+			gone = append(gone, l)
+		} else {
+			left = append(left, l)
+		}
+	}
+	if len(gone) > 0 {
+		// Two files change: the whole one is kept under the other name first, its
+		// numbers count as filed in either.
+		if err := keepRetried(dir, gone); err != nil {
+			return 0, err
+		}
+		if err := writeLetters(dir, left); err != nil {
+			return 0, err
+		}
+	}
+	return len(gone), os.Remove(retryPath(dir))
+}
+
+func keepRetried(dir string, letters []DeadLetter) error {
+	path := asideName(dir, "retried")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("set dead letters aside: %w", err)
+	}
+	enc := json.NewEncoder(f)
+	for _, l := range letters {
+		if err == nil {
+			err = enc.Encode(l)
+		}
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("set dead letters aside: %w", err)
+	}
+	return syncDir(dir)
+}
