@@ -42,11 +42,11 @@ func (k *keys) exchange(g *register, o op, cmd ...string) op {
 // writeFleeting sets a register, or deletes it.
 func (k *keys) writeFleeting() op {
 	g := pick(k, k.fleeting)
-	gone := op{settle: func(o outcome, _ any) {
-		switch o {
-		case acked:
+	gone := op{settle: func(o outcome, val any) {
+		switch n, err := number(val); {
+		case o == acked && (k.wk.whole() || err != nil || n > 0):
 			g.possible = []int64{0}
-		case unknown:
+		case o != refused: // or there was nothing to delete in an older snapshot: then nothing is queued
 			g.possible = append(g.possible, 0)
 		}
 	}}
