@@ -90,3 +90,25 @@ func TestARenewedLockIsReleased(t *testing.T) {
 		require.Zero(t, r.store.Status().DeadLetters)
 	}
 }
+
+// A lock is renewed by a script that compares first. Redis compares again: by then
+// it may be somebody else's.
+func TestARenewedLockIsComparedAgain(t *testing.T) {
+	const renew = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+	for holder, most := range map[string]int64{"me": 900_000, "other": 5_000} {
+		r := newRig(t)
+		r.loaded()
+		r.via("SET", "m:lock", "me", "NX", "PX", "60000")
+		r.settle()
+		r.lost()
+		require.Equal(t, ":1\r\n", r.do("EVAL", renew, "1", "m:lock", "me", "900000"))
+		if holder == "other" {
+			r.redis("SET", "m:lock", holder, "PX", "5000")
+		}
+		r.online()
+		require.Equal(t, holder, r.redis("GET", "m:lock"))
+		ttl := r.redis("PTTL", "m:lock").(int64)
+		require.LessOrEqual(t, ttl, most)
+		require.Greater(t, ttl, most/2, "and where it is, it is renewed")
+	}
+}

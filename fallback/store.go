@@ -83,6 +83,7 @@ func Open(cfg Config) (*Store, error) {
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })

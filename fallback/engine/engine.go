@@ -30,6 +30,10 @@ type Config struct {
 	// them later, when deadlines may have passed; nil: yes.
 	Replayed func() bool
 
+	// Lock says that a key is a lock somebody holds; nil: none is. A script that
+	// renews it compares first: it is journaled whole, so that Redis compares again.
+	Lock func(db int, key string) bool
+
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)

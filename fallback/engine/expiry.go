@@ -36,7 +36,7 @@ func (c *call) expire() {
 		return
 	}
 	relative := !strings.HasSuffix(name, "AT")
-	if relative {
+	if relative && !c.renews(c.args[1]) {
 		c.e.noteTime()
 	}
 	at, msg := c.deadline(c.args[2], unit, relative, false)

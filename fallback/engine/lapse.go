@@ -88,10 +88,18 @@ func (c *call) lapses() (found []lapse) {
 			found = append(found, lapse{key, en.deadline})
 		}
 	}
-	if len(found) > 0 {
-		c.e.noteTime()
+	for _, l := range found {
+		if !c.renews(l.key) {
+			c.e.noteTime()
+			break
+		}
 	}
 	return found
+}
+
+// renews reports whether a script is at work on a lock, see Config.Lock.
+func (c *call) renews(key string) bool {
+	return c.e.run != nil && c.e.cfg.Lock != nil && c.e.cfg.Lock(c.db, key)
 }
 
 // uncover notes that a key begins a new life, which must not find what was kept
