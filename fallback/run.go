@@ -77,10 +77,18 @@ func (m *mirror) startLoad() {
 }
 
 // Warm fills the local state with commands before there was any Redis: the
-// configuration files of a first start, all of them at once. It is not journaled.
+// configuration files of a first start, all of them at once. It is not journaled,
+// but on disk when this returns: what is written on top of it must find it again.
 // With complete, what they do not hold does not exist; that counts for the commands
 // themselves, so their order does not matter. Nobody sees the state in between.
 func (s *Store) Warm(db int, argvs [][][]byte, complete bool) error {
+	if err := s.warm(db, argvs, complete); err != nil {
+		return err
+	}
+	return s.saveSnapshot()
+}
+
+func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.res.complete[db]

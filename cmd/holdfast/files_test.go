@@ -60,3 +60,21 @@ func TestColdStartOfUpFromFilesAndTheReturnOfRedis(t *testing.T) {
 		return st["connected"] == true && st["storage"] == "redis" && st["lastError"] == nil
 	})
 }
+
+// What is written on top of the files outlives kill -9, and so do they.
+func TestColdStartFromFilesAndACrash(t *testing.T) {
+	ctx := context.Background()
+	args := []string{"proxy", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", t.TempDir(),
+		"--redis-url", fmt.Sprintf("redis://127.0.0.1:%d", redistest.FreePort(t)), "--config-dir", sampleConfigs}
+	p := spawn(t, args...)
+	pools := p.client().Keys(ctx, "aiclient:pools:*").Val()
+	require.NotEmpty(t, pools)
+	require.NoError(t, p.client().HSet(ctx, "aiclient:pools:openai-custom", "new-account", "{}").Err())
+	for range 2 {
+		p.kill9()
+		p = spawn(t, args...)
+		require.Equal(t, "{}", p.client().HGet(ctx, "aiclient:pools:openai-custom", "new-account").Val())
+		require.ElementsMatch(t, pools, p.client().Keys(ctx, "aiclient:pools:*").Val())
+		require.NoError(t, p.client().Set(ctx, "aiclient:x", "1", 0).Err())
+	}
+}
