@@ -13,7 +13,7 @@ func (wk *worker) compareAndSet() {
 	look := [][]string{{"WATCH", c.key}, c.get()}
 	replies, sent := wk.send(look)
 	for i, r := range replies {
-		if wk.judge(op{read: true, cmds: look[i:]}, r, sent) != acked {
+		if wk.judge(op{read: true, own: true, cmds: look[i:]}, r, sent) != acked {
 			if r.Answered {
 				wk.send([][]string{{"UNWATCH"}})
 			}
@@ -32,7 +32,7 @@ func (wk *worker) compareAndSet() {
 	if wk.rand.Intn(3) == 0 {
 		time.Sleep(time.Duration(wk.rand.Intn(300)) * time.Millisecond)
 	}
-	wk.do([]op{{cmds: [][]string{{"MULTI"}, {"SET", c.key, fmt.Sprint(n + 1)}, {"EXEC"}}, settle: func(o outcome, val any) {
+	wk.do([]op{{own: true, cmds: [][]string{{"MULTI"}, {"SET", c.key, fmt.Sprint(n + 1)}, {"EXEC"}}, settle: func(o outcome, val any) {
 		if o == acked && val == nil {
 			o = refused // somebody else was faster
 		}

@@ -19,6 +19,7 @@ const answerBound = 10 * time.Second
 type op struct {
 	cmds   [][]string
 	read   bool
+	own    bool // on a connection of its own at Redis, as WATCH is: Redis's refusals come through
 	settle func(o outcome, val any)
 }
 
@@ -176,7 +177,11 @@ func (wk *worker) judge(o op, reply clients.Reply, sent bool) outcome {
 	if wk.db == 0 && strings.Contains(reply.Err, "cannot be answered without it") {
 		wk.w.violate("unexplained error", "client %d, %v: %s", wk.id, o.cmds, reply.Err) // all that is used here works offline
 	}
-	for _, prefix := range refusals {
+	known := refusals
+	if o.own {
+		known = append([]string{"MASTERDOWN ", "READONLY ", "LOADING "}, refusals...)
+	}
+	for _, prefix := range known {
 		if strings.HasPrefix(reply.Err, prefix) && !strings.Contains(reply.Err, "may or may not") {
 			return refused
 		}
