@@ -9,8 +9,10 @@ import (
 const (
 	prefix = "aiclient:" // mirrored: everything under it must go on offline
 	// bagSize is when a list or set is full and the next one begins: the local
-	// state fetches changed keys whole.
-	bagSize = 60
+	// state fetches changed keys whole. Half an hour makes some 1,500 keys so: after
+	// a restart the local state is only exact at once for up to 4,096 (see
+	// fallback/refresh.go), and that bound is known.
+	bagSize = 250
 	script  = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
 	// jsonScript is how applications count inside of documents.
 	jsonScript = "local v = redis.call('HGET', KEYS[1], ARGV[1]) local t = v and cjson.decode(v) or {n = 0} " +
