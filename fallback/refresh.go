@@ -15,7 +15,8 @@ const (
 // value: clients would get answers in the next outage that were made up.
 //
 // It is best effort, within the time of the cut-over: the load that follows
-// fetches everything anyway. Redis has every write of ours by now and the store's
+// fetches everything anyway. What is held beside the mirrored prefixes and was not
+// looked at after a restart is given up: it is unknown then, not old. Redis has every write of ours by now and the store's
 // lock is held, so that what is fetched is the newest.
 func (r *replayer) refresh(ctx context.Context) {
 	s := r.s
@@ -28,15 +29,26 @@ func (r *replayer) refresh(ctx context.Context) {
 	for id := range s.replay.changed {
 		add(id)
 	}
+	old := map[keyID]struct{}{}
 	if all := s.mark().Unsure; all || s.unsure.n > 0 {
 		s.eng.ForEachKey(func(db int, key string) bool {
 			id := keyID{db, key}
-			if _, twice := s.replay.changed[id]; !twice && (all || s.unsure.holds(id)) {
+			aside := all && (db != s.cfg.BaseDB || !s.cfg.mirrored(key))
+			if aside {
+				old[id] = struct{}{}
+			}
+			if _, twice := s.replay.changed[id]; n <= refreshMax && !twice && (all || s.unsure.holds(id)) {
 				add(id)
 			}
-			return n <= refreshMax
+			return all || n <= refreshMax
 		})
 	}
+	defer func() {
+		for id := range old {
+			s.eng.Delete(id.db, []byte(id.key))
+			s.res.forget(id)
+		}
+	}()
 	for db, keys := range batches {
 		for len(keys) > 0 && ctx.Err() == nil {
 			part := keys[:min(len(keys), fetchBatch)]
@@ -49,6 +61,7 @@ func (r *replayer) refresh(ctx context.Context) {
 			for i, key := range part {
 				if !values[i].busy && !values[i].large {
 					s.mirror.store(keyID{db, key}, values[i])
+					delete(old, keyID{db, key})
 				}
 			}
 		}

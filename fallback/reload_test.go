@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,4 +77,33 @@ func TestAFlushVoidsAFetchUnderWay(t *testing.T) {
 	r.lost()
 	require.NotContains(t, r.do("GET", "m:a"), "old")
 	require.NotContains(t, r.do("GET", "other"), "old")
+}
+
+// After a restart more is held than can be looked at before Redis takes over. An
+// outage right behind that must not bring back what the snapshot had.
+func TestWhatWasNotLookedAtAfterARestartIsUnknown(t *testing.T) {
+	r := newRig(t)
+	r.loaded()
+	const n = refreshMax + 500
+	old, now := []any{"MSET"}, []any{"MSET"}
+	for i := range n {
+		old, now = append(old, fmt.Sprint("x:", i), "old"), append(now, fmt.Sprint("x:", i), "new")
+	}
+	r.via(old...)
+	r.settle()
+	require.NoError(t, r.store.saveSnapshot())
+	r.crash()
+	r.redis(now...)
+	r.online()
+	r.lost()
+	fresh := 0
+	for i := range n {
+		switch reply := r.do("GET", fmt.Sprint("x:", i)); reply {
+		case "$3\r\nnew\r\n":
+			fresh++
+		default:
+			refused(t, reply)
+		}
+	}
+	require.Greater(t, fresh, refreshMax/2)
 }
