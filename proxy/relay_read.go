@@ -254,7 +254,7 @@ func (p *pump) acked(e *expect, argvs [][][]byte, unit bool) {
 		if !ok {
 			continue
 		}
-		if selects(argv) {
+		if cmd.Name == "select" {
 			if n, err := strconv.Atoi(string(argv[len(argv)-1])); err == nil {
 				db = n
 			}

@@ -284,12 +284,13 @@ func TestUnitWithARefusedCommandIsRefused(t *testing.T) {
 	assert.Equal(t, "", directClient(t, srv).Get(bg, "aiclient:k").Val(), "in database 0")
 }
 
-// Redis had another time than the local state when it executed the script.
-func TestScriptWithTimeUnderWay(t *testing.T) {
+// cutUnderWay sends a command, lets Redis execute it, which sets key, and cuts the
+// link before the answer: got is what the client is told.
+func cutUnderWay(t *testing.T, key string, cmd ...any) (p *running, d *redis.Client, got string) {
 	srv := redistest.Start(t)
-	d := directClient(t, srv)
+	d = directClient(t, srv)
 	l := newPushLink(t, srv.Addr())
-	p := startProxy(t, l.url())
+	p = startProxy(t, l.url())
 	p.awaitMode(fallback.Online)
 	p.awaitMirror()
 	c := p.client()
@@ -297,13 +298,19 @@ func TestScriptWithTimeUnderWay(t *testing.T) {
 	l.mute.Store(true)
 	answer := make(chan string, 1)
 	go func() {
-		v, err := c.Eval(bg, "local t = redis.call('TIME') local id = t[1] .. '-' .. t[2] redis.call('SET', KEYS[1], id) return id", []string{"aiclient:id"}).Result()
+		v, err := c.Do(bg, cmd...).Result()
 		answer <- fmt.Sprint(v, " ", err)
 	}()
-	redistest.Eventually(t, patience, "executed", func() bool { return d.Get(bg, "aiclient:id").Val() != "" })
+	redistest.Eventually(t, patience, "executed", func() bool { return d.Get(bg, key).Val() != "" })
 	l.cut()
 	l.mute.Store(false)
-	got := <-answer
+	return p, d, <-answer
+}
+
+// Redis had another time than the local state when it executed the script.
+func TestScriptWithTimeUnderWay(t *testing.T) {
+	script := "local t = redis.call('TIME') local id = t[1] .. '-' .. t[2] redis.call('SET', KEYS[1], id) return id"
+	p, d, got := cutUnderWay(t, "aiclient:id", "EVAL", script, 1, "aiclient:id")
 	p.awaitMode(fallback.Online)
 	have := d.Get(bg, "aiclient:id").Val()
 	assert.True(t, got == have+" <nil>" || strings.Contains(got, "may or may not"), "told %s, Redis has %s", got, have)
@@ -311,23 +318,7 @@ func TestScriptWithTimeUnderWay(t *testing.T) {
 
 // Redis may have given the lock: nobody else has it, so nil would be wrong.
 func TestLockUnderWay(t *testing.T) {
-	srv := redistest.Start(t)
-	d := directClient(t, srv)
-	l := newPushLink(t, srv.Addr())
-	p := startProxy(t, l.url())
-	p.awaitMode(fallback.Online)
-	p.awaitMirror()
-	c := p.client()
-	require.NoError(t, c.Incr(bg, "aiclient:other").Err())
-	l.mute.Store(true)
-	answer := make(chan string, 1)
-	go func() {
-		v, err := c.Do(bg, "SET", "aiclient:lock", "me", "NX", "EX", "100").Result()
-		answer <- fmt.Sprint(v, " ", err)
-	}()
-	redistest.Eventually(t, patience, "executed", func() bool { return d.Get(bg, "aiclient:lock").Val() == "me" })
-	l.cut()
-	l.mute.Store(false)
-	got := <-answer
+	_, d, got := cutUnderWay(t, "aiclient:lock", "SET", "aiclient:lock", "me", "NX", "EX", "100")
+	assert.Equal(t, "me", d.Get(bg, "aiclient:lock").Val())
 	assert.Contains(t, got, "may or may not")
 }
