@@ -175,18 +175,19 @@ func leftAlone(cause error, began bool) attempt {
 func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *call, resp *http.Response) attempt {
 	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: f.keepAlive, header: resp.Header}
 	err := s.run(ctx, resp.Body)
+	var broken brokenError
 	switch {
-	case err == nil && s.reported:
+	case errors.As(err, &broken):
+		return attempt{outcome: "broken", began: s.began, blame: true, retry: true, cause: broken.error, failure: &apiError{
+			status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
+	case s.reported: // whether or not the client stayed for the rest
 		return attempt{outcome: "stream_error", began: true, blame: true, cause: errors.New("the provider's stream held an error event")}
 	case err == nil:
 		return attempt{outcome: "ok", began: true}
 	case ctx.Err() != nil:
 		return leftAlone(context.Cause(ctx), s.began)
-	case errors.Is(err, errClientGone):
-		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
-	return attempt{outcome: "broken", began: s.began, blame: true, retry: true, cause: err, failure: &apiError{
-		status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
+	return attempt{outcome: "client_gone", began: true, gone: true}
 }
 
 // relayPlain passes a plain answer. It is held until it is complete, or is
@@ -221,13 +222,31 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 // copyRest streams what follows the held part. A break here cannot be told to
 // the client but by cutting its connection, which the caller does.
 func copyRest(ctx context.Context, w io.Writer, body io.Reader) attempt {
-	if _, err := io.Copy(w, body); err != nil {
-		if ctx.Err() != nil {
-			return leftAlone(context.Cause(ctx), true)
-		}
-		return attempt{outcome: "broken", began: true, blame: true, cause: withoutURL(err), failure: errCutShort}
+	src := &failingReader{Reader: body}
+	_, err := io.Copy(w, src)
+	switch {
+	case err == nil:
+		return attempt{outcome: "ok", began: true}
+	case ctx.Err() != nil:
+		return leftAlone(context.Cause(ctx), true)
+	case src.err == nil: // writing failed: the client left, which ctx learns later
+		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
-	return attempt{outcome: "ok", began: true}
+	return attempt{outcome: "broken", began: true, blame: true, cause: withoutURL(err), failure: errCutShort}
+}
+
+// failingReader keeps the error that its reader failed with.
+type failingReader struct {
+	io.Reader
+	err error
+}
+
+func (r *failingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // errCutShort is an answer that broke off after the client had its status.

@@ -84,8 +84,8 @@ type relay struct {
 
 // run relays body until its end. Headers go out with the first event, or with
 // the first keep-alive: until then a failure can still become another attempt
-// or a real error status. An error means that the upstream failed (began says
-// if the client saw the start) or, when ctx is done, that nobody listens.
+// or a real error status. A brokenError means that the upstream failed (began
+// says if the client saw the start), any other error that nobody listens.
 func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 	items := make(chan streamItem)
 	stop := make(chan struct{})
@@ -161,13 +161,17 @@ func (s *relay) end(ctx context.Context, err error) error {
 		return s.send(s.dialect.streamEnd())
 	}
 	if err == io.EOF {
-		return errEmptyStream
+		return brokenError{errEmptyStream}
 	}
 	if s.began {
 		s.fail(&apiError{kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off: the answer is not complete"})
 	}
-	return err
+	return brokenError{err}
 }
+
+// brokenError is a stream that the upstream broke. It stays the upstream's
+// doing if the client leaves as soon as it is told: ctx cannot tell that apart.
+type brokenError struct{ error }
 
 // fail sends one error event and the end of the stream.
 func (s *relay) fail(e *apiError) {
