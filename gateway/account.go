@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type account struct {
 	recoverAt time.Time // when the store's mark ends; zero: not by itself
 
 	key, baseURL string
+	credential   credential // how the key is presented
 	supported    []string
 	denied       []string
 	checkModel   string
@@ -51,6 +53,10 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	}
 	a.key = firstText(entry, info.keyFields)
 	a.baseURL = firstText(entry, info.urlFields)
+	a.credential = info.credential
+	if info.adapter != nil && info.adapter.wire() == wireAny {
+		a.credential = forwardCredential(entry)
+	}
 	a.supported = stringList(entry.Get("supportedModels"))
 	a.denied = stringList(entry.Get("notSupportedModels"))
 	a.checkModel = entry.Get("checkModelName").String()
@@ -84,6 +90,10 @@ func stringList(r gjson.Result) []string {
 func (a *account) usable(info providerInfo) bool {
 	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && a.key != ""
 }
+
+// present puts the account's credential on a request. It is the only place that
+// does.
+func (a *account) present(h http.Header) { h.Set(a.credential.header, a.credential.prefix+a.key) }
 
 // serves reports whether the account's model lists let model pass.
 func (a *account) serves(model string) bool {

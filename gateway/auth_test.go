@@ -145,7 +145,8 @@ func TestStatusThroughAProxy(t *testing.T) {
 	require.Equal(t, "embedded", body.Storage)
 }
 
-func TestChatURL(t *testing.T) {
+func TestTargetURL(t *testing.T) {
+	chat := target{version: "/v1", ending: "/chat/completions", path: "/chat/completions"}
 	for base, want := range map[string]string{
 		"https://h":                          "https://h/v1/chat/completions",
 		"https://h/":                         "https://h/v1/chat/completions",
@@ -155,12 +156,12 @@ func TestChatURL(t *testing.T) {
 		"https://h/v1beta/openai":            "https://h/v1beta/openai/chat/completions",
 		"https://h/api/v1/chat/completions/": "https://h/api/v1/chat/completions",
 	} {
-		got, err := chatURL(base, nil)
+		got, err := chat.url(base, nil)
 		require.NoError(t, err)
 		require.Equal(t, want, got.String())
 	}
 	for _, base := range []string{"", "h", "ftp://h", "http://", "http://h/%zz", "://"} {
-		_, err := chatURL(base, nil)
+		_, err := chat.url(base, nil)
 		require.ErrorIs(t, err, errNoEndpoint)
 	}
 }

@@ -5,10 +5,12 @@
 // Life of a request:
 //
 //	client ─▶ server.go   request id, body cap, client key (auth.go)
+//	          generate.go which operation of which protocol
 //	          route.go    which provider type, which model
 //	          roster.go   which account of that pool
 //	          forward.go  attempts, one account after another, until a first byte
-//	          openai.go   the wire format: request upstream, errors, end of stream
+//	          openai.go   the wire formats: request upstream, errors, end of stream
+//	          responses.go, claude.go, gemini.go, passthrough.go: the same
 //	          stream.go   events as they come, keep-alive, one error if it breaks
 //	          counters.go what is counted, delivered to Redis exactly once
 //

@@ -128,6 +128,7 @@ func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *
 			status: http.StatusServiceUnavailable, kind: kindServer, code: "no_endpoint",
 			message: "the chosen account has no endpoint configured: its " + err.Error()}}
 	}
+	a.present(req.Header)
 	copyRequestHeader(req.Header, c.header, c.presented)
 	timer := time.AfterFunc(f.headerTimeout, func() { cancel(errHeaderTimeout) })
 	resp, err := f.client.Do(req)
@@ -137,9 +138,9 @@ func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *
 	}
 	defer resp.Body.Close()
 	switch {
-	case resp.StatusCode != http.StatusOK:
+	case resp.StatusCode != http.StatusOK && (c.op != opForward || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
-	case c.stream && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
+	case (c.stream || c.op == opForward) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
 		return f.relayStream(ctx, w, c, resp)
 	}
 	return relayPlain(ctx, w, resp)
@@ -203,12 +204,14 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_body_failed", message: "the provider's answer broke off"}}
 	}
 	copyResponseHeader(w.Header(), resp.Header)
-	if err == io.EOF {
+	if resp.StatusCode == http.StatusNoContent {
+		w.Header().Del("Content-Length")
+	} else if err == io.EOF {
 		w.Header().Set("Content-Length", fmt.Sprint(n))
 	} else if resp.ContentLength >= 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(resp.ContentLength))
 	}
-	w.WriteHeader(http.StatusOK)
+	w.WriteHeader(resp.StatusCode)
 	out := attempt{outcome: "ok", began: true}
 	if _, werr := w.Write(held.Bytes()); werr != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}

@@ -10,7 +10,7 @@ import (
 // those that describe the client's own connection.
 var notForwarded = headerSet(
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key", "Cookie", "Openai-Organization", "Openai-Project",
+	"Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key", "Cookie", "Openai-Organization", "Openai-Project", "X-Goog-User-Project",
 	"Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect", "Origin", "Referer",
 	"Model-Provider", "Forwarded", "Via", "X-Real-Ip", "X-Request-Id",
 )
@@ -18,7 +18,7 @@ var notForwarded = headerSet(
 // notReturned are response headers that end here.
 var notReturned = headerSet(
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Set-Cookie", "Openai-Organization", "Openai-Project", "Alt-Svc", "Strict-Transport-Security", "Server", "Date", "Content-Length", "X-Request-Id",
+	"Set-Cookie", "Openai-Organization", "Openai-Project", "Anthropic-Organization-Id", "Alt-Svc", "Strict-Transport-Security", "Server", "Date", "Content-Length", "X-Request-Id",
 )
 
 func headerSet(names ...string) map[string]bool {

@@ -23,7 +23,10 @@ import (
 	"holdfast/backend/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Google's SDK starts this one when it is loaded.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 const (
 	clientKey = "sk-client-5ecret"
@@ -40,6 +43,8 @@ type provider struct {
 	path  string
 	// handle answers instead, if set; false hands the request on.
 	handle func(w http.ResponseWriter, r *http.Request, body []byte) bool
+	// speak answers in another protocol than lenient Chat Completions.
+	speak func(w http.ResponseWriter, r *http.Request, body []byte)
 }
 
 func newProvider(t *testing.T) *provider {
@@ -90,6 +95,10 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	handle := p.handle
 	p.mu.Unlock()
 	if handle != nil && handle(w, r, body) {
+		return
+	}
+	if p.speak != nil {
+		p.speak(w, r, body)
 		return
 	}
 	model := gjson.GetBytes(body, "model").String()

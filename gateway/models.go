@@ -18,11 +18,12 @@ type modelEntry struct {
 
 // listModels gives the models that accounts which can serve them name (their
 // allow-lists and check models) and the aliases, each id once; provider limits it
-// to one type. Health does not count: it changes from one request to the next.
+// to one type, and auto puts the type in front of each, as auto wants it in
+// requests. Health does not count: it changes from one request to the next.
 func listModels(s *snapshot, provider string) []modelEntry {
 	owner := map[string]string{}
 	add := func(id, by string) {
-		if _, have := owner[id]; id != "" && !have {
+		if _, have := owner[id]; !have {
 			owner[id] = by
 		}
 	}
@@ -30,15 +31,19 @@ func listModels(s *snapshot, provider string) []modelEntry {
 		if provider != "" && provider != autoProvider && provider != typ {
 			continue
 		}
+		prefix := ""
+		if provider == autoProvider {
+			prefix = typ + ":"
+		}
 		for _, a := range s.pools[typ].accounts {
 			if !a.usable(s.pools[typ].info) {
 				continue
 			}
 			for _, m := range a.supported {
-				add(m, typ)
+				add(prefix+m, typ)
 			}
-			if a.serves(a.checkModel) {
-				add(a.checkModel, typ)
+			if a.checkModel != "" && a.serves(a.checkModel) {
+				add(prefix+a.checkModel, typ)
 			}
 		}
 	}
@@ -71,18 +76,57 @@ func (s *snapshot) canServe(typ string, alias customModel) bool {
 
 func (g *Gateway) serveModels(w http.ResponseWriter, r *request) *apiError {
 	provider := r.provider
-	if name := r.Header.Get("Model-Provider"); provider == "" && name != "" && name != autoProvider {
+	if name := r.Header.Get("Model-Provider"); provider == "" && name != "" {
 		typ, ok := r.state.resolve(name)
-		if !ok {
+		if !ok && name != autoProvider {
 			return invalidRequest("unknown_provider", "Model-Provider is no provider type: use the name of a pool, like openai-custom")
 		}
 		provider = typ
+		if name == autoProvider {
+			provider = name
+		}
 	}
-	writeJSON(w, http.StatusOK, struct {
+	writeJSON(w, http.StatusOK, modelList(r.dialect, listModels(r.state, provider)))
+	return nil
+}
+
+// modelList is the list as the client's protocol has it.
+func modelList(d dialect, models []modelEntry) any {
+	switch d.wire() {
+	case wireGemini:
+		type entry struct {
+			Name    string   `json:"name"`
+			Display string   `json:"displayName"`
+			Methods []string `json:"supportedGenerationMethods"`
+		}
+		list := make([]entry, 0, len(models))
+		for _, m := range models {
+			list = append(list, entry{"models/" + m.ID, m.ID, []string{"generateContent", "streamGenerateContent", "countTokens"}})
+		}
+		return map[string]any{"models": list}
+	case wireClaude:
+		type entry struct {
+			Type    string `json:"type"`
+			ID      string `json:"id"`
+			Display string `json:"display_name"`
+			Created string `json:"created_at"`
+		}
+		list := make([]entry, 0, len(models))
+		var first, last *string
+		for i := range models {
+			m := &models[i]
+			if first == nil {
+				first = &m.ID
+			}
+			last = &m.ID
+			list = append(list, entry{"model", m.ID, m.ID, time.Unix(m.Created, 0).UTC().Format(time.RFC3339)})
+		}
+		return map[string]any{"data": list, "has_more": false, "first_id": first, "last_id": last}
+	}
+	return struct {
 		Object string       `json:"object"`
 		Data   []modelEntry `json:"data"`
-	}{"list", listModels(r.state, provider)})
-	return nil
+	}{"list", models}
 }
 
 // writeJSON answers with v, which must be able to become JSON.

@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -20,6 +16,8 @@ var (
 	_ dialect = openAI{}
 	_ adapter = openAI{}
 )
+
+func (openAI) wire() wire { return wireChat }
 
 func (openAI) errorBody(e *apiError) []byte {
 	var body struct {
@@ -40,64 +38,37 @@ func (openAI) isErrorBody(body []byte) bool {
 }
 
 func (o openAI) streamError(e *apiError) []byte {
-	return append(append([]byte("data: "), o.errorBody(e)...), "\n\n"...)
+	body := append(append([]byte("data: "), o.errorBody(e)...), "\n\n"...)
+	return append(body, chatDone...)
 }
 
-func (openAI) streamEnd() []byte { return []byte("data: [DONE]\n\n") }
+const chatDone = "data: [DONE]\n\n"
 
-func (openAI) isStreamEnd(event []byte) bool { return string(eventData(event)) == "[DONE]" }
+// streamEnd is [DONE] whatever came before: many providers leave it out, and some
+// the finish reason too.
+func (openAI) streamEnd(bool) ([]byte, bool) { return []byte(chatDone), true }
 
-func (openAI) isStreamError(event []byte) bool {
+func (openAI) judge(event []byte) eventKind {
 	data := eventData(event)
+	switch {
+	case string(data) == "[DONE]":
+		return eventEnd
+	case isErrorObject(data):
+		return eventError
+	}
+	return eventPart
+}
+
+// isErrorObject reports whether data is an object with an error in it.
+func isErrorObject(data []byte) bool {
 	return bytes.Contains(data, []byte(`"error"`)) && gjson.GetBytes(data, "error").IsObject()
 }
 
-// versioned recognises a path that already names the version of the API, as in
-// /v1 or /api/paas/v4.
-var versioned = regexp.MustCompile(`(^|/)v\d+[a-z0-9]*(/|$)`)
+func (openAI) keepAlive() []byte { return commentLine }
 
-// errNoEndpoint is an account whose base URL cannot be used.
-var errNoEndpoint = errors.New("base URL is not an http or https URL with a host")
-
-// chatURL is the chat endpoint under a base URL, which may carry its /v1 or
-// not, and parameters of its own. The client's own parameters are added, its
-// key is not.
-func chatURL(base string, params url.Values) (*url.URL, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errNoEndpoint // the parser's text would quote the URL
-	}
-	u.User = nil
-	u.Fragment = ""
-	path := strings.TrimRight(u.Path, "/")
-	switch {
-	case strings.HasSuffix(path, "/chat/completions"):
-	case versioned.MatchString(path):
-		path += "/chat/completions"
-	default:
-		path += "/v1/chat/completions"
-	}
-	u.Path, u.RawPath = path, ""
-	q := u.Query()
-	for name, values := range params {
-		if name != "key" && !q.Has(name) {
-			q[name] = values
-		}
-	}
-	u.RawQuery = q.Encode()
-	return u, nil
-}
+// commentLine is an event stream's comment, which clients must ignore.
+var commentLine = []byte(": keep-alive\n\n")
 
 func (openAI) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
-	u, err := chatURL(a.baseURL, c.query)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(c.body))
-	if err != nil {
-		return nil, errNoEndpoint
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+a.key)
-	return req, nil
+	return c.post(ctx, a, target{version: "/v1", ending: "/chat/completions", path: "/chat/completions"})
 }

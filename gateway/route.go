@@ -13,18 +13,31 @@ import (
 // autoProvider asks for the provider to be taken from the model's prefix.
 const autoProvider = "auto"
 
+// operation is what a client wants of a provider.
+type operation int
+
+const (
+	opGenerate operation = iota
+	opCount              // tokens of a request
+	opForward            // whatever is at the path
+)
+
 // call is one client request on its way to an account.
 type call struct {
-	requestID string
-	dialect   dialect
-	header    http.Header
-	query     url.Values
-	presented []string // the client's keys, which must not pass
-	body      []byte
-	model     string
-	stream    bool
-	pool      *pool
-	settings  settings
+	requestID   string
+	dialect     dialect
+	op          operation
+	method      string
+	path        string // without the provider in front
+	header      http.Header
+	query       url.Values
+	presented   []string // the client's keys, which must not pass
+	contentType string
+	body        []byte
+	model       string
+	stream      bool
+	pool        *pool
+	settings    settings
 }
 
 // splitProvider takes a provider off the front of a path: known types, existing
@@ -89,7 +102,7 @@ func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
 func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	if explicit == "" {
 		for _, typ := range s.defaults {
-			if info, _, _ := lookupProvider(typ); info.adapter != nil && s.pools[typ] != nil {
+			if info, _, _ := lookupProvider(typ); c.suits(info) && s.pools[typ] != nil {
 				c.pool = s.pools[typ]
 				return nil
 			}
@@ -97,8 +110,8 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 		explicit = s.defaults[0]
 	}
 	info, _, _ := lookupProvider(explicit)
-	if info.adapter == nil {
-		return invalidRequest("provider_not_supported", fmt.Sprintf("provider %.80q cannot answer chat completions here: choose another with the Model-Provider header or a model prefix", explicit))
+	if !c.suits(info) {
+		return invalidRequest("provider_not_supported", fmt.Sprintf("provider %.80q cannot answer %s here: choose another with the Model-Provider header or a model prefix", explicit, c.wanted()))
 	}
 	p := s.pools[explicit]
 	if p == nil {
@@ -108,10 +121,44 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	return nil
 }
 
-// parseBody reads what routing needs from a chat request.
+// suits reports whether a provider type speaks what this client does.
+func (c *call) suits(info providerInfo) bool {
+	return info.adapter != nil && (info.adapter.wire() == wireAny || info.adapter.wire() == c.dialect.wire())
+}
+
+// wanted names what the client wants, for an error.
+func (c *call) wanted() string {
+	if c.op == opCount {
+		return "requests to count tokens"
+	}
+	switch c.dialect.wire() {
+	case wireChat:
+		return "chat completions"
+	case wireResponses:
+		return "requests of the Responses API"
+	case wireClaude:
+		return "messages"
+	case wireGemini:
+		return "generateContent"
+	}
+	return "other requests"
+}
+
+// parseBody reads what routing needs from a request. Gemini's has the model and
+// the kind of answer in its path, and what goes to a forwarded path need not be
+// JSON at all.
 func (c *call) parseBody() *apiError {
+	if c.op == opForward {
+		if gjson.ValidBytes(c.body) {
+			c.model = gjson.GetBytes(c.body, "model").Str
+		}
+		return nil
+	}
 	if !gjson.ValidBytes(c.body) || !gjson.ParseBytes(c.body).IsObject() {
 		return invalidRequest("invalid_json", "the request body is not a JSON object")
+	}
+	if c.dialect.wire() == wireGemini {
+		return nil
 	}
 	model := gjson.GetBytes(c.body, "model")
 	if model.Type != gjson.String || model.Str == "" {
@@ -123,13 +170,16 @@ func (c *call) parseBody() *apiError {
 }
 
 // setModel changes the model in the body and nothing else: every other byte is
-// passed on as the client wrote it.
+// passed on as the client wrote it. Gemini's model is in the path.
 func (c *call) setModel(model string) {
+	c.model = model
 	old := gjson.GetBytes(c.body, "model")
+	if c.dialect.wire() == wireGemini || !old.Exists() {
+		return
+	}
 	quoted, _ := json.Marshal(model) // a string cannot fail
 	body := make([]byte, 0, len(c.body)+len(quoted))
 	body = append(body, c.body[:old.Index]...)
 	body = append(body, quoted...)
 	c.body = append(body, c.body[old.Index+len(old.Raw):]...)
-	c.model = model
 }

@@ -29,13 +29,16 @@ type request struct {
 	id       string
 	state    *snapshot
 	provider string // taken off the path
+	path     string // what is left of it
+	dialect  dialect
 }
 
 // endpoint is one path of the server.
 type endpoint struct {
-	route   string // name in metrics
-	method  string
-	api     bool // needs the client key; refused while draining; counted as in flight
+	route   string  // name in metrics
+	method  string  // empty: any
+	api     bool    // needs the client key; refused while draining; counted as in flight
+	dialect dialect // nil: OpenAI's
 	handler func(http.ResponseWriter, *request) *apiError
 }
 
@@ -51,8 +54,12 @@ func (g *Gateway) endpoints() map[string]endpoint {
 			metrics.ServeHTTP(w, r.Request)
 			return nil
 		}},
-		"/v1/models":           {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
-		"/v1/chat/completions": {route: "chat_completions", method: http.MethodPost, api: true, handler: g.serveChat},
+		"/v1/models":                {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
+		"/v1beta/models":            {route: "models", method: http.MethodGet, api: true, dialect: gemini{}, handler: g.serveModels},
+		"/v1/chat/completions":      g.generation("chat_completions", openAI{}, opGenerate),
+		"/v1/responses":             g.generation("responses", responses{}, opGenerate),
+		"/v1/messages":              g.generation("messages", claude{}, opGenerate),
+		"/v1/messages/count_tokens": g.generation("count_tokens", claude{}, opCount),
 	}
 }
 
@@ -112,24 +119,27 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if failure != nil && rec.status == 0 {
-		writeError(rec, openAI{}, failure)
+		writeError(rec, r.dialect, failure)
 	}
 }
 
 // route finds the endpoint. Whoever has no key learns nothing of which
 // providers exist: the path is taken apart here, refused only after the key.
 func (g *Gateway) route(r *request) (endpoint, *apiError) {
-	path := "/" + strings.Trim(r.URL.Path, "/")
-	ep, ok := g.paths[path]
+	r.path = "/" + strings.Trim(r.URL.Path, "/")
+	ep, ok := g.find(r.path)
 	if !ok {
-		r.provider, path = splitProvider(path, r.state)
-		ep, ok = g.paths[path]
+		r.provider, r.path = splitProvider(r.path, r.state)
+		if ep, ok = g.find(r.path); !ok {
+			ep, ok = g.forwarded(r)
+		}
 		ok = ok && ep.api
 	}
+	r.dialect = dialectOf(r, ep)
 	if !ok {
 		return endpoint{route: "other"}, &apiError{status: http.StatusNotFound, kind: kindInvalid, code: "unknown_path", message: "there is nothing at this path"}
 	}
-	if r.Method != ep.method && !(ep.method == http.MethodGet && r.Method == http.MethodHead) {
+	if ep.method != "" && r.Method != ep.method && !(ep.method == http.MethodGet && r.Method == http.MethodHead) {
 		return ep, &apiError{status: http.StatusMethodNotAllowed, kind: kindInvalid, code: "method_not_allowed", message: "this path takes " + ep.method}
 	}
 	return ep, nil
@@ -161,26 +171,7 @@ func (g *Gateway) recovered(w *recorder, r *request, p any) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	writeError(w, openAI{}, &apiError{status: http.StatusInternalServerError, kind: kindServer, code: "internal_error", message: "the gateway failed on this request; its id is " + r.id})
-}
-
-func (g *Gateway) serveChat(w http.ResponseWriter, r *request) *apiError {
-	body, failure := readBody(w, r.Request)
-	if failure != nil {
-		return failure
-	}
-	c := &call{
-		requestID: r.id, dialect: openAI{}, header: r.Header, query: r.URL.Query(),
-		presented: presentedKeys(r.Request), body: body, settings: r.state.settings,
-	}
-	if failure := c.parseBody(); failure != nil {
-		return failure
-	}
-	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
-		return failure
-	}
-	r.provider = c.pool.typ
-	return g.forwarder.serve(r.Context(), w, c)
+	writeError(w, r.dialect, &apiError{status: http.StatusInternalServerError, kind: kindServer, code: "internal_error", message: "the gateway failed on this request; its id is " + r.id})
 }
 
 // readBody reads a whole body within its bounds of size and time.
@@ -225,7 +216,7 @@ func requestID(r *http.Request) string {
 func setCORS(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-Key, X-Goog-Api-Key, Anthropic-Version, Anthropic-Beta, Model-Provider, X-Requested-With, X-Request-Id, Accept, Origin, "+stainless)
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-Key, X-Goog-Api-Key, X-Goog-Api-Client, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, Model-Provider, X-Requested-With, X-Request-Id, Accept, Origin, "+stainless)
 	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
 	h.Set("Access-Control-Max-Age", "600")
 }

@@ -20,6 +20,7 @@ const (
 
 var (
 	errEventTooLong = errors.New("an event of the stream is too long")
+	errNoEnd        = errors.New("the stream ended before its end")
 	errEmptyStream  = errors.New("the stream ended before its first event")
 	errShuttingDown = errors.New("gateway is shutting down")
 )
@@ -80,6 +81,13 @@ type relay struct {
 	header    http.Header // of the upstream's answer
 	began     bool        // the client has its status: no other account can be tried
 	reported  bool        // the upstream sent an error event of its own
+	finished  bool        // the upstream said that the answer is complete
+}
+
+// framer is a dialect whose streams are not events on the wire.
+type framer interface {
+	contentType() string
+	frame(event []byte) []byte
 }
 
 // run relays body until its end. Headers go out with the first event, or with
@@ -107,23 +115,38 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 		case <-ctx.Done():
 			return s.interrupted(ctx)
 		case <-quiet.C:
-			if err := s.send([]byte(": keep-alive\n\n")); err != nil {
+			if err := s.send(s.dialect.keepAlive()); err != nil {
 				return err
 			}
 		case item := <-items:
 			if item.err != nil {
 				return s.end(ctx, item.err)
 			}
-			if s.dialect.isStreamEnd(item.event) {
-				return s.send(s.dialect.streamEnd())
-			}
-			s.reported = s.reported || s.dialect.isStreamError(item.event)
-			if err := s.send(item.event); err != nil {
+			if end, err := s.pass(item.event); end || err != nil {
 				return err
 			}
 		}
 		quiet.Reset(s.keepAlive)
 	}
+}
+
+// pass sends one event on; end says that it was the last.
+func (s *relay) pass(event []byte) (end bool, err error) {
+	switch s.dialect.judge(event) {
+	case eventEnd:
+		end = true
+	case eventFinished:
+		s.finished = true
+	case eventError:
+		s.reported = true
+	}
+	if f, ok := s.dialect.(framer); ok {
+		event = f.frame(event)
+	}
+	if err := s.send(event); err != nil || !end {
+		return false, err
+	}
+	return true, nil
 }
 
 // readEvents hands out events until the stream ends or nobody wants them.
@@ -157,11 +180,15 @@ func (s *relay) end(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return s.interrupted(ctx)
 	}
-	if err == io.EOF && s.began {
-		return s.send(s.dialect.streamEnd())
+	if err == io.EOF && !s.began {
+		return brokenError{errEmptyStream}
 	}
 	if err == io.EOF {
-		return brokenError{errEmptyStream}
+		end, complete := s.dialect.streamEnd(s.finished)
+		if complete || s.reported {
+			return s.send(end)
+		}
+		err = errNoEnd
 	}
 	if s.began {
 		s.fail(&apiError{kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off: the answer is not complete"})
@@ -174,11 +201,7 @@ func (s *relay) end(ctx context.Context, err error) error {
 type brokenError struct{ error }
 
 // fail sends one error event and the end of the stream.
-func (s *relay) fail(e *apiError) {
-	if s.send(s.dialect.streamError(e)) == nil {
-		_ = s.send(s.dialect.streamEnd())
-	}
-}
+func (s *relay) fail(e *apiError) { _ = s.send(s.dialect.streamError(e)) }
 
 // errClientGone is a client that could not be written to.
 var errClientGone = errors.New("client went away")
@@ -190,9 +213,15 @@ func (s *relay) send(p []byte) error {
 		h := s.w.Header()
 		h.Del("Content-Length")
 		h.Set("Cache-Control", "no-cache")
+		if f, ok := s.dialect.(framer); ok {
+			h.Set("Content-Type", f.contentType())
+		}
 		h.Set("X-Accel-Buffering", "no") // proxies in front must not collect events
 		s.w.WriteHeader(http.StatusOK)
 		s.began = true
+	}
+	if len(p) == 0 {
+		return nil
 	}
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write(p); err != nil {

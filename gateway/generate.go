@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+)
+
+// generation is the endpoint of one operation of a dialect.
+func (g *Gateway) generation(route string, d dialect, op operation) endpoint {
+	return endpoint{route: route, method: http.MethodPost, api: true, dialect: d, handler: func(w http.ResponseWriter, r *request) *apiError {
+		return g.serveCall(w, r, &call{dialect: d, op: op})
+	}}
+}
+
+// find is the endpoint at a path.
+func (g *Gateway) find(path string) (endpoint, bool) {
+	if ep, ok := g.paths[path]; ok {
+		return ep, true
+	}
+	model, action, ok := parseGeminiPath(path)
+	if !ok {
+		return endpoint{}, false
+	}
+	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
+	route := "generate_content"
+	switch {
+	case action == "countTokens":
+		route, c.op = "count_tokens", opCount
+	case c.stream:
+		route = "stream_generate_content"
+	}
+	return endpoint{route: route, method: http.MethodPost, api: true, dialect: gemini{}, handler: func(w http.ResponseWriter, r *request) *apiError {
+		if c.stream && r.URL.Query().Get("alt") != "sse" {
+			c.dialect = &geminiArray{}
+		}
+		return g.serveCall(w, r, &c)
+	}}, true
+}
+
+// forwarded is the endpoint of every other path of a provider that is sent what
+// the client sent.
+func (g *Gateway) forwarded(r *request) (endpoint, bool) {
+	info, _, _ := lookupProvider(r.provider)
+	if info.adapter == nil || info.adapter.wire() != wireAny {
+		return endpoint{}, false
+	}
+	return endpoint{route: "forward", api: true, handler: func(w http.ResponseWriter, r *request) *apiError {
+		return g.serveCall(w, r, &call{dialect: raw{}, op: opForward})
+	}}, true
+}
+
+// dialectOf is what the client of an endpoint speaks; where there is none, or one
+// for several kinds of clients, what else the request shows decides.
+func dialectOf(r *request, ep endpoint) dialect {
+	switch {
+	case ep.dialect != nil:
+		return ep.dialect
+	case strings.HasPrefix(r.path, "/v1beta/"):
+		return gemini{}
+	case strings.HasPrefix(r.path, "/v1/messages/"), r.Header.Get("Anthropic-Version") != "":
+		return claude{}
+	}
+	return openAI{}
+}
+
+// escapes reports whether a path has a segment that could lead out of the
+// account's base URL.
+func escapes(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// serveCall routes a call and answers it from an account.
+func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiError {
+	body, failure := readBody(w, r.Request)
+	if failure != nil {
+		return failure
+	}
+	c.requestID, c.header, c.query, c.presented = r.id, r.Header, r.URL.Query(), presentedKeys(r.Request)
+	c.method, c.path, c.body, c.settings = r.Method, r.path, body, r.state.settings
+	c.contentType = "application/json"
+	if c.op == opForward {
+		c.contentType = r.Header.Get("Content-Type")
+	}
+	if failure := c.parseBody(); failure != nil {
+		return failure
+	}
+	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
+		return failure
+	}
+	if escapes(c.path) || escapes(c.model) {
+		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
+	}
+	r.provider = c.pool.typ
+	return g.forwarder.serve(r.Context(), w, c)
+}
