@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -94,6 +95,15 @@ func (a *account) usable(info providerInfo) bool {
 // present puts the account's credential on a request. It is the only place that
 // does.
 func (a *account) present(h http.Header) { h.Set(a.credential.header, a.credential.prefix+a.key) }
+
+// redact takes the account's secrets out of what a provider says: some quote keys
+// in their errors.
+func (a *account) redact(text []byte) []byte {
+	if a.key == "" {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(a.key), []byte("***"))
+}
 
 // serves reports whether the account's model lists let model pass.
 func (a *account) serves(model string) bool {

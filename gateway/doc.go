@@ -11,6 +11,7 @@
 //	          forward.go  attempts, one account after another, until a first byte
 //	          openai.go   the wire formats: request upstream, errors, end of stream
 //	          responses.go, claude.go, gemini.go, passthrough.go: the same
+//	          converted.go, gateway/convert: where client and provider differ
 //	          stream.go   events as they come, keep-alive, one error if it breaks
 //	          counters.go what is counted, delivered to Redis exactly once
 //

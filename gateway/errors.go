@@ -21,6 +21,7 @@ type apiError struct {
 	kind    string
 	code    string
 	message string
+	param   string // the field of the request that is wrong
 	// body is an upstream's own error of the same dialect; it passes as it is.
 	body []byte
 	// retryAfter tells the client when to come again; zero: not said.

@@ -141,7 +141,9 @@ func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *
 	case resp.StatusCode != http.StatusOK && (c.op != opForward || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
 	case (c.stream || c.op == opForward) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
-		return f.relayStream(ctx, w, c, resp)
+		return f.relayStream(ctx, w, c, a, resp)
+	case c.conversion != nil:
+		return f.relayConverted(ctx, w, c, a, resp)
 	}
 	return relayPlain(ctx, w, resp)
 }
@@ -173,11 +175,15 @@ func leftAlone(cause error, began bool) attempt {
 	return attempt{outcome: "client_gone", began: began, gone: true}
 }
 
-func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *call, resp *http.Response) attempt {
-	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: f.keepAlive, header: resp.Header}
+func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
+	s := newRelay(w, c, a, resp, f.keepAlive)
 	err := s.run(ctx, resp.Body)
 	var broken brokenError
+	var told *toldError
 	switch {
+	case errors.As(err, &told): // and the client has nothing yet
+		return attempt{outcome: "stream_error", blame: true, retry: true, cause: told, failure: &apiError{
+			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
 	case errors.As(err, &broken):
 		return attempt{outcome: "broken", began: s.began, blame: true, retry: true, cause: broken.error, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}

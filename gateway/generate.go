@@ -96,5 +96,8 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
+	if failure := c.convert(); failure != nil {
+		return failure
+	}
 	return g.forwarder.serve(r.Context(), w, c)
 }

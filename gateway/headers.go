@@ -71,6 +71,18 @@ func copyResponseHeader(dst, src http.Header) {
 	}
 }
 
+// convertedHeader is the header of an answer that was converted: what else the
+// upstream says is about an answer that the client does not get.
+func convertedHeader(dst, src http.Header, contentType string) {
+	dst.Set("Content-Type", contentType)
+	for _, name := range []string{"X-Request-Id", "Request-Id"} {
+		if id := src.Get(name); id != "" {
+			dst.Set("X-Upstream-Request-Id", id)
+			return
+		}
+	}
+}
+
 // connectionNames are the headers that Connection declares to be of one hop.
 func connectionNames(h http.Header) map[string]bool {
 	var set map[string]bool

@@ -20,14 +20,18 @@ import (
 	"google.golang.org/genai"
 )
 
-func TestEverySDKWithItsOwnProviders(t *testing.T) {
-	for i, fam := range families {
-		t.Run(fam.name, func(t *testing.T) {
-			f, p := newFixture(t), fam.start(t)
-			f.add(fam, "a", p.URL)
-			talk(t, f.start(), sdkClients[i], fam)
-			f.counted(fam.typ, "a", usageCount, "16")
-		})
+// Every client is served by every family of providers: text, images, tools that
+// are called one or two at a time and answered, plain and streamed.
+func TestEverySDKWithEveryProvider(t *testing.T) {
+	for _, c := range sdkClients {
+		for _, fam := range families {
+			t.Run(c.name+" client, "+fam.name+" provider", func(t *testing.T) {
+				f, p := newFixture(t), fam.start(t)
+				f.add(fam, "a", p.URL)
+				talk(t, f.start(), c, fam)
+				f.counted(fam.typ, "a", usageCount, "16")
+			})
+		}
 	}
 }
 

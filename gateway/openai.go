@@ -28,6 +28,9 @@ func (openAI) errorBody(e *apiError) []byte {
 			Code    string  `json:"code"`
 		} `json:"error"`
 	}
+	if e.param != "" {
+		body.Error.Param = &e.param
+	}
 	body.Error.Message, body.Error.Type, body.Error.Code = e.message, e.kind, e.code
 	out, _ := json.Marshal(body) // plain strings cannot fail
 	return out

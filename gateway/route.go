@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"holdfast/gateway/convert"
 )
 
 // autoProvider asks for the provider to be taken from the model's prefix.
@@ -38,6 +41,9 @@ type call struct {
 	stream      bool
 	pool        *pool
 	settings    settings
+	// conversion is there when the provider speaks another protocol: body is its
+	// already, and nothing else of the client's request goes there.
+	conversion *convert.Conversion
 }
 
 // splitProvider takes a provider off the front of a path: known types, existing
@@ -97,20 +103,22 @@ func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
 	return c.setPool(s, explicit)
 }
 
-// setPool finds the pool of an explicit type, or the first default whose
-// protocol this request can use.
+// setPool finds the pool of an explicit type, or the first default that speaks
+// the client's protocol, or else the first that this request can be converted for.
 func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	if explicit == "" {
-		for _, typ := range s.defaults {
-			if info, _, _ := lookupProvider(typ); c.suits(info) && s.pools[typ] != nil {
-				c.pool = s.pools[typ]
-				return nil
+		for _, want := range []fit{fitNative, fitConverted} {
+			for _, typ := range s.defaults {
+				if info, _, _ := lookupProvider(typ); c.fits(info) == want && s.pools[typ] != nil {
+					c.pool = s.pools[typ]
+					return nil
+				}
 			}
 		}
 		explicit = s.defaults[0]
 	}
 	info, _, _ := lookupProvider(explicit)
-	if !c.suits(info) {
+	if c.fits(info) == fitNone {
 		return invalidRequest("provider_not_supported", fmt.Sprintf("provider %.80q cannot answer %s here: choose another with the Model-Provider header or a model prefix", explicit, c.wanted()))
 	}
 	p := s.pools[explicit]
@@ -121,9 +129,52 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	return nil
 }
 
-// suits reports whether a provider type speaks what this client does.
-func (c *call) suits(info providerInfo) bool {
-	return info.adapter != nil && (info.adapter.wire() == wireAny || info.adapter.wire() == c.dialect.wire())
+// fit is how a provider type goes with a call.
+type fit int
+
+const (
+	fitNone fit = iota
+	fitConverted
+	fitNative
+)
+
+func (c *call) fits(info providerInfo) fit {
+	if info.adapter == nil {
+		return fitNone
+	}
+	w := info.adapter.wire()
+	_, from := formats[c.dialect.wire()]
+	_, to := formats[w]
+	switch {
+	case w == wireAny || w == c.dialect.wire():
+		return fitNative
+	case from && to && c.op == opGenerate:
+		return fitConverted
+	}
+	return fitNone
+}
+
+// formats are the protocols that can be converted.
+var formats = map[wire]convert.Format{wireChat: convert.Chat, wireClaude: convert.Claude, wireGemini: convert.Gemini}
+
+// convert makes the provider's request of the client's where they differ.
+func (c *call) convert() *apiError {
+	if c.fits(c.pool.info) != fitConverted {
+		return nil
+	}
+	conversion, body, err := convert.New(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()], c.body, c.model, c.stream)
+	var field *convert.FieldError
+	switch {
+	case errors.As(err, &field):
+		failure := invalidRequest("cannot_convert", err.Error())
+		failure.param = field.Field
+		return failure
+	case err != nil:
+		return invalidRequest("cannot_convert", err.Error())
+	}
+	c.conversion, c.body = conversion, body
+	c.header, c.query = nil, nil
+	return nil
 }
 
 // wanted names what the client wants, for an error.

@@ -22,13 +22,14 @@ import (
 type family struct {
 	name, typ, key, url string
 	model               string
+	in                  int64 // tokens that the fake counts
 	start               func(*testing.T) *provider
 }
 
 var families = []family{
-	{"chat", "openai-custom", "OPENAI_API_KEY", "OPENAI_BASE_URL", "gpt-test", newChat},
-	{"claude", "claude-custom", "CLAUDE_API_KEY", "CLAUDE_BASE_URL", "claude-test", newClaude},
-	{"gemini", "gemini-custom", "GEMINI_API_KEY", "GEMINI_BASE_URL", "gemini-test", newGemini},
+	{"chat", "openai-custom", "OPENAI_API_KEY", "OPENAI_BASE_URL", "gpt-test", 11, newChat},
+	{"claude", "claude-custom", "CLAUDE_API_KEY", "CLAUDE_BASE_URL", "claude-test", 14, newClaude},
+	{"gemini", "gemini-custom", "GEMINI_API_KEY", "GEMINI_BASE_URL", "gemini-test", 11, newGemini},
 }
 
 // add stores an account of a family.
@@ -296,6 +297,7 @@ func talk(t *testing.T, g *started, c sdkClient, fam family) {
 		require.Equal(t, "hello", got.text)
 		require.Equal(t, "stop", got.stop)
 		require.EqualValues(t, 7, got.out)
+		require.Equal(t, fam.in, got.in)
 
 		require.Equal(t, "hello", ask(dialogue{user: "what is this?", image: true}).text)
 

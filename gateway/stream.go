@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"holdfast/gateway/convert"
 )
 
 const (
@@ -82,6 +84,16 @@ type relay struct {
 	began     bool        // the client has its status: no other account can be tried
 	reported  bool        // the upstream sent an error event of its own
 	finished  bool        // the upstream said that the answer is complete
+	account   *account
+	convert   *convert.Stream // nil: events pass as they are
+}
+
+func newRelay(w http.ResponseWriter, c *call, a *account, resp *http.Response, keepAlive time.Duration) *relay {
+	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: keepAlive, header: resp.Header, account: a}
+	if c.conversion != nil {
+		s.convert = c.conversion.Stream()
+	}
+	return s
 }
 
 // framer is a dialect whose streams are not events on the wire.
@@ -132,7 +144,14 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 
 // pass sends one event on; end says that it was the last.
 func (s *relay) pass(event []byte) (end bool, err error) {
-	switch s.dialect.judge(event) {
+	if s.convert != nil {
+		return s.passConverted(event)
+	}
+	kind := s.dialect.judge(event)
+	if kind == eventError && !s.began {
+		return false, s.told(errorText(eventData(event)))
+	}
+	switch kind {
 	case eventEnd:
 		end = true
 	case eventFinished:
@@ -180,6 +199,13 @@ func (s *relay) end(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return s.interrupted(ctx)
 	}
+	if err == io.EOF && s.convert != nil {
+		events, err := s.convert.End()
+		if err := s.converted(events, err); err != nil || s.reported {
+			return err
+		}
+		return s.close()
+	}
 	if err == io.EOF && !s.began {
 		return brokenError{errEmptyStream}
 	}
@@ -209,8 +235,12 @@ var errClientGone = errors.New("client went away")
 // send writes and flushes; the first time with the headers.
 func (s *relay) send(p []byte) error {
 	if !s.began {
-		copyResponseHeader(s.w.Header(), s.header)
 		h := s.w.Header()
+		if s.convert != nil {
+			convertedHeader(h, s.header, "text/event-stream")
+		} else {
+			copyResponseHeader(h, s.header)
+		}
 		h.Del("Content-Length")
 		h.Set("Cache-Control", "no-cache")
 		if f, ok := s.dialect.(framer); ok {

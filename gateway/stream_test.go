@@ -42,7 +42,7 @@ func TestAClientThatLeavesAtAnErrorDoesNotExcuseTheAccount(t *testing.T) {
 		outcome    string
 	}{
 		{"broken", "data: {\"one\":1}\n\n", cut, "broke off", "broken"},
-		{"reported", "data: {\"error\":{\"message\":\"x\"}}\n\ndata: {}\n\n", nil, `"error"`, "stream_error"},
+		{"reported", "data: {\"one\":1}\n\ndata: {\"error\":{\"message\":\"x\"}}\n\ndata: {}\n\n", nil, `"error"`, "stream_error"},
 		{"only left", "data: {\"one\":1}\n\ndata: {}\n\n", nil, "one", "client_gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestAClientThatLeavesAtAnErrorDoesNotExcuseTheAccount(t *testing.T) {
 				}
 			}()
 			f := &forwarder{keepAlive: time.Hour}
-			out := f.relayStream(ctx, leaver{httptest.NewRecorder(), c.at, cancel}, &call{dialect: openAI{}}, &http.Response{Body: r})
+			out := f.relayStream(ctx, leaver{httptest.NewRecorder(), c.at, cancel}, &call{dialect: openAI{}}, &account{}, &http.Response{Body: r})
 			require.Equal(t, c.outcome, out.outcome)
 			require.Equal(t, c.outcome != "client_gone", out.blame)
 			require.True(t, out.began)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // newHTTPClient makes the client for providers. Bytes pass as they are: no
@@ -70,14 +71,31 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		message:    fmt.Sprintf("the provider answered %d", resp.StatusCode),
 		retryAfter: t.cool,
 	}
-	// Providers quote keys in their errors; the account's must not get out.
-	body = bytes.ReplaceAll(body, []byte(a.key), []byte("***"))
-	if c.dialect.isErrorBody(body) {
+	body = a.redact(body)
+	if c.conversion == nil && c.dialect.isErrorBody(body) {
 		t.failure.body = body
-	} else if text := strings.TrimSpace(string(body)); text != "" && len(text) <= 500 && !strings.HasPrefix(text, "<") {
+	} else if text := errorText(body); text != "" {
 		t.failure.message += ": " + text
 	}
+	if c.conversion != nil && status == statusOverloaded {
+		t.failure.status = http.StatusServiceUnavailable // the others know no 529
+	}
 	return t
+}
+
+// errorText is what an error body of any protocol says, or a short text.
+func errorText(body []byte) string {
+	if gjson.ValidBytes(body) {
+		for _, field := range []string{"error.message", "message", "error"} {
+			if v := gjson.GetBytes(body, field); v.Type == gjson.String {
+				return v.Str
+			}
+		}
+	}
+	if text := strings.TrimSpace(string(body)); len(text) <= 500 && !strings.HasPrefix(text, "<") {
+		return text
+	}
+	return ""
 }
 
 // coolFor is how long an account rests after a 429: what the provider asks for,

@@ -1,0 +1,199 @@
+package convert
+
+import (
+	"fmt"
+
+	"github.com/tidwall/gjson"
+)
+
+// decodeClaude reads a message.
+func decodeClaude(v gjson.Result) (*answer, error) {
+	if v.Get("type").Str == "error" {
+		return nil, &UpstreamError{v.Get("error.message").String()}
+	}
+	if !v.Get("content").IsArray() {
+		return nil, fmt.Errorf("%w: it has no content", errMalformed)
+	}
+	a := &answer{id: v.Get("id").Str, model: v.Get("model").Str}
+	a.usage.addClaude(v.Get("usage"))
+	for _, b := range v.Get("content").Array() {
+		switch typ := b.Get("type").Str; typ {
+		case "text":
+			a.parts = append(a.parts, part{kind: textPart, text: b.Get("text").Str})
+		case "tool_use":
+			args, ok := validArgs(b.Get("input").Raw)
+			if !ok {
+				return nil, fmt.Errorf("%w: the input of a tool is no object", errMalformed)
+			}
+			a.parts = append(a.parts, part{kind: callPart, id: b.Get("id").Str, name: b.Get("name").Str, args: args})
+		case "thinking", "redacted_thinking":
+		default:
+			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, typ)
+		}
+	}
+	var err error
+	a.finish, err = claudeFinish(v.Get("stop_reason").Str)
+	return a, err
+}
+
+// claudeFinish reads why a message ended.
+func claudeFinish(reason string) (finishReason, error) {
+	switch reason {
+	case "end_turn", "stop_sequence":
+		return finishStop, nil
+	case "max_tokens", "model_context_window_exceeded":
+		return finishLength, nil
+	case "tool_use":
+		return finishTools, nil
+	case "refusal":
+		return finishFilter, nil
+	}
+	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
+}
+
+// claudeReasons: that a stop sequence ended it, the others do not tell.
+var claudeReasons = map[finishReason]string{finishStop: "end_turn", finishLength: "max_tokens", finishTools: "tool_use", finishFilter: "refusal"}
+
+// addClaude takes over what a usage says; its counts are sums so far.
+func (u *usage) addClaude(v gjson.Result) {
+	fresh := u.in - u.cached - u.created
+	for _, f := range []struct {
+		to   *int64
+		name string
+	}{
+		{&fresh, "input_tokens"}, {&u.cached, "cache_read_input_tokens"}, {&u.created, "cache_creation_input_tokens"},
+		{&u.out, "output_tokens"}, {&u.reasoning, "output_tokens_details.reasoning_tokens"},
+	} {
+		if n := v.Get(f.name); n.Type == gjson.Number {
+			*f.to = n.Int()
+		}
+	}
+	u.in = fresh + u.cached + u.created
+}
+
+func (u usage) claude() object {
+	return object{
+		"input_tokens": u.in - u.cached - u.created, "output_tokens": u.out,
+		"cache_read_input_tokens": u.cached, "cache_creation_input_tokens": u.created,
+	}
+}
+
+// encodeClaude makes a message.
+func encodeClaude(a *answer) map[string]any {
+	return object{
+		"id": "msg_" + orNew(a.id), "type": "message", "role": "assistant", "model": a.model,
+		"content": claudeContent(a.parts), "stop_reason": claudeReasons[a.finish], "stop_sequence": nil, "usage": a.usage.claude(),
+	}
+}
+
+// claudeDecoder reads a stream of Anthropic's events.
+type claudeDecoder struct {
+	usage  usage
+	finish finishReason
+	inCall bool
+	args   bool // the call that is open has some
+	done   bool
+}
+
+func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
+	switch v.Get("type").Str {
+	case "error":
+		return nil, &UpstreamError{v.Get("error.message").String()}
+	case "message_start":
+		m := v.Get("message")
+		d.usage.addClaude(m.Get("usage"))
+		return []event{{kind: evStart, id: m.Get("id").Str, model: m.Get("model").Str, usage: d.usage}}, nil
+	case "content_block_start":
+		switch b := v.Get("content_block"); b.Get("type").Str {
+		case "text":
+			if s := b.Get("text").Str; s != "" {
+				out = append(out, event{kind: evText, text: s})
+			}
+		case "tool_use":
+			d.inCall, d.args = true, false
+			out = append(out, event{kind: evCall, id: b.Get("id").Str, name: b.Get("name").Str})
+		case "thinking", "redacted_thinking":
+		default:
+			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
+		}
+	case "content_block_delta":
+		switch v.Get("delta.type").Str {
+		case "text_delta":
+			out = append(out, event{kind: evText, text: v.Get("delta.text").Str})
+		case "input_json_delta":
+			if s := v.Get("delta.partial_json").Str; s != "" {
+				d.args = true
+				out = append(out, event{kind: evArgs, text: s})
+			}
+		}
+	case "content_block_stop":
+		if d.inCall && !d.args {
+			out = append(out, event{kind: evArgs, text: "{}"})
+		}
+		d.inCall = false
+	case "message_delta":
+		d.usage.addClaude(v.Get("usage"))
+		if v.Get("delta.stop_reason").Type == gjson.String {
+			var err error
+			if d.finish, err = claudeFinish(v.Get("delta.stop_reason").Str); err != nil {
+				return nil, err
+			}
+		}
+	case "message_stop":
+		return d.end(true)
+	}
+	return out, nil
+}
+
+func (d *claudeDecoder) end(bool) ([]event, error) {
+	if d.finish == "" {
+		return nil, ErrIncomplete
+	}
+	if d.done {
+		return nil, nil
+	}
+	d.done = true
+	return []event{{kind: evEnd, finish: d.finish, usage: d.usage}}, nil
+}
+
+// claudeEncoder makes a stream of Anthropic's events.
+type claudeEncoder struct {
+	blocks int
+	open   eventKind // evText or evCall
+}
+
+func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
+	say := func(name string, fields object) {
+		fields["type"] = name
+		out = append(out, sse(name, fields))
+	}
+	// A block ends where something else begins.
+	if c.open != evNone && (e.kind == evCall || e.kind == evEnd || e.kind == evText && c.open != evText) {
+		say("content_block_stop", object{"index": c.blocks - 1})
+		c.open = evNone
+	}
+	switch e.kind {
+	case evStart:
+		say("message_start", object{"message": object{
+			"id": "msg_" + orNew(e.id), "type": "message", "role": "assistant", "model": e.model, "content": []any{},
+			"stop_reason": nil, "stop_sequence": nil, "usage": e.usage.claude(),
+		}})
+	case evText:
+		if c.open != evText {
+			c.open = evText
+			c.blocks++
+			say("content_block_start", object{"index": c.blocks - 1, "content_block": object{"type": "text", "text": ""}})
+		}
+		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "text_delta", "text": e.text}})
+	case evCall:
+		c.open = evCall
+		c.blocks++
+		say("content_block_start", object{"index": c.blocks - 1, "content_block": object{"type": "tool_use", "id": e.id, "name": e.name, "input": object{}}})
+	case evArgs:
+		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "input_json_delta", "partial_json": e.text}})
+	case evEnd:
+		say("message_delta", object{"delta": object{"stop_reason": claudeReasons[e.finish], "stop_sequence": nil}, "usage": e.usage.claude()})
+		say("message_stop", object{})
+	}
+	return out, nil
+}

@@ -1,0 +1,178 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+)
+
+// Format is a protocol.
+type Format int
+
+// The protocols.
+const (
+	Chat   Format = iota // OpenAI Chat Completions
+	Claude               // Anthropic Messages
+	Gemini               // Gemini generateContent
+)
+
+func (f Format) String() string { return [...]string{"OpenAI", "Claude", "Gemini"}[f] }
+
+// FieldError is a request that cannot be converted because of one of its fields.
+type FieldError struct{ Field, Why string }
+
+func (e *FieldError) Error() string { return "field " + e.Field + ": " + e.Why }
+
+// UpstreamError is an error that the provider told of within its answer.
+type UpstreamError struct{ Message string }
+
+func (e *UpstreamError) Error() string { return "provider answers with an error: " + e.Message }
+
+// ErrIncomplete is a stream that ended before the provider said that it is done.
+var ErrIncomplete = errors.New("the provider's stream ended before its end")
+
+// errMalformed is an answer that is not what its protocol says.
+var errMalformed = errors.New("the provider's answer is not of its protocol")
+
+// Conversion is one request on its way to a provider of another protocol.
+type Conversion struct {
+	client, provider Format
+	usage            bool // a stream of the client ends with the usage
+}
+
+// protocol is what each format can do.
+type protocol struct {
+	turns string // the field with the turns
+	read  func(*reader, gjson.Result) *request
+	write func(*request) (map[string]any, error)
+	// decode reads a whole answer, encode makes one.
+	decode func(gjson.Result) (*answer, error)
+	encode func(*answer) map[string]any
+	// decoder and encoder are for one stream.
+	decoder func() decoder
+	encoder func(usage bool) encoder
+}
+
+var protocols = [...]protocol{
+	Chat:   {"messages", readChat, writeChat, decodeChat, encodeChat, func() decoder { return &chatDecoder{} }, func(u bool) encoder { return &chatEncoder{usage: u} }},
+	Claude: {"messages", readClaude, writeClaude, decodeClaude, encodeClaude, func() decoder { return &claudeDecoder{} }, func(bool) encoder { return &claudeEncoder{} }},
+	Gemini: {"contents", readGemini, writeGemini, decodeGemini, encodeGemini, func() decoder { return &geminiDecoder{} }, func(bool) encoder { return &geminiEncoder{} }},
+}
+
+// New converts a client's request for a provider's model. An error is a
+// FieldError.
+func New(client, provider Format, body []byte, model string, stream bool) (*Conversion, []byte, error) {
+	r := &reader{provider: provider}
+	q := protocols[client].read(r, gjson.ParseBytes(body))
+	if r.err == nil {
+		q.model, q.stream = model, stream
+		r.err = q.arrange(protocols[client].turns)
+	}
+	if r.err != nil {
+		return nil, nil, r.err
+	}
+	out, err := protocols[provider].write(q)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Conversion{client: client, provider: provider, usage: q.usage}, marshal(out), nil
+}
+
+// Answer converts a whole answer.
+func (c *Conversion) Answer(body []byte) ([]byte, error) {
+	a, err := c.decode(body)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(protocols[c.client].encode(a)), nil
+}
+
+func (c *Conversion) decode(body []byte) (*answer, error) {
+	if !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
+		return nil, fmt.Errorf("%w: no JSON object", errMalformed)
+	}
+	return protocols[c.provider].decode(gjson.ParseBytes(body))
+}
+
+// AnswerAsStream makes a stream of a whole answer, for a provider that was asked
+// for a stream and gave none.
+func (c *Conversion) AnswerAsStream(body []byte) ([][]byte, error) {
+	a, err := c.decode(body)
+	if err != nil {
+		return nil, err
+	}
+	s := c.Stream()
+	var out [][]byte
+	for _, e := range a.events() {
+		events, err := s.out.encode(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, events...)
+	}
+	return out, nil
+}
+
+// Stream converts one stream. Not safe for concurrent use.
+type Stream struct {
+	in   decoder
+	out  encoder
+	last eventKind // evNone: nothing came yet
+}
+
+// decoder reads a provider's stream, event by event; end is what is said when
+// there are no more, told that the provider had [DONE] for it.
+type decoder interface {
+	decode(data gjson.Result) ([]event, error)
+	end(told bool) ([]event, error)
+}
+
+// encoder makes a client's stream. Each result is one server-sent event.
+type encoder interface {
+	encode(event) ([][]byte, error)
+}
+
+// Stream begins a stream of the answer.
+func (c *Conversion) Stream() *Stream {
+	return &Stream{in: protocols[c.provider].decoder(), out: protocols[c.client].encoder(c.usage)}
+}
+
+// Event converts the data of one event; end says that the answer is complete.
+func (s *Stream) Event(data []byte) (out [][]byte, end bool, err error) {
+	if len(data) == 0 {
+		return nil, false, nil
+	}
+	var events []event
+	if string(data) == "[DONE]" {
+		events, err = s.in.end(true)
+	} else if !gjson.ValidBytes(data) {
+		err = fmt.Errorf("%w: an event is no JSON", errMalformed)
+	} else {
+		events, err = s.in.decode(gjson.ParseBytes(data))
+	}
+	out, err = s.encode(events, err)
+	return out, s.last == evEnd, err
+}
+
+// End converts the end of the provider's stream.
+func (s *Stream) End() ([][]byte, error) {
+	events, err := s.in.end(false)
+	return s.encode(events, err)
+}
+
+// encode gives what was converted before an error together with it.
+func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
+	for _, e := range events {
+		if !e.kind.follows(s.last) {
+			return out, fmt.Errorf("%w: its events are out of order", errMalformed)
+		}
+		s.last = e.kind
+		made, encodeErr := s.out.encode(e)
+		out = append(out, made...)
+		if encodeErr != nil {
+			return out, encodeErr
+		}
+	}
+	return out, err
+}

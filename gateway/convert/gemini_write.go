@@ -1,0 +1,149 @@
+package convert
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// writeGemini writes a generateContent request; the model and whether it is
+// streamed are in its path.
+func writeGemini(q *request) (map[string]any, error) {
+	out := object{}
+	var system []any
+	for _, s := range q.system {
+		if s != "" {
+			system = append(system, object{"text": s})
+		}
+	}
+	if len(system) > 0 {
+		out["systemInstruction"] = object{"parts": system}
+	}
+	contents := []any{}
+	for _, t := range q.turns {
+		parts, err := q.geminiTurn(t)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, object{"role": [...]string{"user", "model"}[t.role], "parts": parts})
+	}
+	out["contents"] = contents
+	config := object{}
+	q.maxTokens.put(config, "maxOutputTokens")
+	q.temperature.put(config, "temperature")
+	q.topP.put(config, "topP")
+	q.topK.put(config, "topK")
+	q.seed.put(config, "seed")
+	q.presence.put(config, "presencePenalty")
+	q.frequency.put(config, "frequencyPenalty")
+	if len(q.stop) > 5 {
+		return nil, &FieldError{q.stopField, "a Gemini provider takes at most 5 stop sequences"}
+	}
+	if len(q.stop) > 0 {
+		config["stopSequences"] = q.stop
+	}
+	if q.format.json {
+		config["responseMimeType"] = "application/json"
+	}
+	if q.format.schema != "" {
+		config["responseJsonSchema"] = rawJSON(q.format.schema)
+	}
+	if n := q.thinking.inTokens(); n != "" {
+		config["thinkingConfig"] = object{"thinkingBudget": rawJSON(n)}
+	} else if q.thinking.set() {
+		return nil, cannot(q.thinking.field, Gemini)
+	}
+	if len(config) > 0 {
+		out["generationConfig"] = config
+	}
+	if len(q.tools) > 0 && q.single.on {
+		return nil, cannot(q.single.field, Gemini)
+	}
+	geminiTools(q, out)
+	return out, nil
+}
+
+func geminiTools(q *request, out object) {
+	if len(q.tools) == 0 {
+		return
+	}
+	var list []any
+	for _, t := range q.tools {
+		f := object{"name": t.name, "parametersJsonSchema": rawJSON(t.schema)}
+		if t.description != "" {
+			f["description"] = t.description
+		}
+		list = append(list, f)
+	}
+	out["tools"] = []any{object{"functionDeclarations": list}}
+	mode := object{}
+	switch q.choice.mode {
+	case chooseDefault:
+		return
+	case chooseAuto:
+		mode["mode"] = "AUTO"
+	case chooseNone:
+		mode["mode"] = "NONE"
+	case chooseAny:
+		mode["mode"] = "ANY"
+	case chooseTool:
+		mode["mode"], mode["allowedFunctionNames"] = "ANY", []string{q.choice.name}
+	}
+	out["toolConfig"] = object{"functionCallingConfig": mode}
+}
+
+// unsigned recognises the models that take a call in the history without the
+// signature of their own thoughts. foreignSignature is what Google documents for
+// histories that another model made.
+var unsigned = regexp.MustCompile(`gemini-[12]\b`)
+
+const foreignSignature = "skip_thought_signature_validator"
+
+func (q *request) geminiTurn(t turn) (parts []any, _ error) {
+	for _, p := range t.parts {
+		switch p.kind {
+		case textPart:
+			parts = append(parts, object{"text": p.text})
+		case imagePart:
+			made, err := geminiImage(p)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, made)
+		case callPart:
+			made := object{"functionCall": object{"name": p.name, "args": rawJSON(p.args)}}
+			if p.signature != "" {
+				made["thoughtSignature"] = p.signature
+			} else if strings.Contains(q.model, "gemini-") && !unsigned.MatchString(q.model) {
+				made["thoughtSignature"] = foreignSignature
+			}
+			parts = append(parts, made)
+		case resultPart:
+			for _, c := range p.content {
+				if c.kind != textPart {
+					return nil, cannot(c.field, Gemini)
+				}
+			}
+			key := "output"
+			if p.failed {
+				key = "error"
+			}
+			parts = append(parts, object{"functionResponse": object{"name": p.name, "response": object{key: p.texts()}}})
+		}
+	}
+	return parts, nil
+}
+
+// geminiImage is an image as data, or one on the web whose name tells its type,
+// which Gemini wants to know.
+func geminiImage(p part) (object, error) {
+	if p.url == "" {
+		return object{"inlineData": object{"mimeType": p.media, "data": p.data}}, nil
+	}
+	types := map[string]string{".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".heic": "image/heic", ".heif": "image/heif"}
+	name, _, _ := strings.Cut(p.url, "?")
+	if media, ok := types[strings.ToLower(path.Ext(name))]; ok {
+		return object{"fileData": object{"mimeType": media, "fileUri": p.url}}, nil
+	}
+	return nil, &FieldError{p.field, "a Gemini provider has to know the type of an image and this address does not tell it: send the image as a data URL"}
+}

@@ -1,0 +1,239 @@
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Three ways to say the same request.
+const (
+	chatRequest = `{"model":"x","stream":true,"stream_options":{"include_usage":true},"user":"u","metadata":{},"service_tier":"auto",
+		"messages":[
+			{"role":"system","content":"be <brief>"},
+			{"role":"user","name":null,"content":[{"type":"text","text":"look"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk=","detail":"low"}}]},
+			{"role":"assistant","content":"I ask","tool_calls":[
+				{"id":"call_a","type":"function","function":{"name":"f","arguments":"{\"n\": 9007199254740993}"}},
+				{"id":"call_b","type":"function","function":{"name":"g","arguments":""}}]},
+			{"role":"tool","tool_call_id":"call_b","content":"two"},
+			{"role":"tool","tool_call_id":"call_a","content":[{"type":"text","text":"one"}]},
+			{"role":"user","content":"and?"}],
+		"max_tokens":50,"temperature":0.70,"top_p":0.9,"stop":["A","B"],
+		"tools":[{"type":"function","function":{"name":"f","description":"does f","parameters":{"type":"object","properties":{"n":{"type":"integer"}}}}},{"type":"function","function":{"name":"g"}}],
+		"tool_choice":"required"}`
+	claudeRequest = `{"model":"x","stream":true,"metadata":{"user_id":"u"},
+		"system":[{"type":"text","text":"be <brief>","cache_control":{"type":"ephemeral"}}],
+		"messages":[
+			{"role":"user","content":[{"type":"text","text":"look"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]},
+			{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"I ask"},
+				{"type":"tool_use","id":"call_a","name":"f","input":{"n": 9007199254740993}},{"type":"tool_use","id":"call_b","name":"g","input":{}}]},
+			{"role":"user","content":[{"type":"tool_result","tool_use_id":"call_a","content":[{"type":"text","text":"one"}]},{"type":"tool_result","tool_use_id":"call_b","content":"two"},{"type":"text","text":"and?"}]}],
+		"max_tokens":50,"temperature":0.70,"top_p":0.9,"stop_sequences":["A","B"],
+		"tools":[{"name":"f","description":"does f","input_schema":{"type":"object","properties":{"n":{"type":"integer"}}}},{"name":"g","input_schema":{"type":"object","properties":{}}}],
+		"tool_choice":{"type":"any"}}`
+	geminiRequest = `{
+		"system_instruction":{"parts":[{"text":"be <brief>"}]},
+		"contents":[
+			{"role":"user","parts":[{"text":"look"},{"inline_data":{"mime_type":"image/png","data":"aGk="}}]},
+			{"role":"model","parts":[{"text":"hm","thought":true},{"text":"I ask"},{"functionCall":{"id":"call_a","name":"f","args":{"n": 9007199254740993}},"thoughtSignature":"c2ln"},{"functionCall":{"id":"call_b","name":"g"}}]},
+			{"role":"user","parts":[{"functionResponse":{"name":"g","response":{"output":"two"}}},{"functionResponse":{"id":"call_a","name":"f","response":{"result":"one"}}},{"text":"and?"}]}],
+		"generationConfig":{"maxOutputTokens":50,"temperature":0.70,"topP":0.9,"stopSequences":["A","B"],"candidateCount":1},
+		"safetySettings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"}],
+		"tools":[{"functionDeclarations":[{"name":"f","description":"does f","parameters":{"type":"OBJECT","properties":{"n":{"type":"INTEGER"}}}},{"name":"g"}]}],
+		"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}}`
+)
+
+var same = map[Format]string{Chat: chatRequest, Claude: claudeRequest, Gemini: geminiRequest}
+
+// What each provider is sent, whoever asked.
+var sent = map[Format]string{
+	Chat: `{"model":"m","stream":true,"stream_options":{"include_usage":true},
+		"messages":[
+			{"role":"system","content":"be <brief>"},
+			{"role":"user","content":[{"type":"text","text":"look"},{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}]},
+			{"role":"assistant","content":"I ask","tool_calls":[
+				{"id":"call_a","type":"function","function":{"name":"f","arguments":"{\"n\": 9007199254740993}"}},
+				{"id":"call_b","type":"function","function":{"name":"g","arguments":"{}"}}]},
+			{"role":"tool","tool_call_id":"call_a","content":"one"},
+			{"role":"tool","tool_call_id":"call_b","content":"two"},
+			{"role":"user","content":"and?"}],
+		"max_tokens":50,"temperature":0.70,"top_p":0.9,"stop":["A","B"],
+		"tools":[{"type":"function","function":{"name":"f","description":"does f","parameters":{"type":"object","properties":{"n":{"type":"integer"}}}}},{"type":"function","function":{"name":"g","parameters":{"type":"object","properties":{}}}}],
+		"tool_choice":"required"}`,
+	Claude: `{"model":"m","stream":true,
+		"system":"be <brief>",
+		"messages":[
+			{"role":"user","content":[{"type":"text","text":"look"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]},
+			{"role":"assistant","content":[{"type":"text","text":"I ask"},
+				{"type":"tool_use","id":"call_a","name":"f","input":{"n":9007199254740993}},{"type":"tool_use","id":"call_b","name":"g","input":{}}]},
+			{"role":"user","content":[{"type":"tool_result","tool_use_id":"call_a","content":[{"type":"text","text":"one"}]},{"type":"tool_result","tool_use_id":"call_b","content":[{"type":"text","text":"two"}]},{"type":"text","text":"and?"}]}],
+		"max_tokens":50,"temperature":0.70,"top_p":0.9,"stop_sequences":["A","B"],
+		"tools":[{"name":"f","description":"does f","input_schema":{"type":"object","properties":{"n":{"type":"integer"}}}},{"name":"g","input_schema":{"type":"object","properties":{}}}],
+		"tool_choice":{"type":"any"}}`,
+	Gemini: `{
+		"systemInstruction":{"parts":[{"text":"be <brief>"}]},
+		"contents":[
+			{"role":"user","parts":[{"text":"look"},{"inlineData":{"mimeType":"image/png","data":"aGk="}}]},
+			{"role":"model","parts":[{"text":"I ask"},{"functionCall":{"name":"f","args":{"n":9007199254740993}}},{"functionCall":{"name":"g","args":{}}}]},
+			{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"output":"one"}}},{"functionResponse":{"name":"g","response":{"output":"two"}}},{"text":"and?"}]}],
+		"generationConfig":{"maxOutputTokens":50,"temperature":0.70,"topP":0.9,"stopSequences":["A","B"]},
+		"tools":[{"functionDeclarations":[{"name":"f","description":"does f","parametersJsonSchema":{"type":"object","properties":{"n":{"type":"integer"}}}},{"name":"g","parametersJsonSchema":{"type":"object","properties":{}}}]}],
+		"toolConfig":{"functionCallingConfig":{"mode":"ANY"}}}`,
+}
+
+func TestTheSameRequestInEveryProtocol(t *testing.T) {
+	for client, body := range same {
+		for provider, want := range sent {
+			t.Run(client.String()+" to "+provider.String(), func(t *testing.T) {
+				_, got, err := New(client, provider, []byte(body), "m", true)
+				require.NoError(t, err)
+				require.JSONEq(t, want, string(got))
+				// Numbers stay as they were written; JSONEq does not see that.
+				require.Contains(t, string(got), "9007199254740993")
+				require.Contains(t, string(got), "0.70")
+			})
+		}
+	}
+}
+
+// in wraps fields in the least request of a protocol.
+func in(f Format, fields string) string {
+	turns := map[Format]string{
+		Chat: `"model":"x","messages":[{"role":"user","content":"hi"}]`, Claude: `"model":"x","max_tokens":50,"messages":[{"role":"user","content":"hi"}]`,
+		Gemini: `"contents":[{"parts":[{"text":"hi"}]}]`,
+	}[f]
+	if strings.Contains(fields, `"messages"`) || strings.Contains(fields, `"contents"`) {
+		return "{" + fields + "}"
+	}
+	return "{" + turns + "," + fields + "}"
+}
+
+func TestFields(t *testing.T) {
+	for _, tc := range []struct {
+		client, provider Format
+		fields           string
+		want             string // a part of the result, compared as JSON: {"path": value}
+	}{
+		{Chat, Claude, `"tool_choice":"auto","parallel_tool_calls":false,"tools":[{"type":"function","function":{"name":"f","strict":true}}]`, `{"tool_choice":{"type":"auto","disable_parallel_tool_use":true},"tools":[{"name":"f","strict":true,"input_schema":{"type":"object","properties":{}}}]}`},
+		{Chat, Claude, `"tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]`, `{"tool_choice":{"type":"tool","name":"f"}}`},
+		{Chat, Claude, `"tool_choice":"none","tools":[{"type":"function","function":{"name":"f"}}]`, `{"tool_choice":{"type":"none"}}`},
+		{Chat, Claude, `"n":1,"stop":"X","presence_penalty":0`, `{"max_tokens":8192,"stop_sequences":["X"]}`},
+		{Chat, Claude, `"max_completion_tokens":7,"reasoning_effort":"high"`, `{"max_tokens":7,"output_config":{"effort":"high"}}`},
+		{Chat, Claude, `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"}}}`, `{"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}`},
+		{Chat, Claude, `"messages":[{"role":"developer","content":"a"},{"role":"system","content":[{"type":"text","text":"b"}]},{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}]`, `{"system":"a\n\nb","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://h/i"}}]}]}`},
+		{Chat, Claude, `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"assistant","content":"c"},{"role":"user","content":" "},{"role":"user","content":"d"}]`, `{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"text","text":"b"},{"type":"text","text":"c"}]},{"role":"user","content":[{"type":"text","text":"d"}]}]}`},
+		{Chat, Gemini, `"seed":5,"presence_penalty":0.5,"frequency_penalty":-1,"response_format":{"type":"json_object"},"reasoning_effort":"medium"`, `{"generationConfig":{"seed":5,"presencePenalty":0.5,"frequencyPenalty":-1,"responseMimeType":"application/json","thinkingConfig":{"thinkingBudget":8192}}}`},
+		{Chat, Gemini, `"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"}}},"reasoning_effort":"none"`, `{"generationConfig":{"responseMimeType":"application/json","responseJsonSchema":{"type":"object"},"thinkingConfig":{"thinkingBudget":0}}}`},
+		{Chat, Gemini, `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i.JPG?x=1"}}]}]`, `{"contents":[{"role":"user","parts":[{"fileData":{"mimeType":"image/jpeg","fileUri":"https://h/i.JPG?x=1"}}]}]}`},
+		{Chat, Gemini, `"tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f"}}]`, `{"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f"]}}}`},
+		{Chat, Gemini, `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"c2ln"}}}]},{"role":"tool","tool_call_id":"c","content":"r"}]`, `{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}},"thoughtSignature":"c2ln"}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"output":"r"}}}]}]}`},
+		{Claude, Chat, `"thinking":{"type":"enabled","budget_tokens":4000},"tool_choice":{"type":"auto","disable_parallel_tool_use":true},"tools":[{"type":"custom","name":"f","input_schema":{"type":"object"}}]`, `{"reasoning_effort":"medium","tool_choice":"auto","parallel_tool_calls":false}`},
+		{Claude, Chat, `"thinking":{"type":"enabled","budget_tokens":40000},"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, `{"reasoning_effort":"high","response_format":{"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":{"type":"object"}}}}`},
+		{Claude, Chat, `"max_tokens":50,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","is_error":true,"content":"bad"}]}]`, `{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"toolu_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"toolu_1","content":"Error: bad"}]}`},
+		{Claude, Gemini, `"top_k":5,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`, `{"generationConfig":{"maxOutputTokens":50,"topK":5,"thinkingConfig":{"thinkingBudget":1024}}}`},
+		{Claude, Gemini, `"max_tokens":50,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","is_error":true,"content":"bad"}]}]`, `{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"error":"bad"}}}]}]}`},
+		{Gemini, Claude, `"generationConfig":{"topK":40.0,"thinkingConfig":{"thinkingBudget":2000,"includeThoughts":true},"responseMimeType":"text/plain","responseModalities":["TEXT"]}`, `{"top_k":40,"max_tokens":10192,"thinking":{"type":"enabled","budget_tokens":2000}}`},
+		{Gemini, Claude, `"generation_config":{"max_output_tokens":9,"thinking_config":{"thinking_level":"HIGH"},"response_mime_type":"application/json","response_schema":{"type":"ARRAY","min_items":"2","nullable":true,"items":{"type":"STRING","format":"enum","enum":["a"]}}}`, `{"max_tokens":9,"output_config":{"effort":"high","format":{"type":"json_schema","schema":{"type":["array","null"],"minItems":2,"items":{"type":"string","enum":["a"]}}}}}`},
+		{Gemini, Chat, `"generationConfig":{"thinkingConfig":{"thinkingBudget":-1},"responseMimeType":"application/json"}`, `{"response_format":{"type":"json_object"}}`},
+		{Gemini, Chat, `"tools":[{"functionDeclarations":[{"name":"f"},{"name":"g"},{"name":"h"}]}],"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f","h"]}}`, `{"tool_choice":"required","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}},{"type":"function","function":{"name":"h","parameters":{"type":"object","properties":{}}}}]}`},
+		{Gemini, Chat, `"contents":[{"parts":{"text":"a"}},{"role":"model","parts":[{"functionCall":{"name":"f","args":{"i":1}}},{"functionCall":{"name":"f","args":{"i":2}}}]},{"role":"function","parts":[{"functionResponse":{"name":"f","response":{"output":"one","more":1}}},{"functionResponse":{"name":"f","response":{"output":"two"}}}]}]`, `{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"call_1_0","type":"function","function":{"name":"f","arguments":"{\"i\":1}"}},{"id":"call_1_1","type":"function","function":{"name":"f","arguments":"{\"i\":2}"}}]},{"role":"tool","tool_call_id":"call_1_0","content":"{\"output\":\"one\",\"more\":1}"},{"role":"tool","tool_call_id":"call_1_1","content":"two"}]}`},
+		{Gemini, Chat, `"contents":[{"parts":[{"fileData":{"mimeType":"image/png","fileUri":"https://h/i"}}]}]`, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}]}`},
+	} {
+		t.Run(tc.client.String()+" "+tc.provider.String()+" "+tc.fields, func(t *testing.T) {
+			_, body, err := New(tc.client, tc.provider, []byte(in(tc.client, tc.fields)), "m", false)
+			require.NoError(t, err)
+			var got, want map[string]any
+			require.NoError(t, json.Unmarshal(body, &got))
+			require.NoError(t, json.Unmarshal([]byte(tc.want), &want))
+			for field, value := range want {
+				require.Equal(t, value, got[field], "%s of %s", field, body)
+			}
+		})
+	}
+}
+
+// A model of Gemini 3 wants a signature with every call in the history; one that
+// another model made gets the documented stand-in.
+func TestForeignCallsForGemini3(t *testing.T) {
+	for model, want := range map[string]bool{"gemini-2.5-pro": false, "gemini-3-pro-preview": true, "other": false} {
+		_, body, err := New(Claude, Gemini, []byte(claudeRequest), model, false)
+		require.NoError(t, err)
+		require.Equal(t, want, strings.Contains(string(body), foreignSignature), model)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	both := func(f Format) []Format {
+		return map[Format][]Format{Chat: {Claude, Gemini}, Claude: {Chat, Gemini}, Gemini: {Chat, Claude}}[f]
+	}
+	for _, tc := range []struct {
+		client    Format
+		providers []Format
+		fields    string
+		field     string
+	}{
+		{Chat, both(Chat), `"n":2`, "n"},
+		{Chat, both(Chat), `"logprobs":true`, "logprobs"},
+		{Chat, both(Chat), `"logit_bias":{"1":2}`, "logit_bias"},
+		{Chat, both(Chat), `"web_search_options":{}`, "web_search_options"},
+		{Chat, both(Chat), `"something_new":1`, "something_new"},
+		{Chat, both(Chat), `"modalities":["text","audio"]`, "modalities"},
+		{Chat, both(Chat), `"functions":[]`, "functions"},
+		{Chat, both(Chat), `"tools":[{"type":"custom"}]`, "tools.0.type"},
+		{Chat, both(Chat), `"tools":[{"type":"function","function":{"name":"f","x":1}}]`, "tools.0.function.x"},
+		{Chat, both(Chat), `"tool_choice":{"type":"allowed_tools"}`, "tool_choice"},
+		{Chat, both(Chat), `"temperature":"hot"`, "temperature"},
+		{Chat, both(Chat), `"messages":[]`, "messages"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":[{"type":"input_audio"}]}]`, "messages.0.content.0.type"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"ftp://h/i"}}]}]`, "messages.0.content.0.image_url.url"},
+		{Chat, both(Chat), `"messages":[{"role":"user","name":"bob","content":"a"}]`, "messages.0.name"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`, "messages.1.content"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"tool","tool_call_id":"c","content":"r"}]`, "messages.1"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"}}]},{"role":"user","content":"b"}]`, "messages.1.tool_calls.0"},
+		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"[1]"}}]}]`, "messages.1.tool_calls.0.function.arguments"},
+		{Chat, both(Chat), `"messages":[{"role":"robot","content":"a"}]`, "messages.0.role"},
+		{Chat, []Format{Claude}, `"temperature":1.5`, "temperature"},
+		{Chat, []Format{Claude}, `"seed":0`, "seed"},
+		{Chat, []Format{Claude}, `"presence_penalty":0.5`, "presence_penalty"},
+		{Chat, []Format{Claude}, `"response_format":{"type":"json_object"}`, "response_format"},
+		{Chat, []Format{Gemini}, `"parallel_tool_calls":false,"tools":[{"type":"function","function":{"name":"f"}}]`, "parallel_tool_calls"},
+		{Chat, []Format{Gemini}, `"stop":["1","2","3","4","5","6"]`, "stop"},
+		{Chat, []Format{Gemini}, `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}]`, "messages.0.content.0.image_url.url"},
+		{Chat, []Format{Gemini}, `"reasoning_effort":"immense"`, "reasoning_effort"},
+		{Claude, both(Claude), `"mcp_servers":[]`, "mcp_servers"},
+		{Claude, both(Claude), `"tools":[{"type":"web_search_20250305","name":"web_search"}]`, "tools.0.type"},
+		{Claude, both(Claude), `"tools":[{"name":"f"}]`, "tools.0.input_schema"},
+		{Claude, both(Claude), `"messages":[{"role":"user","content":[{"type":"document"}]}]`, "messages.0.content.0.type"},
+		{Claude, both(Claude), `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"file"}}]}]`, "messages.0.content.0.source.type"},
+		{Claude, both(Claude), `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"type":"url","url":"https://h/i.png"}}]}]}]`, "messages.2.content.0.content.0.source.url"},
+		{Claude, []Format{Chat}, `"top_k":5`, "top_k"},
+		{Claude, []Format{Chat}, `"stop_sequences":["1","2","3","4","5"]`, "stop_sequences"},
+		{Claude, []Format{Gemini}, `"tool_choice":{"type":"any","disable_parallel_tool_use":true},"tools":[{"name":"f","input_schema":{}}]`, "tool_choice.disable_parallel_tool_use"},
+		{Gemini, both(Gemini), `"cachedContent":"c"`, "cachedContent"},
+		{Gemini, both(Gemini), `"tools":[{"googleSearch":{}}]`, "tools.0.googleSearch"},
+		{Gemini, both(Gemini), `"generationConfig":{"candidateCount":2}`, "generationConfig.candidateCount"},
+		{Gemini, both(Gemini), `"generationConfig":{"responseModalities":["IMAGE"]}`, "generationConfig.responseModalities.0"},
+		{Gemini, both(Gemini), `"generationConfig":{"speechConfig":{}}`, "generationConfig.speechConfig"},
+		{Gemini, both(Gemini), `"safetySettings":[{"category":"c","threshold":"BLOCK_LOW_AND_ABOVE"}]`, "safetySettings.0.threshold"},
+		{Gemini, both(Gemini), `"contents":[{"parts":[{"inlineData":{"mimeType":"audio/wav","data":"aGk="}}]}]`, "contents.0.parts.0.inlineData.mimeType"},
+		{Gemini, both(Gemini), `"contents":[{"parts":[{"executableCode":{}}]}]`, "contents.0.parts.0"},
+		{Gemini, both(Gemini), `"contents":[{"parts":[{"text":"a"}]},{"parts":[{"functionResponse":{"name":"f","response":{}}}]}]`, "contents.1.parts.0.functionResponse"},
+		{Gemini, both(Gemini), `"toolConfig":{"functionCallingConfig":{"mode":"VALIDATED"}}`, "toolConfig.functionCallingConfig.mode"},
+		{Gemini, []Format{Chat}, `"generationConfig":{"topK":3}`, "generationConfig.topK"},
+		{Gemini, []Format{Claude}, `"generationConfig":{"topK":3.5}`, "generationConfig.topK"},
+		{Gemini, []Format{Claude}, `"generationConfig":{"thinkingConfig":{"thinkingBudget":5}}`, "generationConfig.thinkingConfig.thinkingBudget"},
+	} {
+		for _, provider := range tc.providers {
+			t.Run(tc.client.String()+" "+provider.String()+" "+tc.fields, func(t *testing.T) {
+				_, body, err := New(tc.client, provider, []byte(in(tc.client, tc.fields)), "m", false)
+				var field *FieldError
+				require.True(t, errors.As(err, &field), "%v %s", err, body)
+				require.Equal(t, tc.field, field.Field)
+				require.NotEmpty(t, field.Why)
+			})
+		}
+	}
+}
