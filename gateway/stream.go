@@ -234,6 +234,9 @@ var errClientGone = errors.New("client went away")
 
 // send writes and flushes; the first time with the headers.
 func (s *relay) send(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	if !s.began {
 		h := s.w.Header()
 		if s.convert != nil {
@@ -249,9 +252,6 @@ func (s *relay) send(p []byte) error {
 		h.Set("X-Accel-Buffering", "no") // proxies in front must not collect events
 		s.w.WriteHeader(http.StatusOK)
 		s.began = true
-	}
-	if len(p) == 0 {
-		return nil
 	}
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write(p); err != nil {
