@@ -96,6 +96,7 @@ func TestRequestErrors(t *testing.T) {
 		code                     string
 	}{
 		{"no json", "/v1/chat/completions", "{", "", 400, "invalid_json"},
+		{"deep", "/v1/chat/completions", strings.Repeat("[", maxBody), "", 400, "invalid_json"},
 		{"no model", "/v1/chat/completions", "{}", "", 400, "model_required"},
 		{"too large", "/v1/chat/completions", strings.Repeat(" ", maxBody+1), "", 413, "request_too_large"},
 		{"unknown provider", "/v1/chat/completions", chat, "nobody", 400, "unknown_provider"},

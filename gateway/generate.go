@@ -81,11 +81,8 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return failure
 	}
 	c.requestID, c.header, c.query, c.presented = r.id, r.Header, r.URL.Query(), presentedKeys(r.Request)
-	c.method, c.path, c.body, c.settings = r.Method, r.path, body, r.state.settings
-	c.contentType = "application/json"
-	if c.op == opForward {
-		c.contentType = r.Header.Get("Content-Type")
-	}
+	c.method, c.contentType = r.Method, r.Header.Get("Content-Type")
+	c.path, c.body, c.settings = r.path, body, r.state.settings
 	if failure := c.parseBody(); failure != nil {
 		return failure
 	}

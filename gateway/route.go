@@ -30,7 +30,7 @@ type call struct {
 	requestID   string
 	dialect     dialect
 	op          operation
-	method      string
+	method      string // of a forwarded call, as its contentType
 	path        string // without the provider in front
 	header      http.Header
 	query       url.Values
@@ -107,9 +107,9 @@ func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
 // the client's protocol, or else the first that this request can be converted for.
 func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	if explicit == "" {
-		for _, want := range []fit{fitNative, fitConverted} {
+		for _, want := range []suit{suitNative, suitConverted} {
 			for _, typ := range s.defaults {
-				if info, _, _ := lookupProvider(typ); c.fits(info) == want && s.pools[typ] != nil {
+				if info, _, _ := lookupProvider(typ); c.suits(info) == want && s.pools[typ] != nil {
 					c.pool = s.pools[typ]
 					return nil
 				}
@@ -118,7 +118,7 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 		explicit = s.defaults[0]
 	}
 	info, _, _ := lookupProvider(explicit)
-	if c.fits(info) == fitNone {
+	if c.suits(info) == suitNone {
 		return invalidRequest("provider_not_supported", fmt.Sprintf("provider %.80q cannot answer %s here: choose another with the Model-Provider header or a model prefix", explicit, c.wanted()))
 	}
 	p := s.pools[explicit]
@@ -129,29 +129,29 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	return nil
 }
 
-// fit is how a provider type goes with a call.
-type fit int
+// suit is how a provider type goes with a call.
+type suit int
 
 const (
-	fitNone fit = iota
-	fitConverted
-	fitNative
+	suitNone suit = iota
+	suitConverted
+	suitNative
 )
 
-func (c *call) fits(info providerInfo) fit {
+func (c *call) suits(info providerInfo) suit {
 	if info.adapter == nil {
-		return fitNone
+		return suitNone
 	}
 	w := info.adapter.wire()
 	_, from := formats[c.dialect.wire()]
 	_, to := formats[w]
 	switch {
 	case w == wireAny || w == c.dialect.wire():
-		return fitNative
+		return suitNative
 	case from && to && c.op == opGenerate:
-		return fitConverted
+		return suitConverted
 	}
-	return fitNone
+	return suitNone
 }
 
 // formats are the protocols that can be converted.
@@ -159,7 +159,7 @@ var formats = map[wire]convert.Format{wireChat: convert.Chat, wireClaude: conver
 
 // convert makes the provider's request of the client's where they differ.
 func (c *call) convert() *apiError {
-	if c.fits(c.pool.info) != fitConverted {
+	if c.suits(c.pool.info) != suitConverted {
 		return nil
 	}
 	conversion, body, err := convert.New(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()], c.body, c.model, c.stream)
@@ -200,12 +200,13 @@ func (c *call) wanted() string {
 // JSON at all.
 func (c *call) parseBody() *apiError {
 	if c.op == opForward {
-		if gjson.ValidBytes(c.body) {
+		if json.Valid(c.body) {
 			c.model = gjson.GetBytes(c.body, "model").Str
 		}
 		return nil
 	}
-	if !gjson.ValidBytes(c.body) || !gjson.ParseBytes(c.body).IsObject() {
+	// Not gjson's own check: it recurses, and deep nesting would end the process.
+	if !json.Valid(c.body) || !gjson.ParseBytes(c.body).IsObject() {
 		return invalidRequest("invalid_json", "the request body is not a JSON object")
 	}
 	if c.dialect.wire() == wireGemini {

@@ -69,18 +69,23 @@ func (t target) under(base string) string {
 	return base + t.path
 }
 
-// post makes a request for the call to a target of the account.
+// post makes a request for the call to a target of the account. Only what is
+// forwarded as it came may be anything else than JSON.
 func (c *call) post(ctx context.Context, a *account, t target) (*http.Request, error) {
 	u, err := t.url(a.baseURL, c.query)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, c.method, u.String(), bytes.NewReader(c.body))
+	method, contentType := http.MethodPost, "application/json"
+	if c.op == opForward {
+		method, contentType = c.method, c.contentType
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(c.body))
 	if err != nil {
 		return nil, errNoEndpoint
 	}
-	if c.contentType != "" {
-		req.Header.Set("Content-Type", c.contentType)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	return req, nil
 }

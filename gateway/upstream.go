@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,7 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 
 // errorText is what an error body of any protocol says, or a short text.
 func errorText(body []byte) string {
-	if gjson.ValidBytes(body) {
+	if json.Valid(body) {
 		for _, field := range []string{"error.message", "message", "error"} {
 			if v := gjson.GetBytes(body, field); v.Type == gjson.String {
 				return v.Str

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"regexp"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -197,6 +198,10 @@ func (r *reader) chatCall(field string, c gjson.Result) part {
 	return p
 }
 
+// reasoningModel recognises OpenAI's models that refuse max_tokens; many other
+// providers know no other name for it.
+var reasoningModel = regexp.MustCompile(`^(openai/)?(o\d|gpt-[5-9])`)
+
 // writeChat writes a Chat Completions request.
 func writeChat(q *request) (map[string]any, error) {
 	out := object{"model": q.model}
@@ -215,7 +220,11 @@ func writeChat(q *request) (map[string]any, error) {
 		messages = append(messages, made...)
 	}
 	out["messages"] = messages
-	q.maxTokens.put(out, "max_tokens")
+	limit := "max_tokens"
+	if reasoningModel.MatchString(q.model) {
+		limit = "max_completion_tokens"
+	}
+	q.maxTokens.put(out, limit)
 	q.temperature.put(out, "temperature")
 	q.topP.put(out, "top_p")
 	q.seed.put(out, "seed")

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -61,7 +62,8 @@ var protocols = [...]protocol{
 }
 
 // New converts a client's request for a provider's model. An error is a
-// FieldError.
+// FieldError. The body must be a JSON object that json.Valid takes, which bounds
+// its depth: much in here recurses.
 func New(client, provider Format, body []byte, model string, stream bool) (*Conversion, []byte, error) {
 	r := &reader{provider: provider}
 	q := protocols[client].read(r, gjson.ParseBytes(body))
@@ -76,7 +78,11 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Conversion{client: client, provider: provider, usage: q.usage}, marshal(out), nil
+	converted := marshal(out)
+	if len(converted) == 0 {
+		return nil, nil, &FieldError{"body", "is nested too deeply"}
+	}
+	return &Conversion{client: client, provider: provider, usage: q.usage}, converted, nil
 }
 
 // Answer converts a whole answer.
@@ -85,11 +91,15 @@ func (c *Conversion) Answer(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(protocols[c.client].encode(a)), nil
+	out := marshal(protocols[c.client].encode(a))
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: it is nested too deeply", errMalformed)
+	}
+	return out, nil
 }
 
 func (c *Conversion) decode(body []byte) (*answer, error) {
-	if !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
+	if !json.Valid(body) || !gjson.ParseBytes(body).IsObject() {
 		return nil, fmt.Errorf("%w: no JSON object", errMalformed)
 	}
 	return protocols[c.provider].decode(gjson.ParseBytes(body))
@@ -146,7 +156,7 @@ func (s *Stream) Event(data []byte) (out [][]byte, end bool, err error) {
 	var events []event
 	if string(data) == "[DONE]" {
 		events, err = s.in.end(true)
-	} else if !gjson.ValidBytes(data) {
+	} else if !json.Valid(data) {
 		err = fmt.Errorf("%w: an event is no JSON", errMalformed)
 	} else {
 		events, err = s.in.decode(gjson.ParseBytes(data))

@@ -132,7 +132,8 @@ func (r *reader) image(field, url string) part {
 	return p
 }
 
-// marshal writes what was built of maps, slices and raw JSON; that cannot fail.
+// marshal writes what was built of maps, slices and raw JSON. That fails, with
+// nothing written, only where raw JSON in its new place is nested too deeply.
 func marshal(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -188,11 +189,13 @@ func callID(id string) string {
 }
 
 // validArgs is the arguments of a call as an object; none at all is an empty one.
+// They must not be so deep that they cannot be written inside something else.
 func validArgs(s string) (string, bool) {
 	if strings.TrimSpace(s) == "" {
 		return "{}", true
 	}
-	return s, gjson.Valid(s) && gjson.Parse(s).IsObject()
+	const open, shut = "[[[[[[[[[[[[[[[[", "]]]]]]]]]]]]]]]]"
+	return s, json.Valid([]byte(s)) && json.Valid([]byte(open+s+shut)) && gjson.Parse(s).IsObject()
 }
 
 // sse is one server-sent event.

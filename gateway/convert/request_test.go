@@ -165,6 +165,14 @@ func TestForeignCallsForGemini3(t *testing.T) {
 	}
 }
 
+func TestLimitOfReasoningModels(t *testing.T) {
+	for model, want := range map[string]string{"gpt-4o": "max_tokens", "qwen3": "max_tokens", "o3-mini": "max_completion_tokens", "gpt-5.1": "max_completion_tokens", "openai/gpt-5": "max_completion_tokens", "gpt-oss": "max_tokens"} {
+		_, body, err := New(Claude, Chat, []byte(claudeRequest), model, false)
+		require.NoError(t, err)
+		require.Contains(t, string(body), `"`+want+`":50`, model)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	both := func(f Format) []Format {
 		return map[Format][]Format{Chat: {Claude, Gemini}, Claude: {Chat, Gemini}, Gemini: {Chat, Claude}}[f]
@@ -234,6 +242,24 @@ func TestRefusals(t *testing.T) {
 				require.Equal(t, tc.field, field.Field)
 				require.NotEmpty(t, field.Why)
 			})
+		}
+	}
+}
+
+// Depth is bounded, and by something that does not recurse itself: a stack that
+// overflows cannot be recovered from.
+func TestDeepNesting(t *testing.T) {
+	for _, depth := range []int{9_990, 5 << 20} {
+		args := `{\"a\":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "}"
+		body := `{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"` + args + `"}}]},{"role":"tool","tool_call_id":"c","content":"r"}]}`
+		for _, provider := range []Format{Chat, Claude, Gemini} {
+			_, out, err := New(Chat, provider, []byte(body), "m", false)
+			if err == nil {
+				require.True(t, json.Valid(out), "%d %v", depth, provider)
+			}
+			require.True(t, err != nil || depth < 10_000)
+			_, _, err = (&Conversion{client: Claude, provider: provider}).Stream().Event([]byte(strings.Repeat("[", depth)))
+			require.Error(t, err)
 		}
 	}
 }

@@ -22,6 +22,9 @@ var levels = []struct {
 // inWords is the effort, for protocols with words: the least that has at least
 // the budget.
 func (t thinking) inWords() string {
+	if t.effort == "max" { // Claude's own
+		return "xhigh"
+	}
 	if t.effort != "" {
 		return t.effort
 	}
