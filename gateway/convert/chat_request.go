@@ -137,7 +137,8 @@ func (r *reader) chatMessage(q *request, field string, m gjson.Result) {
 			parts = append(parts, r.chatContent(field, role, v)...)
 		case key == "refusal" && role == "assistant":
 			parts = append(parts, part{kind: textPart, field: field, text: r.text(field, v)})
-		case key == "reasoning_content" && role == "assistant": // what it thought
+		// What it thought, and where it had it from: answers come back with these.
+		case (key == "reasoning_content" || key == "reasoning" || key == "reasoning_details" || key == "annotations") && role == "assistant":
 		case key == "tool_calls" && role == "assistant":
 			r.list(field, v, func(field string, c gjson.Result) { t.parts = append(t.parts, r.chatCall(field, c)) })
 		case key == "tool_call_id" && role == "tool":

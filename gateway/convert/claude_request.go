@@ -35,6 +35,12 @@ func readClaude(r *reader, body gjson.Result) *request {
 			q.stop, q.stopField = r.texts(field, v), field
 		case "thinking":
 			r.claudeThinking(q, field, v)
+		case "context_management": // thoughts are not kept anyway
+			for _, e := range v.Get("edits").Array() {
+				if !strings.HasPrefix(e.Get("type").Str, "clear_thinking_") {
+					r.unable(field + ".edits")
+				}
+			}
 		case "output_config":
 			r.claudeOutput(q, field, v)
 		case "tools":

@@ -3,10 +3,13 @@ package convert
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+	"pgregory.net/rapid"
 )
 
 // Three ways to say the same request.
@@ -131,6 +134,8 @@ func TestFields(t *testing.T) {
 		{Chat, Gemini, `"tool_choice":{"type":"function","function":{"name":"f"}},"tools":[{"type":"function","function":{"name":"f"}}]`, `{"toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["f"]}}}`},
 		{Chat, Gemini, `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"c2ln"}}}]},{"role":"tool","tool_call_id":"c","content":"r"}]`, `{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}},"thoughtSignature":"c2ln"}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{"output":"r"}}}]}]}`},
 		{Claude, Chat, `"thinking":{"type":"enabled","budget_tokens":4000},"tool_choice":{"type":"auto","disable_parallel_tool_use":true},"tools":[{"type":"custom","name":"f","input_schema":{"type":"object"}}]`, `{"reasoning_effort":"medium","tool_choice":"auto","parallel_tool_calls":false}`},
+		{Claude, Chat, `"context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}`, `{"max_tokens":50}`},
+		{Chat, Claude, `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","refusal":null,"annotations":[],"audio":null,"reasoning_content":"hm"},{"role":"user","content":"c"}]`, `{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"text","text":"b"}]},{"role":"user","content":[{"type":"text","text":"c"}]}]}`},
 		{Claude, Chat, `"thinking":{"type":"enabled","budget_tokens":40000},"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`, `{"reasoning_effort":"high","response_format":{"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":{"type":"object"}}}}`},
 		{Claude, Chat, `"max_tokens":50,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","is_error":true,"content":"bad"}]}]`, `{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"toolu_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"toolu_1","content":"Error: bad"}]}`},
 		{Claude, Gemini, `"top_k":5,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`, `{"generationConfig":{"maxOutputTokens":50,"topK":5,"thinkingConfig":{"thinkingBudget":1024}}}`},
@@ -212,6 +217,7 @@ func TestRefusals(t *testing.T) {
 		{Chat, []Format{Gemini}, `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}]`, "messages.0.content.0.image_url.url"},
 		{Chat, []Format{Gemini}, `"reasoning_effort":"immense"`, "reasoning_effort"},
 		{Claude, both(Claude), `"mcp_servers":[]`, "mcp_servers"},
+		{Claude, both(Claude), `"context_management":{"edits":[{"type":"clear_tool_uses_20250919"}]}`, "context_management.edits"},
 		{Claude, both(Claude), `"tools":[{"type":"web_search_20250305","name":"web_search"}]`, "tools.0.type"},
 		{Claude, both(Claude), `"tools":[{"name":"f"}]`, "tools.0.input_schema"},
 		{Claude, both(Claude), `"messages":[{"role":"user","content":[{"type":"document"}]}]`, "messages.0.content.0.type"},
@@ -262,4 +268,88 @@ func TestDeepNesting(t *testing.T) {
 			require.Error(t, err)
 		}
 	}
+}
+
+func drawRequest(t *rapid.T) *request {
+	text := func(name string) string { return rapid.StringMatching(`[a-zé<>"\\\\]{1,8}`).Draw(t, name) }
+	q := &request{model: "m", stream: rapid.Bool().Draw(t, "stream"), stopField: "stop"}
+	for range rapid.IntRange(0, 1).Draw(t, "system") {
+		q.system = append(q.system, text("system"))
+	}
+	content := func() (out []part) {
+		for range rapid.IntRange(1, 2).Draw(t, "parts") {
+			out = append(out, part{kind: textPart, text: text("text")})
+		}
+		return out
+	}
+	q.turns = append(q.turns, turn{user, content()})
+	if rapid.Bool().Draw(t, "image") {
+		q.turns[0].parts = append(q.turns[0].parts, part{kind: imagePart, media: "image/png", data: "aGk="})
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "turns") {
+		said, results := turn{role: assistant}, turn{role: user}
+		if rapid.Bool().Draw(t, "says something") {
+			said.parts = content()
+		}
+		for j := range rapid.IntRange(0, 3).Draw(t, "calls") {
+			id, name := fmt.Sprintf("call_%d_%d", i, j), rapid.SampledFrom([]string{"f", "g"}).Draw(t, "tool")
+			said.parts = append(said.parts, part{kind: callPart, id: id, name: name, args: fmt.Sprintf(`{"n":%d}`, j)})
+			results.parts = append(results.parts, part{kind: resultPart, id: id, name: name, content: []part{{kind: textPart, text: text("result")}}})
+		}
+		if len(said.parts) > 0 {
+			results.parts = append(results.parts, content()...)
+			q.turns = append(q.turns, said, results)
+		}
+	}
+	for i := range rapid.IntRange(0, 2).Draw(t, "tools") {
+		q.tools = append(q.tools, tool{name: fmt.Sprint("t", i), description: text("description"), schema: `{"type":"object"}`})
+	}
+	if len(q.tools) > 0 {
+		q.choice.mode = rapid.SampledFrom([]choiceMode{chooseDefault, chooseAuto, chooseNone, chooseAny, chooseTool}).Draw(t, "choice")
+		if q.choice.mode == chooseTool {
+			q.choice.name = "t0"
+		}
+	}
+	q.maxTokens = number{raw: fmt.Sprint(rapid.IntRange(1, 99).Draw(t, "max"))}
+	if rapid.Bool().Draw(t, "temperature") {
+		q.temperature = number{raw: "0.5"}
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "stops") {
+		q.stop = append(q.stop, text("stop"))
+	}
+	if rapid.Bool().Draw(t, "schema") {
+		q.format = format{json: true, schema: `{"type":"object"}`}
+	}
+	return q
+}
+
+// What is written for a provider means the same when a client had written it.
+func TestRequestsKeepTheirMeaning(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawRequest(t)
+		for f := range Format(3) {
+			out, err := protocols[f].write(want)
+			require.NoError(t, err)
+			r := &reader{provider: f}
+			got := protocols[f].read(r, gjson.ParseBytes(marshal(out)))
+			require.NoError(t, r.err)
+			require.NoError(t, got.arrange("turns"))
+			require.Equal(t, meaning(want), meaning(got), "%v", f)
+		}
+	})
+}
+
+// meaning is a request without what is a protocol's own: names of fields, ids.
+func meaning(q *request) string {
+	var out strings.Builder
+	fmt.Fprintln(&out, q.system, q.choice, q.maxTokens.raw, q.temperature.raw, q.stop, q.format.json, q.format.schema)
+	for _, tl := range q.tools {
+		fmt.Fprintln(&out, tl)
+	}
+	for _, turn := range q.turns {
+		for _, p := range turn.parts {
+			fmt.Fprintln(&out, turn.role, p.kind, p.text, p.media, p.data, p.args, p.texts())
+		}
+	}
+	return out.String()
 }
