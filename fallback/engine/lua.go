@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,6 +28,9 @@ type luaState struct {
 }
 
 func (s *luaState) close() { s.l.Close() }
+
+// luaCalls is how deep functions may call each other, as in Redis.
+const luaCalls = 20_000
 
 // maxCompiled bounds the compiled scripts that are kept.
 const maxCompiled = 500
@@ -65,7 +69,8 @@ func compileMessage(err error) string {
 
 func newLuaState() *luaState {
 	s := &luaState{cache: map[string]*lua.FunctionProto{}}
-	l := lua.NewState(lua.Options{SkipOpenLibs: true})
+	l := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: luaCalls, MinimizeStackMemory: true,
+		RegistrySize: 8 << 10, RegistryMaxSize: 1 << 20, RegistryGrowStep: 16 << 10})
 	s.l = l
 	for _, lib := range []struct {
 		name string
@@ -92,8 +97,9 @@ func newLuaState() *luaState {
 	l.SetGlobal("pcall", l.NewFunction(luaPcall))
 	l.SetGlobal("error", l.NewFunction(luaError))
 	s.openOrder()
-	math, _ := l.GetGlobal("math").(*lua.LTable)
-	l.SetFuncs(math, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})
+	s.openString()
+	mathLib, _ := l.GetGlobal("math").(*lua.LTable)
+	l.SetFuncs(mathLib, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})
 	l.SetGlobal("KEYS", l.NewTable())
 	l.SetGlobal("ARGV", l.NewTable())
 	s.protect()
@@ -169,7 +175,7 @@ func lineOf(l *lua.LState) string {
 
 // formatNumber prints a float as C's %.<digits>g.
 func formatNumber(f float64, digits int) string {
-	if f == float64(int64(f)) && f < 1e14 && f > -1e14 {
+	if f == float64(int64(f)) && f < 1e14 && f > -1e14 && !(f == 0 && math.Signbit(f)) {
 		return strconv.FormatInt(int64(f), 10)
 	}
 	s := strconv.FormatFloat(f, 'g', digits, 64)
