@@ -50,6 +50,8 @@ type replayState struct {
 type Server struct {
 	RunID string
 	Time  time.Time // its clock now; zero when it does not tell: that of this machine
+	// NoPXAT: it is older than Redis 6.2, and refuses SET with an absolute expiry.
+	NoPXAT bool
 }
 
 // Connected brings Redis up to date and hands service over to it: it replays

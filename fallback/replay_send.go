@@ -72,7 +72,11 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 				if told != "" {
 					u.tell(told)
 				}
+				argv, expire := r.server.split(argv)
 				u.add(p.Do(ctx, anyArgs(argv)...), i)
+				if expire != nil {
+					u.add(p.Do(ctx, anyArgs(expire)...), -1) // it cannot fail where the SET did not
+				}
 			}
 		}
 		if db != base {
@@ -100,6 +104,15 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 		return errGuard
 	}
 	return nil
+}
+
+// split takes the expiry out of a SET for a server that does not know PXAT; both
+// run in one unit.
+func (srv *Server) split(argv [][]byte) (set, expire [][]byte) {
+	if !srv.NoPXAT || len(argv) != 5 || !isWord(argv[0], "SET") || !isWord(argv[3], "PXAT") {
+		return argv, nil
+	}
+	return argv[:3], [][]byte{[]byte("PEXPIREAT"), argv[1], argv[4]}
 }
 
 // aborted decides what a refused EXEC means: a cause that will pass stops the
