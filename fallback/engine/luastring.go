@@ -17,7 +17,7 @@ func (s *luaState) openString() {
 	s.l.SetFuncs(t, map[string]lua.LGFunction{
 		"find":   func(l *lua.LState) int { return luaFind(l, true) },
 		"match":  func(l *lua.LState) int { return luaFind(l, false) },
-		"gmatch": luaGmatch, "gfind": luaGmatch, "gsub": luaGsub, "format": luaFormat, "char": luaChar,
+		"gmatch": luaGmatch, "gfind": luaGmatch, "gsub": luaGsub, "format": luaFormat, "char": luaChar, "rep": luaRep,
 		"upper": func(l *lua.LState) int { return mapASCII(l, 'a', 'z') },
 		"lower": func(l *lua.LState) int { return mapASCII(l, 'A', 'Z') },
 	})
@@ -140,6 +140,17 @@ func luaChar(l *lua.LState) int {
 		out[i] = byte(n)
 	}
 	l.Push(lua.LString(out))
+	return 1
+}
+
+// luaRep is string.rep. Nobody can store more than a string may be long, and the
+// process must not end for want of memory.
+func luaRep(l *lua.LState) int {
+	str, n := stringArg(l, 1), max(luaInteger(numberArg(l, 2)), 0)
+	if len(str) > 0 && n > int64(maxString/len(str)) {
+		l.RaiseError("resulting string too large")
+	}
+	l.Push(lua.LString(strings.Repeat(str, int(n))))
 	return 1
 }
 

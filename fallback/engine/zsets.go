@@ -8,7 +8,7 @@ import (
 
 // zadd checks the options as Redis does, which miniredis only does in part.
 func (c *call) zadd() {
-	var nx, xx, gt, lt bool
+	var nx, xx, gt, lt, incr bool
 	i := 2
 options:
 	for ; i < len(c.args); i++ {
@@ -21,7 +21,9 @@ options:
 			gt = true
 		case "LT":
 			lt = true
-		case "CH", "INCR":
+		case "CH":
+		case "INCR":
+			incr = true
 		default:
 			break options
 		}
@@ -36,13 +38,36 @@ options:
 		c.fail("ERR GT, LT, and/or NX options at the same time are not compatible")
 	default:
 		for j := i; j < len(c.args); j += 2 {
-			if _, ok := parseScore(c.args[j]); !ok {
+			f, ok := parseScore(c.args[j])
+			if !ok {
 				c.fail("ERR value is not a valid float")
 				return
 			}
+			if incr && !c.addable(c.args[j+1], f) {
+				return
+			}
+		}
+		if incr && (gt || lt) && c.refusesSum(c.args[i+1], c.args[i], gt) {
+			return
 		}
 		c.pass(c.args...)
 	}
+}
+
+// refusesSum answers ZADD GT|LT INCR, whose condition miniredis does not look at,
+// where it does not hold.
+func (c *call) refusesSum(member, by string, gt bool) bool {
+	if c.wrongType(c.args[1], "zset") {
+		return true
+	}
+	old, there := parseScore(c.ask("ZSCORE", c.args[1], member).str)
+	f, _ := parseScore(by)
+	if !there || gt && old+f > old || !gt && old+f < old {
+		return false
+	}
+	c.noEffect()
+	c.null()
+	return true
 }
 
 func parseScore(s string) (float64, bool) {
