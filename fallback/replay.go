@@ -158,8 +158,9 @@ type replayer struct {
 	failed  int
 	locked  bool // the store's lock is held by the caller
 
-	origins map[originID]originState
-	setBack bool // Redis lost writes of ours that it had acknowledged
+	origins   map[originID]originState
+	noScripts bool // see refusesScripts
+	setBack   bool // Redis lost writes of ours that it had acknowledged
 
 	batch []Record
 	size  int
