@@ -30,3 +30,21 @@ func TestRefusedByRedisIsRefusedHere(t *testing.T) {
 	require.Contains(t, reply, "resulting string too large")
 	require.Equal(t, c.state(), state(t, e))
 }
+
+// TestSortedSetsAreLikeRedis: what miniredis answers, or pops, otherwise.
+func TestSortedSetsAreLikeRedis(t *testing.T) {
+	srv := redistest.Start(t)
+	for _, proto := range []int{2, 3} {
+		c := dial(t, srv.Addr(), proto)
+		c.ask("FLUSHALL")
+		e := newTestEngine(t, nil)
+		for _, line := range []string{
+			"ZADD z 5 a -1 b 3 c", "ZPOPMIN z 0", "ZPOPMAX z 0", "ZPOPMIN z -1", "ZPOPMIN none 0", "SET s x", "ZPOPMIN s 0", "ZCARD z", "ZADD WITHSCORES 1 a 2 b",
+			"ZINTER 1 z", "ZINTER 1 z WITHSCORES", "ZINTER 2 z z WEIGHTS -1 0.5 WITHSCORES", "ZINTER 2 z z AGGREGATE MAX", "ZINTER 2 z none", "ZINTER 1 s", "ZINTER 0 z", "ZINTER 1 z FOO", "ZINTER 2 z WITHSCORES",
+			"ZPOPMAX z 2",
+		} {
+			res := e.Do(0, proto, cmd(line))
+			require.Equal(t, string(c.do(cmd(line))), string(res.Reply), line)
+		}
+	}
+}

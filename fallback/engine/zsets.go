@@ -186,6 +186,59 @@ func (r *replyBuf) scored(list []scored, withScores bool) {
 	}
 }
 
+// zinter is ZINTER; miniredis gives the members by their names.
+func (c *call) zinter() {
+	keys, rest, ok := c.numbered(1)
+	if !ok {
+		return
+	}
+	if c.pass(c.args...); c.failed() {
+		return
+	}
+	args := append([]string{"ZINTERSTORE", scratch, c.args[1]}, keys...)
+	withScores := false
+	for _, a := range rest {
+		if strings.EqualFold(a, "WITHSCORES") {
+			withScores = true
+			continue
+		}
+		args = append(args, a)
+	}
+	c.e.raw(c.db, 2, args...)
+	v := c.ask("ZRANGE", scratch, "0", "-1", "WITHSCORES")
+	c.e.raw(c.db, 2, "DEL", scratch)
+	r := c.buf()
+	r.scored(pairsOf(v), withScores)
+	c.reply = r.b
+}
+
+// pairsOf is the members of a reply WITHSCORES.
+func pairsOf(v value) (list []scored) {
+	for i := 0; i+1 < len(v.list); i += 2 {
+		f, _ := strconv.ParseFloat(v.list[i+1].str, 64)
+		list = append(list, scored{v.list[i].str, f})
+	}
+	return list
+}
+
+// zpop is ZPOPMIN and ZPOPMAX; a count of 0 pops all in miniredis.
+func (c *call) zpop() {
+	if len(c.args) == 3 {
+		n, ok := parseInt(c.args[2])
+		switch {
+		case !ok || n < 0:
+			c.fail("ERR value is out of range, must be positive")
+			return
+		case n == 0:
+			if !c.wrongType(c.args[1], "zset") {
+				c.reply = []byte("*0\r\n")
+			}
+			return
+		}
+	}
+	c.pass(c.args...)
+}
+
 // zstore replaces dst by a sorted set.
 func (c *call) zstore(dst string, list []scored) {
 	c.e.raw(c.db, 2, "DEL", scratch)
@@ -223,12 +276,7 @@ func (c *call) zrangestore() {
 		c.fail(v.str)
 		return
 	}
-	var list []scored
-	for i := 0; i+1 < len(v.list); i += 2 {
-		f, _ := strconv.ParseFloat(v.list[i+1].str, 64)
-		list = append(list, scored{v.list[i].str, f})
-	}
-	c.zstore(c.args[1], list)
+	c.zstore(c.args[1], pairsOf(v))
 }
 
 func (c *call) zintercard() {
