@@ -112,3 +112,16 @@ func TestARenewedLockIsComparedAgain(t *testing.T) {
 		require.Greater(t, ttl, most/2, "and where it is, it is renewed")
 	}
 }
+
+// A unit that renews a lock and gives it back leaves somebody else's alone.
+func TestALockThatIsRenewedAndReleasedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.loaded()
+	r.via("SET", "m:lock", "me", "NX", "EX", 600)
+	r.settle()
+	r.lost()
+	require.Equal(t, "*2\r\n:1\r\n:1\r\n", r.unit("EXPIRE m:lock 700", "DEL m:lock"))
+	r.redis("SET", "m:lock", "somebody else", "EX", 600)
+	r.online()
+	require.Equal(t, "somebody else", r.redis("GET", "m:lock"))
+}
