@@ -230,7 +230,9 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 			m.wantWritten(w.db, keys)
 		}
 	}
-	m.s.res.trim()
+	if m.s.Mode() == Online { // an answer that came in late must not drive out what was written since
+		m.s.res.trim()
+	}
 }
 
 // overtaken reports whether a key was written locally since Redis went away: an

@@ -73,3 +73,17 @@ func TestEmbeddedKeepsWhatARecordCannotChange(t *testing.T) {
 	r.crash()
 	require.Equal(t, "$4\r\ntext\r\n", r.do("GET", "k"))
 }
+
+// TestALateAnswerEvictsNothing: what was written in an outage stays visible, however
+// much it is; only a Redis that is there has it as well.
+func TestALateAnswerEvictsNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MirrorBytes = 64 << 10 })
+	r.loaded()
+	r.lost()
+	long := strings.Repeat("v", 16<<10)
+	for _, key := range []string{"x:1", "x:2", "x:3", "x:4", "x:5", "x:6"} {
+		require.Equal(t, "+OK\r\n", r.do("SET", key, long))
+	}
+	r.via("SET", "x:late", "v")
+	require.Equal(t, ":16384\r\n", r.do("STRLEN", "x:1"))
+}
