@@ -50,7 +50,8 @@ func (s *Store) noteLock(db int, argv [][]byte) {
 	case "EXAT":
 		n *= 1000
 	}
-	if len(s.locks) >= maxLocks {
+	if len(s.locks) >= maxLocks && now >= s.lockScan {
+		s.lockScan = now + 1000 // clients wait for it, and it may find none that is over
 		for id, l := range s.locks {
 			if l.expireMs <= now {
 				delete(s.locks, id)
