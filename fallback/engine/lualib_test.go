@@ -71,7 +71,7 @@ string.lower('AÉ')
 (function() local r={} for k,v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do r[#r+1]=k..v end return r end)()
 (function() local r={} for w in ('a,b,,c'):gmatch('([^,]*)') do r[#r+1]=w end return r end)()
 (function() local r={} for w in ('aab'):gmatch('^a') do r[#r+1]=w end return r end)()
-(function() local function f(n) if n==0 then return 0 end return 1+f(n-1) end return f(5000) end)()
+(function() local function f(n) if n==0 then return 0 end return 1+f(n-1) end return f(1500) end)()
 (function() local t={} for i=1,7000 do t[i]=i end return redis.call('rpush','big',unpack(t)) end)()
 cjson.decode('"a\tb"')
 `), "\n")
@@ -112,4 +112,20 @@ func TestPatternsOnLongStrings(t *testing.T) {
 		require.True(t, strings.HasPrefix(string(reply), want), "%s: %.100q", call, reply)
 	}
 	require.Less(t, time.Since(begin), 5*time.Second)
+}
+
+// TestRecursionsEnd: these fill the memory, or take longer than everybody can wait.
+func TestRecursionsEnd(t *testing.T) {
+	e := newTestEngine(t, nil)
+	begin := time.Now()
+	for body, want := range map[string]string{
+		"local function f() coroutine.wrap(f)() end return f()":                                   "C stack overflow",
+		"local function f() return coroutine.resume(coroutine.create(f)) end f() return [[done]]": "done",
+		"local function f() return pcall(f) end return f()":                                       ":1",
+		"local function f(s) return (s:gsub('.', f)) end return f('a')":                           "overflow",
+		"local n=0 for i=1,1000 do n=n+coroutine.wrap(function() return 1 end)() end return n":    ":1000",
+	} {
+		require.Contains(t, string(e.Do(0, 2, toBytes([]string{"EVAL", body, "0"})).Reply), want, body)
+	}
+	require.Less(t, time.Since(begin), scriptTimeout)
 }
