@@ -17,6 +17,7 @@ func newChat(t *testing.T) *provider {
 
 func readChat(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 	no.check(r.URL.Path == "/v1/chat/completions", "path %s", r.URL.Path)
+	no.only(r, "", "X-Stainless-")
 	no.check(strings.HasPrefix(r.Header.Get("Authorization"), "Bearer sk-account-"), "authorization %q", r.Header.Get("Authorization"))
 	no.known("body", b, "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls", "user", "n", "seed", "response_format", "presence_penalty", "frequency_penalty", "reasoning_effort")
 	no.check(b.Get("stream").Bool() || !b.Get("stream_options").Exists(), "stream_options without stream")

@@ -24,7 +24,11 @@ func readGemini(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 		return a
 	}
 	a.model, a.stream = match[1], match[2] == "streamGenerateContent"
-	no.check(!a.stream || r.URL.Query().Get("alt") == "sse", "query %s", r.URL.RawQuery)
+	query := ""
+	if a.stream {
+		query = "alt=sse"
+	}
+	no.only(r, query, "X-Goog-")
 	no.check(strings.HasPrefix(r.Header.Get("X-Goog-Api-Key"), "sk-account-"), "x-goog-api-key %q", r.Header.Get("X-Goog-Api-Key"))
 	no.check(r.Header.Get("Authorization") == "", "authorization and x-goog-api-key")
 	no.known("body", b, "contents", "systemInstruction", "generationConfig", "tools", "toolConfig", "safetySettings", "cachedContent")

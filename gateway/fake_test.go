@@ -76,6 +76,16 @@ func (r *refusal) known(where string, o gjson.Result, names ...string) {
 	})
 }
 
+// only refuses headers and parameters of other protocols.
+func (r *refusal) only(req *http.Request, query string, prefix string) {
+	r.check(req.URL.RawQuery == query, "query %q", req.URL.RawQuery)
+	for name := range req.Header {
+		for _, other := range []string{"Anthropic-", "X-Goog-", "X-Stainless-"} {
+			r.check(!strings.HasPrefix(name, other) || strings.Contains(prefix, other), "header %s", name)
+		}
+	}
+}
+
 // newFake makes a provider that reads requests with read and, when there is
 // nothing against them, answers with answer.
 func newFake(t *testing.T, read func(*http.Request, gjson.Result, *refusal) asked, answer func(http.ResponseWriter, asked), refuse func(http.ResponseWriter, string)) *provider {
@@ -125,6 +135,7 @@ func newClaude(t *testing.T) *provider {
 
 func readClaude(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 	no.check(r.URL.Path == "/v1/messages", "path %s", r.URL.Path)
+	no.only(r, "", "Anthropic- X-Stainless-")
 	no.check(strings.HasPrefix(r.Header.Get("X-Api-Key"), "sk-account-"), "x-api-key %q", r.Header.Get("X-Api-Key"))
 	no.check(r.Header.Get("Authorization") == "", "authorization and x-api-key")
 	no.check(r.Header.Get("Anthropic-Version") == "2023-06-01", "anthropic-version %q", r.Header.Get("Anthropic-Version"))
