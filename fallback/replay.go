@@ -157,7 +157,8 @@ type replayer struct {
 	locked  bool // the store's lock is held by the caller
 
 	origins map[originID]originState
-	setBack bool // Redis lost writes of ours that it had acknowledged
+	dbs     map[int]bool // which databases Redis has, as far as it was asked
+	setBack bool         // Redis lost writes of ours that it had acknowledged
 
 	batch []Record
 	size  int
@@ -273,6 +274,8 @@ func (r *replayer) run(ctx context.Context) error {
 		}
 		if r.s.filed.has(seq) {
 			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
+		} else if err := r.needsDatabase(ctx, &rec); err != nil {
+			return err
 		} else if err := r.resolve(ctx, &rec); err != nil {
 			return err
 		}
