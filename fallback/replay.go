@@ -311,6 +311,7 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err := r.s.dead.flush(); err != nil {
 		return err
 	}
+	before := r.s.mark().To
 	err = r.s.changeMark(func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
@@ -325,6 +326,9 @@ func (r *replayer) flush(ctx context.Context) error {
 	}
 	if errors.Is(err, errAborted) {
 		err = r.oneByOne(ctx, apply, last)
+	}
+	if errors.Is(err, errRefused) { // it counts as never sent, should the fence be gone at the next try
+		err = errors.Join(err, r.s.changeMark(func(m *replayMark) { m.To = max(before, r.done) }))
 	}
 	if err != nil {
 		return err

@@ -16,6 +16,9 @@ import (
 // was queued.
 var errAborted = errors.New("unit aborted")
 
+// errRefused says that Redis ran nothing of a unit, for a cause that passes.
+var errRefused = errors.New("redis refused the batch")
+
 // retryable are the error codes of a Redis that cannot apply a write now and
 // may later: replay stops before the record and comes back. NOPERM and NOAUTH
 // are here because discarding writes over a wrong ACL would lose them.
@@ -152,14 +155,17 @@ func (r *replayer) hasDatabase(ctx context.Context, db int) (bool, error) {
 func (u *unit) aborted(execErr error) error {
 	for _, c := range u.queued {
 		if err := c.Err(); err != nil && isRetryable(err) {
-			return fmt.Errorf("redis refused the batch: %w", err)
+			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
 	if !isReply(execErr) {
 		return fmt.Errorf("send batch: %w", execErr)
 	}
-	if isRetryable(execErr) || !strings.HasPrefix(execErr.Error(), "EXECABORT") {
-		return fmt.Errorf("redis refused the batch: %w", execErr)
+	if isRetryable(execErr) {
+		return fmt.Errorf("%w: %w", errRefused, execErr)
+	}
+	if !strings.HasPrefix(execErr.Error(), "EXECABORT") {
+		return fmt.Errorf("send batch: %w", execErr)
 	}
 	return errAborted
 }

@@ -134,3 +134,21 @@ func TestQueuedWritesAreCountedAcrossTheGapOfARepair(t *testing.T) {
 	require.Zero(t, r.store.Status().QueuedWrites)
 	require.EqualValues(t, 9+1, r.redis("DBSIZE"), "and the fence")
 }
+
+// A batch that Redis refused never ran: who makes room by wiping everything, even
+// the fence, does not make it ambiguous.
+func TestRefusedBatchCountsAsNeverSent(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "first", "0")
+	r.online()
+	r.lost()
+	r.do("SET", "a", "1")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	require.ErrorContains(t, r.connect(), "OOM")
+	r.crash()
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.redis("FLUSHALL")
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "a"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
