@@ -224,15 +224,19 @@ func (r *replayer) tailMissing(fence, truncated, settled uint64) {
 	}
 }
 
-// watchFence begins to watch the fence and reads it.
+// watchFence begins to watch the fence and reads it. Before, it looks whether a unit
+// may be begun at all: where MULTI is refused, the commands of a batch would run at
+// once, one by one, and their errors would be nobody's.
 func (r *replayer) watchFence(ctx context.Context) (fence uint64, there bool, err error) {
 	var get *redis.StringCmd
 	_, err = r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Do(ctx, "MULTI")
+		p.Do(ctx, "EXEC")
 		get = r.queueWatch(ctx, p)
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, false, fmt.Errorf("read fence: %w", err)
+		return 0, false, fmt.Errorf("watch fence: %w", err)
 	}
 	if errors.Is(get.Err(), redis.Nil) {
 		return 0, false, nil

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/journal"
@@ -151,4 +152,36 @@ func TestRefusedBatchCountsAsNeverSent(t *testing.T) {
 	r.online()
 	require.Equal(t, "1", r.redis("GET", "a"))
 	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// asUser makes the store's connections those of a user who may do all but something.
+func (r *rig) asUser(but string) {
+	r.redis("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", but)
+	plain := r.cfg.NewClient
+	r.cfg.NewClient = func(db int) *redis.Client {
+		o := *plain(db).Options()
+		o.Username, o.Password = "app", "pw"
+		return redis.NewClient(&o)
+	}
+	r.store.cfg.NewClient = r.cfg.NewClient
+}
+
+// Without MULTI the commands of a batch would be executed one by one, fence and all.
+func TestUserWithoutMULTIWaits(t *testing.T) {
+	r := newRig(t)
+	r.asUser("+multi")
+	r.redis("RPUSH", "other", "x")
+	r.online()
+	r.lost()
+	r.do("SET", "n", "1")
+	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+	require.NoError(t, err)
+	r.do("INCR", "n")
+	r.redis("ACL", "SETUSER", "app", "-multi")
+	require.ErrorContains(t, r.connect(), "NOPERM")
+	require.Nil(t, r.redis("GET", "n"), "nothing ran")
+	r.redis("ACL", "SETUSER", "app", "+multi")
+	r.online()
+	require.Equal(t, "2", r.redis("GET", "n"))
+	require.Equal(t, 1, r.store.Status().DeadLetters)
 }
