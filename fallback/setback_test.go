@@ -57,6 +57,43 @@ func TestNothingIsLostBehindASnapshotNewerThanTheJournal(t *testing.T) {
 	}
 }
 
+// A snapshot that is older than what the journal has forgotten, or none, is not
+// taken for all there was. What the error names as the way on is one.
+func TestSnapshotOlderThanTheJournalIsRefused(t *testing.T) {
+	for _, old := range []bool{true, false} {
+		r := newRig(t, embedded)
+		r.do("SET", "k", "kept")
+		require.NoError(t, r.store.saveSnapshot())
+		older, err := os.ReadFile(snapshotPath(r.dir))
+		require.NoError(t, err)
+		r.do("INCR", "n")
+		require.NoError(t, r.store.saveSnapshot())
+		r.do("INCR", "n")
+		r.close()
+		newer, err := os.ReadFile(snapshotPath(r.dir))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(snapshotPath(r.dir)))
+		if old {
+			require.NoError(t, os.WriteFile(snapshotPath(r.dir), older, 0o600))
+		}
+		for _, c := range []Config{r.cfg, {Dir: r.dir, NewClient: newRigClient(r)}} {
+			_, err = Open(c)
+			require.ErrorContains(t, err, "move "+JournalDir(r.dir)+" away")
+		}
+		require.NoError(t, os.Rename(JournalDir(r.dir), r.dir+"/journal.away"))
+		r.open()
+		require.Equal(t, "$-1\r\n", r.do("GET", "n"))
+		require.Equal(t, old, r.do("GET", "k") == "$4\r\nkept\r\n")
+		r.close()
+		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.Rename(r.dir+"/journal.away", JournalDir(r.dir)))
+		require.NoError(t, os.WriteFile(snapshotPath(r.dir), newer, 0o600))
+		r.open()
+		require.Equal(t, "$1\r\n2\r\n", r.do("GET", "n"), "and so is putting it back")
+		r.close()
+	}
+}
+
 // With a Redis, its fence, the mark and the dead letters know the numbers, too.
 func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
 	for name, gone := range map[string]func(r *rig){

@@ -125,6 +125,9 @@ func (s *Store) recover() error {
 	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
 		return err
 	}
+	if err := s.needSnapshot(from, wasEmbedded); err != nil {
+		return err
+	}
 	if err := s.passUsedNumbers(from); err != nil {
 		return err
 	}
