@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -34,7 +35,7 @@ func RetryDeadLetters(dir string) (int, error) {
 	if letters, err := ReadDeadLetters(dir); err != nil || len(letters) == 0 {
 		return 0, err
 	}
-	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
+	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir), MaxBytes: math.MaxInt64}) // the bound is the proxy's, which is not known here
 	if err != nil {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
@@ -55,12 +56,11 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 	if err != nil {
 		return done, err
 	}
-	for _, l := range letters {
-		if l.Stream == jr.StreamID() {
-			used = max(used, l.Seq)
-		}
+	filed, err := readFiled(dir, jr.StreamID())
+	if err != nil {
+		return done, err
 	}
-	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+	if used = max(used, filed.last()); used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
 		return done, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
 	}
 	note := retryNote{Stream: jr.StreamID(), First: jr.Stats().LastSeq + 1}
