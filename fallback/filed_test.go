@@ -198,7 +198,7 @@ func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
 	r.close()
 	_, _, err = DropDeadLetters(r.dir)
 	require.NoError(t, err)
-	require.NoError(t, writeLetters(r.dir, letters[:1])) // and the journal was set back: it ends at 2
+	require.NoError(t, writeLetters(lettersPath(r.dir), letters[:1])) // and the journal was set back: it ends at 2
 	_, err = RetryDeadLetters(r.dir)
 	require.ErrorContains(t, err, "older than the rest")
 	r.open()

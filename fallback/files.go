@@ -14,6 +14,7 @@ import (
 func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
+func lettersPath(dir string) string  { return filepath.Join(dir, "deadletters.jsonl") }
 
 // CheckDataDir tells a directory that no proxy ever used, most often a misspelt
 // one, from one that has nothing to show.
@@ -123,6 +124,16 @@ func ReadReplayed(dir string) (uint64, error) {
 		return 0, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
 	}
 	return mark.Settled, nil
+}
+
+// replaceFile writes a file anew. Until it is on disk whole, the old one stays:
+// whatever goes wrong in between leaves that, or none.
+func replaceFile(path string, write func(w io.Writer) error) error {
+	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return commitFile(tmp, path, write(tmp))
 }
 
 // commitFile syncs and closes a temporary file and renames it to path, then
