@@ -115,6 +115,9 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 	if err == nil {
 		err = f.Sync()
 	}
+	if err == nil && info.Size() == 0 {
+		err = syncDir(s.cfg.Dir) // the name is new, and a write may be nowhere else
+	}
 	if err != nil {
 		// What a full disk took of it would be there twice after the next try.
 		return errors.Join(fmt.Errorf("write conflicts: %w", err), f.Truncate(info.Size()))

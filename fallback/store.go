@@ -65,9 +65,6 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
 	jr, err := journal.Open(journal.Config{
 		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
 		Logger: cfg.Logger,
@@ -112,6 +109,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	if err := s.loadReplayMark(); err != nil {
+		return err
+	}
+	if err := syncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
 		return err
 	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
