@@ -269,7 +269,7 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	}
 	// It is set before anything is queued, so that a replica has it long before a
 	// replay that it may miss: a fence that is not there would look like a wipe.
-	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Stats().LastSeq == 0 {
+	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Count(r.done) == 0 {
 		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
 		return nil
 	} else if err != nil {

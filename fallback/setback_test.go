@@ -222,3 +222,21 @@ func TestUserWithoutMULTIWaits(t *testing.T) {
 	require.Equal(t, "2", r.redis("GET", "n"))
 	require.Equal(t, 1, r.store.Status().DeadLetters)
 }
+
+// A Redis that takes no writes now, and lost the fence, is used for reads when nothing waits for it.
+func TestFenceThatCannotBeSetKeepsNobodyFromReading(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "a", "1")
+	r.online()
+	r.lost()
+	r.redis("FLUSHALL")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	r.online()
+	r.lost()
+	r.do("SET", "b", "1")
+	require.ErrorContains(t, r.connect(), "OOM")
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "b"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
