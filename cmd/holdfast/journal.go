@@ -184,16 +184,26 @@ func printable(commands [][][]byte) [][]string {
 
 func journalRetry(c *cli.Context) error {
 	n, err := fallback.RetryDeadLetters(c.String("data-dir"))
-	if err == nil {
-		fmt.Fprintf(c.App.Writer, "%d writes queued again; they are replayed when the proxy has Redis\n", n)
+	if err != nil {
+		return err
 	}
-	return err
+	if n == 0 {
+		fmt.Fprintln(c.App.Writer, "no dead letters")
+		return nil
+	}
+	fmt.Fprintf(c.App.Writer, "%d dead letters queued again; they are replayed when the proxy has Redis\n", n)
+	return nil
 }
 
 func journalDrop(c *cli.Context) error {
 	path, n, err := fallback.DropDeadLetters(c.String("data-dir"))
-	if err == nil {
-		fmt.Fprintf(c.App.Writer, "%d dead letters set aside in %s\n", n, path)
+	if err != nil {
+		return err
 	}
-	return err
+	if n == 0 {
+		fmt.Fprintln(c.App.Writer, "no dead letters")
+		return nil
+	}
+	fmt.Fprintf(c.App.Writer, "%d dead letters set aside in %s\n", n, path)
+	return nil
 }
