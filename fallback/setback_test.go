@@ -1,10 +1,14 @@
 package fallback
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -239,4 +243,30 @@ func TestFenceThatCannotBeSetKeepsNobodyFromReading(t *testing.T) {
 	r.online()
 	require.Equal(t, "1", r.redis("GET", "b"))
 	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// Attempts to replay that fail do not make an outage a new one each time.
+func TestOfflineSinceRedisWentAway(t *testing.T) {
+	var logs bytes.Buffer
+	now := time.Now()
+	r := newRig(t, func(c *Config) {
+		c.goBy(func() time.Time { return now })
+		c.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+	})
+	r.online()
+	now = now.Add(time.Minute)
+	r.lost()
+	went := now
+	r.do("SET", "a", "1")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	for range 5 {
+		now = now.Add(time.Minute)
+		require.Error(t, r.connect())
+		require.Equal(t, went, r.store.Status().Since)
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "from=offline to=replaying")-1, "after the one of the start")
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.online()
+	require.Equal(t, now, r.store.Status().Since)
+	require.Contains(t, logs.String(), "to=online")
 }
