@@ -75,11 +75,26 @@ func (s *Store) changeMark(fn func(m *replayMark)) error {
 	line := bytes.Repeat([]byte{' '}, markBytes)
 	copy(line, raw)
 	line[markBytes-1] = '\n'
+	s.replay.mark = m // this process knows, whatever the disk says
 	if _, err := s.markFile.WriteAt(line, 0); err != nil {
 		return fmt.Errorf("write replay mark: %w", err)
 	}
-	s.replay.mark = m
 	return nil
+}
+
+// noteMark is changeMark for a Redis that is there. A disk that takes no mark any more
+// (remounted read-only, say) must keep neither a healthy Redis away nor what waits for
+// it. A later process knows less: see changeMark; and it may take for somebody else's
+// what Redis got through this one.
+func (s *Store) noteMark(durable bool, fn func(m *replayMark)) {
+	err := s.changeMark(fn)
+	if err == nil && durable {
+		err = s.markFile.Sync()
+	}
+	if err != nil && !s.replay.markFailed {
+		s.log.Error("the replay mark cannot be written: redis is used all the same; check the disk, then restart holdfast", "error", err)
+	}
+	s.replay.markFailed = err != nil
 }
 
 func (s *Store) loadReplayMark() error {

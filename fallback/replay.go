@@ -35,6 +35,7 @@ var errGuard = errors.New("fence moved under the replay")
 type replayState struct {
 	markMu         sync.Mutex // taken last
 	mark           replayMark
+	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
 	deadLetters    uint64
@@ -128,9 +129,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		return ctx.Err()
 	}
 	r.refresh(ctx)
-	if err := s.followFrom(r.server, r.done); err != nil {
-		return err
-	}
+	s.followFrom(r.server, r.done)
 	if r.total > 0 {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
@@ -316,13 +315,10 @@ func (r *replayer) flush(ctx context.Context) error {
 		return err
 	}
 	before := r.s.mark().To
-	err = r.s.changeMark(func(m *replayMark) {
+	r.s.noteMark(false, func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
-	if err != nil {
-		return err
-	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
 	err = errAborted
 	if first > r.s.replay.stubborn.singles {
@@ -331,8 +327,8 @@ func (r *replayer) flush(ctx context.Context) error {
 	if errors.Is(err, errAborted) {
 		err = r.oneByOne(ctx, apply, last)
 	}
-	if errors.Is(err, errRefused) { // it counts as never sent, should the fence be gone at the next try
-		err = errors.Join(err, r.s.changeMark(func(m *replayMark) { m.To = max(before, r.done) }))
+	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
+		r.s.noteMark(false, func(m *replayMark) { m.To = max(before, r.done) })
 	}
 	if err != nil {
 		return err

@@ -275,7 +275,8 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	return r.s.changeMark(func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	r.s.noteMark(false, func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	return nil
 }
 
 // fileAmbiguous files the records that were sent and never answered.

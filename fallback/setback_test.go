@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -190,6 +191,27 @@ func TestRefusedBatchCountsAsNeverSent(t *testing.T) {
 	r.crash()
 	r.redis("CONFIG", "SET", "maxmemory", "0")
 	r.redis("FLUSHALL")
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "a"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// The same where somebody wiped Redis just before the batch came: EXEC ran nothing.
+func TestGuardedBatchCountsAsNeverSent(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "first", "0")
+	r.online()
+	r.lost()
+	r.do("SET", "a", "1")
+	ctx := context.Background()
+	client := r.cfg.NewClient(0)
+	defer client.Close()
+	conn := client.Conn()
+	defer conn.Close()
+	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	require.NoError(t, p.takeOver(ctx))
+	r.redis("FLUSHALL")
+	require.ErrorIs(t, p.run(ctx), errGuard)
 	r.online()
 	require.Equal(t, "1", r.redis("GET", "a"))
 	require.Zero(t, r.store.Status().DeadLetters)
