@@ -49,6 +49,13 @@ type replayMark struct {
 	UnsureFrom uint64 `json:"unsureFrom,omitempty"` // what writes after this one found says nothing about Redis
 }
 
+// ofRedis reports whether anything is noted of a Redis. A mark that was reset, as
+// that of a detached directory, still names the journal.
+func (m replayMark) ofRedis() bool {
+	m.Stream = ""
+	return m != replayMark{}
+}
+
 const markBytes = 512 // one sector: written at once or not at all
 
 // mark is the replay mark as it is on disk.
@@ -127,18 +134,29 @@ func (s *Store) loadReplayMark() error {
 // ReadReplayed is the number of the last write of a data directory that Redis has
 // for certain, as far as is noted on disk: a replay under way is a batch ahead.
 func ReadReplayed(dir string) (uint64, error) {
+	mark, err := readMark(dir)
+	return mark.Settled, err
+}
+
+// ServedRedis tells the directory of an embedded store, whose journal waits for
+// nobody, from one that has, or had, a Redis.
+func ServedRedis(dir string) (bool, error) {
+	mark, err := readMark(dir)
+	return mark.ofRedis(), err
+}
+
+func readMark(dir string) (mark replayMark, err error) {
 	raw, err := os.ReadFile(markPath(dir))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(raw)) == 0 {
-		return 0, nil
+		return mark, nil
 	}
-	var mark replayMark
 	if err == nil {
 		err = json.Unmarshal(raw, &mark)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
+		return mark, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
 	}
-	return mark.Settled, nil
+	return mark, nil
 }
 
 // replaceFile writes a file anew. Until it is on disk whole, the old one stays:

@@ -72,6 +72,10 @@ func printReport(c *cli.Context, r journal.Report) error {
 	if err != nil {
 		return err
 	}
+	served, err := fallback.ServedRedis(c.String("data-dir"))
+	if err != nil {
+		return err
+	}
 	w, waiting := c.App.Writer, r.After(replayed)
 	if c.Bool("json") {
 		return json.NewEncoder(w).Encode(struct {
@@ -79,8 +83,8 @@ func printReport(c *cli.Context, r journal.Report) error {
 			Waiting, Replayed uint64
 		}{r, waiting, r.Records - waiting})
 	}
-	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %d wait, %d are replayed and kept for a while\n  forgotten up to %d\n  torn bytes      %d\n",
-		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, waiting, r.Records-waiting, r.TruncatedTo, r.TornBytes)
+	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %s\n  forgotten up to %d\n  torn bytes      %d\n",
+		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, whatWaits(waiting, r.Records-waiting, served), r.TruncatedTo, r.TornBytes)
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)
 	}
@@ -89,6 +93,13 @@ func printReport(c *cli.Context, r journal.Report) error {
 		fmt.Fprintln(w, "  kept aside:", m)
 	}
 	return nil
+}
+
+func whatWaits(waiting, replayed uint64, served bool) string {
+	if !served {
+		return "none waits for a Redis: the store is embedded, and its snapshot will have them"
+	}
+	return fmt.Sprintf("%d wait, %d are replayed and kept for a while", waiting, replayed)
 }
 
 // printLost names the acknowledged writes that a repair found no more. Of those that

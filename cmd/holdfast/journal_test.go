@@ -145,6 +145,7 @@ func TestJournalConflicts(t *testing.T) {
 	p.stop()
 	dir := p.st.settings.dataDir
 	assert.Equal(t, "no conflicts\n", tool(t, 0, "journal", "conflicts", "--data-dir", dir))
+	assert.Contains(t, tool(t, 0, "journal", "ls", "--data-dir", dir), "none waits for a Redis")
 	again := startProxy(t, srv.URL(), func(s *proxySettings) { s.dataDir = dir })
 	again.awaitMode(fallback.Online)
 	out := tool(t, 0, "journal", "conflicts", "--data-dir", dir)
