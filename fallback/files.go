@@ -56,6 +56,10 @@ func (m replayMark) ofRedis() bool {
 	return m != replayMark{}
 }
 
+// nothingSent reports that no batch went out since an embedded store got its Redis.
+// A fence there that is beyond is then one of an earlier life of the directory.
+func (m replayMark) nothingSent() bool { return m.HandedOver != 0 && m.To <= m.HandedOver }
+
 const markBytes = 512 // one sector: written at once or not at all
 
 // mark is the replay mark as it is on disk.
@@ -126,6 +130,9 @@ func (s *Store) loadReplayMark() error {
 	}
 	st := s.jr.Stats()
 	s.replay.sent = st.LastSeq
+	if s.replay.mark.nothingSent() {
+		s.replay.sent = min(s.replay.sent, s.replay.mark.HandedOver)
+	}
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil

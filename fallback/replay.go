@@ -314,11 +314,15 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err := r.s.dead.flush(); err != nil {
 		return err
 	}
-	before := r.s.mark().To
-	r.s.noteMark(false, func(m *replayMark) {
+	before := r.s.mark()
+	r.s.noteMark(before.nothingSent(), func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
+	if before.nothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
+		r.s.noteMark(false, func(m *replayMark) { m.To = before.To })
+		return errors.New("the first batch after a hand-over needs the replay mark on disk")
+	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
 	err = errAborted
 	if first > r.s.replay.stubborn.singles {
@@ -328,7 +332,7 @@ func (r *replayer) flush(ctx context.Context) error {
 		err = r.oneByOne(ctx, apply, last)
 	}
 	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
-		r.s.noteMark(false, func(m *replayMark) { m.To = max(before, r.done) })
+		r.s.noteMark(false, func(m *replayMark) { m.To = max(before.To, r.done) })
 	}
 	if err != nil {
 		return err
