@@ -39,6 +39,7 @@ type unit struct {
 	queued []*redis.Cmd
 	owner  []int          // index into the batch; -1 for SELECT and the fence
 	told   map[int]string // by place in queued: the id of an entry that clients know
+	ours   []int          // places in queued of scripts that no client sent
 	exec   *redis.Cmd
 }
 
@@ -72,10 +73,20 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 			}
 			for _, effect := range rec.Commands {
 				argv, told := engine.ForRedis(effect)
+				if &argv[0] != &effect[0] && isWord(argv[0], "EVAL") {
+					u.ours = append(u.ours, len(u.queued))
+				}
+				if r.noScripts {
+					argv, told = engine.Told(effect), ""
+				}
 				if told != "" {
 					u.tell(told)
 				}
+				argv, expire := r.server.split(argv)
 				u.add(p.Do(ctx, anyArgs(argv)...), i)
+				if expire != nil {
+					u.add(p.Do(ctx, anyArgs(expire)...), -1) // it cannot fail where the SET did not
+				}
 			}
 		}
 		if db != base {
@@ -92,6 +103,8 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 	}
 	if err := u.exec.Err(); errors.Is(err, redis.Nil) {
 		return errGuard // nothing ran
+	} else if err != nil && r.refusesScripts(&u) {
+		return r.send(ctx, batch, fence)
 	} else if err != nil {
 		return u.aborted(err)
 	}
@@ -105,49 +118,36 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 	return nil
 }
 
-// needsDatabase files a record for a database that Redis does not have: one with
-// fewer of them took over. A SELECT that fails inside EXEC does not stop EXEC: the
-// commands behind it would change the database before it.
-func (r *replayer) needsDatabase(ctx context.Context, rec *Record) error {
-	if len(rec.Commands) == 0 || rec.DB == r.s.cfg.BaseDB {
-		return nil
+// refusesScripts reports that our user may not call EVAL at all, or that it was
+// renamed. Then commands that clients were allowed go as they are: the replay must
+// not wait for ever for what only its own forms need.
+func (r *replayer) refusesScripts(u *unit) bool {
+	if r.noScripts {
+		return false
 	}
-	there, asked := r.dbs[rec.DB]
-	if !asked {
-		var err error
-		if there, err = r.hasDatabase(ctx, rec.DB); err != nil {
-			return err
+	for _, i := range u.ours {
+		err := u.queued[i].Err()
+		if err == nil {
+			continue
 		}
-		if r.dbs == nil {
-			r.dbs = map[int]bool{}
+		text := strings.ToLower(err.Error())
+		if (strings.Contains(text, "'eval'") || strings.Contains(text, "`eval`")) &&
+			(strings.HasPrefix(text, "noperm") || strings.HasPrefix(text, "err unknown command")) {
+			r.noScripts = true
+			r.s.log.Warn("redis does not let this user call EVAL: writes to keys whose deadline has passed, and stream entries whose id is taken, are replayed as plain commands", "error", err)
+			return true
 		}
-		r.dbs[rec.DB] = there
 	}
-	if there {
-		return nil
-	}
-	r.s.dead.add(*rec, fmt.Sprintf("redis has no database %d", rec.DB), r.s.cfg.Now()) // flush writes it
-	r.s.log.Error("journaled write is for a database that redis does not have: kept as a dead letter", "seq", rec.Seq, "db", rec.DB)
-	r.count(0, 1)
-	rec.Commands, rec.Bases = nil, nil
-	return nil
+	return false
 }
 
-// hasDatabase asks Redis. Of refusals only those count that do not pass.
-func (r *replayer) hasDatabase(ctx context.Context, db int) (bool, error) {
-	var sel *redis.Cmd
-	_, err := r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
-		sel = p.Do(ctx, "SELECT", db)
-		p.Do(ctx, "SELECT", r.s.cfg.BaseDB)
-		return nil
-	})
-	if no := sel.Err(); isReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
-		return false, nil
+// split takes the expiry out of a SET for a server that does not know PXAT; both
+// run in one unit.
+func (srv *Server) split(argv [][]byte) (set, expire [][]byte) {
+	if !srv.NoPXAT || len(argv) != 5 || !isWord(argv[0], "SET") || !isWord(argv[3], "PXAT") {
+		return argv, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for database %d: %w", db, err)
-	}
-	return true, nil
+	return argv[:3], [][]byte{[]byte("PEXPIREAT"), argv[1], argv[4]}
 }
 
 // aborted decides what a refused EXEC means: a cause that will pass stops the
