@@ -307,6 +307,10 @@ func TestReplyOffAndSkip(t *testing.T) {
 	c.send("NOSUCH")
 	assert.Equal(t, "+OK\r\n", c.do("CLIENT", "REPLY", "ON"))
 	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
+	c.send("CLIENT", "REPLY", "OFF")
+	c.send("RESET", "all")
+	assert.Equal(t, "+RESET\r\n", c.do("RESET"))
+	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
 }
 
 func TestMonitorSeesCommands(t *testing.T) {
