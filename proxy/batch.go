@@ -229,7 +229,7 @@ func (c *client) deliver(err error) {
 				c.unanswered(it, sent)
 			case err != nil && refused(c.replyAt(last)):
 				c.unanswered(it, false) // the reply proves that it was not executed
-			case b.moved && it.cmd.Flags&(command.Write|command.Script) == 0:
+			case b.moved && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:
 				c.delivered(it, c.replyAt(it.first+it.skip))

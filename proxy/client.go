@@ -115,7 +115,10 @@ func (c *client) handle(rc redcon.Command) bool {
 }
 
 // isData are the flags of commands that read or write data.
-const isData = command.Read | command.Write | command.Script
+const isData = command.Read | isWriting
+
+// isWriting are the flags of commands that may change data.
+const isWriting = command.Write | command.Script
 
 // reject answers an error. Inside MULTI it spoils the unit, as in Redis.
 func (c *client) reject(text string) {
@@ -195,7 +198,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 // applying it twice would do harm.
 func (c *client) forward(it item) {
 	b := &c.batch
-	if it.wrote && !c.repeatable(&it) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto, c.db) != "" {
+	if it.wrote && !c.repeatable(&it, isWriting) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto, c.db) != "" {
 		c.forwardFenced(it)
 		return
 	}
@@ -216,7 +219,7 @@ func (c *client) forward(it item) {
 // key: that is executed anew if Redis refuses the group, and must not land behind.
 func (c *client) behindGroup(it *item) bool {
 	b := &c.batch
-	if len(b.fences) == 0 || (b.open && it.unit == nil && !c.repeatable(it)) {
+	if len(b.fences) == 0 || (b.open && it.unit == nil && !c.repeatable(it, isWriting)) {
 		return false
 	}
 	for _, argv := range it.commands() {

@@ -11,14 +11,18 @@ import (
 	"holdfast/fallback"
 )
 
+// acts are the flags of commands that somebody notices if they are done twice: they
+// change data, or reach subscribers, the server or its replicas.
+const acts = command.Write | command.Script | command.MayReplicate | command.Dangerous
+
 // unanswered decides what becomes of a command that Redis did not answer: reads
-// and what never left are executed on the local state; a write that may have
-// been applied only if applying it again does no harm.
+// and what never left are executed on the local state; what may have been
+// executed only if doing it again does no harm.
 func (c *client) unanswered(it *item, sent bool) {
 	if it.wrote {
 		defer c.endWrite(it) // not before: a fetch of the mirror must not get in between
 	}
-	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
+	if sent && !c.repeatable(it, acts) {
 		c.outcomeUnknown(it)
 		return
 	}
@@ -53,13 +57,15 @@ func (c *client) awaitSettled() {
 	}
 }
 
-func (c *client) repeatable(it *item) bool {
+// repeatable reports whether all commands of the item that have one of the flags
+// may be done twice.
+func (c *client) repeatable(it *item, flags command.Flags) bool {
 	if it.unit == nil {
-		return command.Idempotent(it.argv, it.cmd)
+		return it.cmd.Flags&flags == 0 || command.Idempotent(it.argv, it.cmd)
 	}
 	for _, argv := range it.unit {
 		cmd, ok := command.Lookup(argv)
-		if !ok || (cmd.Flags&(command.Write|command.Script) != 0 && !command.Idempotent(argv, cmd)) {
+		if !ok || (cmd.Flags&flags != 0 && !command.Idempotent(argv, cmd)) {
 			return false
 		}
 	}
@@ -148,7 +154,7 @@ func (c *client) single(it *item) (done, again bool) {
 			it.origin = fallback.Origin{Key: name, Number: call.Fence}
 		}
 	}
-	return false, !write || c.repeatable(it)
+	return false, c.repeatable(it, acts)
 }
 
 // localRefusal reports whether the local state refused a command without

@@ -70,6 +70,7 @@ var overrides = []override{
 	{names: "sadd srem zrem pfadd", set: Repeatable, why: "membership; only the count in the reply differs"},
 	{names: "zadd geoadd", set: Repeatable, why: "assignment of scores; only without options"},
 	{names: "del unlink persist", set: Repeatable, why: "absence of a key or of its expiry"},
+	{names: "script|load", set: Repeatable, why: "the same script under the same name"},
 	// Not here, though each alone may be repeated: EXPIREAT and PEXPIREAT (the
 	// first try finds no key, a later HSET makes it, and the repeat gives the new
 	// key an expiry it never had), everything that copies from another key
