@@ -95,10 +95,13 @@ func (d *detached) serve(left []redcon.Command) {
 			case cmd := <-d.in:
 				left = append(left, cmd)
 			case <-d.gone:
-				if len(d.in) == 0 {
-					return
+				if len(d.in) > 0 {
+					continue
 				}
-				continue
+				if r := c.relay; r != nil {
+					r.finish(d.gone)
+				}
+				return
 			}
 		}
 		for more := true; more && len(left) < maxTogether; {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidwall/redcon"
 
@@ -42,9 +43,10 @@ type relay struct {
 	outbox   chan []byte // messages and invalidations while there is no sess
 	selected bool        // db or proto was changed over the relay
 	monitor  bool
-	tracking [][]byte // the CLIENT TRACKING ON command
-	sticky   bool     // something we cannot follow: it stays to the end
-	gone     bool     // ended for good
+	tracking [][]byte  // the CLIENT TRACKING ON command
+	sticky   bool      // something we cannot follow: it stays to the end
+	gone     bool      // ended for good
+	left     time.Time // when the client was seen to have hung up
 
 	lostWatch, lostMulti bool // Redis went away in the middle
 }
@@ -114,7 +116,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 		if r.owed == 0 {
 			break
 		}
-		if isDone(gone) {
+		if r.givenUp(gone) {
 			return 0, false
 		}
 		r.cond.Wait()
@@ -140,36 +142,6 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 		return routeHere, true
 	}
 	return routeShared, true
-}
-
-// wakeOn lets a wait end when the client hangs up.
-func (r *relay) wakeOn(gone <-chan struct{}) (stop func()) {
-	r.mu.Lock()
-	idle := r.owed == 0
-	r.mu.Unlock()
-	if idle {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-gone:
-			r.mu.Lock()
-			r.cond.Broadcast()
-			r.mu.Unlock()
-		case <-done:
-		}
-	}()
-	return func() { close(done) }
-}
-
-func isDone(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
 }
 
 // local reports whether the proxy answers the command though the relay has
