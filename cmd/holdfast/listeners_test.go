@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
 
@@ -73,6 +74,28 @@ func TestClientThatDoesNotReadHarmsNobody(t *testing.T) {
 		require.NoError(t, c.Incr(ctx, "n").Err())
 	}
 	assert.EqualValues(t, 1<<20, c.StrLen(ctx, "big").Val())
+}
+
+// A client that reads nothing, and whose commands wait for that, does not keep the
+// proxy from stopping.
+func TestStopWithAStuckClient(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("HELLO", "3")
+	c.do("SUBSCRIBE", "news")
+	d := directClient(t, srv)
+	big := strings.Repeat("x", 1<<20)
+	for range 16 {
+		require.NoError(t, d.Publish(context.Background(), "news", big).Err())
+	}
+	for range 100 {
+		_, err := c.conn.Write(resp.AppendCommandStrings(nil, "CLIENT", "GETNAME"))
+		require.NoError(t, err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	start := time.Now()
+	p.stop()
+	assert.Less(t, time.Since(start), 15*time.Second)
 }
 
 func selfSigned(t *testing.T) *tls.Config {
