@@ -48,6 +48,9 @@ type relay struct {
 	gone     bool      // ended for good
 	left     time.Time // when the client was seen to have hung up
 
+	checker  *time.Timer // see expectSoon
+	checking bool
+
 	lostWatch, lostMulti bool // Redis went away in the middle
 }
 
@@ -180,7 +183,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
@@ -303,6 +306,7 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
 	}
 	r.queue = append(r.queue, e)
 	r.owed++
+	r.expectSoon()
 	r.mu.Unlock()
 	if _, err := sess.Conn().Write(raw); err != nil {
 		_ = sess.Close() // the pump answers what is owed

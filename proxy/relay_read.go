@@ -121,6 +121,7 @@ func (r *relay) settled(n int) {
 	}
 	r.mu.Lock()
 	r.owed -= n
+	r.expectSoon()
 	r.cond.Broadcast()
 	r.mu.Unlock()
 }

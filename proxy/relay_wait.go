@@ -80,3 +80,33 @@ func isDone(ch <-chan struct{}) bool {
 		return false
 	}
 }
+
+// expectSoon sees to it that a Redis that does not answer is noticed in time: the
+// watchdog of the shared connections does not know this one. The lock is held.
+func (r *relay) expectSoon() {
+	if r.checking || r.owed == 0 {
+		return
+	}
+	r.checking = true
+	pause := r.c.s.cfg.CommandTimeout / slowPart
+	if r.checker == nil {
+		r.checker = time.AfterFunc(pause, r.check)
+	} else {
+		r.checker.Reset(pause)
+	}
+}
+
+// slowPart of a CommandTimeout is when an answer is slow.
+const slowPart = 20
+
+// check asks Redis whether it is there while an answer is slow, except one that may
+// take for ever.
+func (r *relay) check() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checking = false
+	if r.owed > 0 && r.sess != nil && !r.gone && !r.blocks() {
+		r.sess.Check()
+		r.expectSoon()
+	}
+}

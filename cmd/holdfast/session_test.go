@@ -332,3 +332,27 @@ func TestLargeReplyOverTheRelay(t *testing.T) {
 	got := c.do("BLPOP", "big", "1")
 	assert.Equal(t, len(big)+len("*2\r\n$3\r\nbig\r\n$20971520\r\n\r\n"), len(got))
 }
+
+// A Redis that hangs keeps nobody waiting for longer than one command may take, over
+// a connection of its own either.
+func TestHungRedisIsLeftWithinTheBoundByWhoWatches(t *testing.T) {
+	srv, p := online(t)
+	watching, opening := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	require.Equal(t, "+OK\r\n", watching.do("WATCH", "aiclient:a"))
+	time.Sleep(100 * time.Millisecond) // the next PING of the heartbeat is not near
+	srv.Hang()
+	var wg sync.WaitGroup
+	for c, cmd := range map[*rawConn]string{watching: "GET", opening: "WATCH"} {
+		wg.Go(func() {
+			start := time.Now()
+			assert.Contains(t, c.do(cmd, "aiclient:a"), "-UPSTREAMDOWN")
+			took := time.Since(start)
+			t.Log(cmd, took)
+			assert.Less(t, took, p.st.settings.commandTimeout+50*time.Millisecond)
+		})
+	}
+	wg.Wait()
+	srv.Resume()
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, "$-1\r\n", watching.do("GET", "aiclient:a"))
+}
