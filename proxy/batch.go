@@ -229,6 +229,8 @@ func (c *client) deliver(err error) {
 				c.unanswered(it, sent)
 			case err != nil && refused(c.replyAt(last)):
 				c.unanswered(it, false) // the reply proves that it was not executed
+			case it.unit != nil && !isOK(c.replyAt(it.first)):
+				c.unitWithoutMulti(it, c.replyAt(last))
 			case b.moved && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:

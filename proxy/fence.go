@@ -165,8 +165,21 @@ func (c *client) withoutMulti(it *item, g *fenceGroup) {
 		c.delivered(it, c.replyAt(it.first))
 		return
 	}
-	c.endWrite(it)
-	c.outcomeUnknown(it)
+	c.unitWithoutMulti(it, nil)
+}
+
+// unitWithoutMulti answers a client's unit whose MULTI was refused: each command was
+// executed by itself, or refused. exec is what Redis says then, which is no answer
+// where something may have changed.
+func (c *client) unitWithoutMulti(it *item, exec []byte) {
+	if it.wrote {
+		c.endWrite(it)
+	}
+	if it.cmd.Flags&isWriting != 0 {
+		c.outcomeUnknown(it)
+		return
+	}
+	c.batch.out = append(c.batch.out, exec...)
 }
 
 // fenceRefused reports whether only the fence made Redis refuse the unit.

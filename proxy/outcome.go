@@ -140,6 +140,10 @@ func (c *client) single(it *item) (done, again bool) {
 			start = call.Ends[call.N-2]
 		}
 		reply := call.Replies[start:]
+		if it.unit != nil && !isOK(call.Reply(0)) {
+			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
+			return true, false
+		}
 		acked = acknowledged(reply)
 		c.tellsAlone(it)
 		c.batch.out = append(c.batch.out, reply...)
