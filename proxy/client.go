@@ -45,17 +45,16 @@ type client struct {
 	keys      [][]byte // reused for key extraction
 	cmds      []redcon.Command
 
-	name     atomic.Pointer[string]
-	lib      atomic.Pointer[[2]string]
-	lastCmd  atomic.Pointer[command.Command]
-	lastSeen atomic.Int64
+	name    atomic.Pointer[string]
+	lib     atomic.Pointer[[2]string]
+	lastCmd atomic.Pointer[command.Command]
 	// Copies of the fields above for CLIENT LIST of other connections.
 	shownDB    atomic.Int64
 	shownProto atomic.Int64
 	userName   atomic.Pointer[string]
 }
 
-// publish shows this connection's state to CLIENT LIST of others.
+// publish shows this connection's state, which has changed, to CLIENT LIST of others.
 func (c *client) publish() {
 	c.shownDB.Store(int64(c.db))
 	c.shownProto.Store(int64(c.proto))
@@ -63,7 +62,6 @@ func (c *client) publish() {
 		user := c.user
 		c.userName.Store(&user)
 	}
-	c.lastSeen.Store(time.Now().Unix())
 }
 
 func (s *Server) newClient(conn redcon.Conn) *client {
@@ -73,6 +71,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
+	c.publish()
 	return c
 }
 

@@ -127,6 +127,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 	c := r.c
 	if r.selected {
 		c.db, c.proto, r.selected = r.db, r.proto, false
+		c.publish()
 	}
 	if r.lostMulti {
 		c.multi = &transaction{spoiled: true}
@@ -258,7 +259,6 @@ func (c *client) moveUnit(r *relay) {
 func (r *relay) send(rc redcon.Command) {
 	cmd, _ := command.Lookup(rc.Args)
 	r.c.lastCmd.Store(cmd)
-	r.c.publish()
 	r.c.s.commands.Add(1)
 	r.mu.Lock()
 	queueing := r.queueing

@@ -324,6 +324,24 @@ func TestUnitCannotMuteItsOwnAnswer(t *testing.T) {
 	assert.Equal(t, "$-1\r\n", c.do("GET", "a"))
 }
 
+// CLIENT LIST shows others as they are, not as they were when they last asked.
+func TestClientListShowsOthers(t *testing.T) {
+	_, p := online(t)
+	a, b := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	a.do("HELLO", "3")
+	a.do("SELECT", "3")
+	a.do("GET", "k")
+	for line := range strings.Lines(b.do("CLIENT", "LIST")) {
+		if strings.Contains(line, " cmd=get ") {
+			assert.Contains(t, line, " idle=0 ")
+			assert.Contains(t, line, " db=3 ")
+			assert.Contains(t, line, " resp=3 ")
+			return
+		}
+	}
+	t.Error("not listed")
+}
+
 func TestMonitorSeesCommands(t *testing.T) {
 	srv, p := online(t)
 	c := dialRaw(t, p.addr())
