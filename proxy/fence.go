@@ -234,7 +234,8 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 
 // isLock reports whether the local state answers the command with nil whatever it holds.
 func isLock(it *item) bool {
-	return it.unit == nil && it.cmd.Name == "set" && hasWord(it.argv[3:], "nx")
+	_, _, lock := command.TakesLock(it.argv)
+	return lock && it.unit == nil
 }
 
 // speculable reports whether the local state gives the answer that Redis gave,

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -263,7 +262,7 @@ func (r *relay) send(rc redcon.Command) {
 	r.mu.Lock()
 	queueing := r.queueing
 	r.mu.Unlock()
-	if !queueing && cmd != nil && cmd.Flags&command.Blocking != 0 && strings.HasPrefix(cmd.Name, "wait") {
+	if !queueing && cmd != nil && cmd.Flags&command.AfterWrites != 0 {
 		// It waits for what this connection has seen written, and the writes went over
 		// others: any command here takes note of them.
 		r.pass([][]byte{[]byte("PING")}, nil, true)

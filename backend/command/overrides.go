@@ -46,7 +46,7 @@ var overrides = []override{
 		why: "inside EXEC it cuts off the reply under way: of what EXEC announced, nothing comes any more"},
 	{names: "script|debug", set: ConnState,
 		why: "the debugger takes over the connection"},
-	{names: "wait waitaof", set: Blocking | NonDeterministic,
+	{names: "wait waitaof", set: Blocking | NonDeterministic | AfterWrites,
 		why: "waits for replicas or the disk, though the server does not flag it as blocking"},
 
 	// Reply cache: the field's allow-list (go-redis client-side caching). Left
