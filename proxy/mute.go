@@ -26,8 +26,8 @@ func (c *client) handleMuted(rc redcon.Command) bool {
 	}
 	c.settleNow()
 	b.out = b.out[:start]
-	if c.mute == muteOff && was == muteOn {
-		c.mute = muteOn
+	if was == muteOn {
+		c.mute = muteOn // SKIP after OFF changes nothing
 	}
 	return true
 }

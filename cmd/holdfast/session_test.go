@@ -309,6 +309,9 @@ func TestReplyOffAndSkip(t *testing.T) {
 	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
 	c.send("CLIENT", "REPLY", "OFF")
 	c.send("RESET", "all")
+	c.send("CLIENT", "REPLY", "SKIP")
+	c.send("PING")
+	c.send("PING")
 	assert.Equal(t, "+RESET\r\n", c.do("RESET"))
 	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
 }
