@@ -332,7 +332,7 @@ func (r *relay) note(e *expect) {
 		}
 	case queued:
 	case name == "multi":
-		if !e.cmd.ArityOK(len(e.argv)) {
+		if !e.cmd.ArityOK(len(e.argv)) || r.proto == 2 && r.subs.any() {
 			break // refused, and nothing changes
 		}
 		r.units++

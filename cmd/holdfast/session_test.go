@@ -327,6 +327,29 @@ func TestUnitCannotMuteItsOwnAnswer(t *testing.T) {
 	assert.Equal(t, "$-1\r\n", c.do("GET", "a"))
 }
 
+// A subscriber in RESP2 may not begin a unit: what it sends behind MULTI is not part
+// of one.
+func TestSubscriberCannotBeginAUnit(t *testing.T) {
+	srv, p := online(t, func(s *proxySettings) { s.commandTimeout = 5 * time.Second })
+	c, other := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	c.do("SUBSCRIBE", "s")
+	srv.Hang() // so that no answer comes in between
+	for _, cmd := range []string{"MULTI", "UNSUBSCRIBE", "HELLO 3", "CLIENT REPLY OFF", "PING", "CLIENT REPLY ON", "LASTSAVE"} {
+		c.send(strings.Fields(cmd)...)
+	}
+	redistest.Eventually(t, patience, "sent", func() bool {
+		list := other.do("CLIENT", "LIST")
+		return strings.Contains(list, " cmd=unsubscribe ") || strings.Contains(list, " cmd=lastsave ")
+	})
+	srv.Resume()
+	assert.Contains(t, string(c.next()), "Can't execute 'multi'")
+	assert.Contains(t, string(c.next()), "unsubscribe")
+	assert.Contains(t, string(c.next()), "proto\r\n:3")
+	assert.Equal(t, "+OK\r\n", string(c.next()))
+	assert.Contains(t, string(c.next()), ":")
+	assert.Equal(t, "+OK\r\n", c.do("QUIT"))
+}
+
 // CLIENT LIST shows others as they are, not as they were when they last asked.
 func TestClientListShowsOthers(t *testing.T) {
 	_, p := online(t)
