@@ -11,6 +11,7 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +97,42 @@ func TestStopWithAStuckClient(t *testing.T) {
 	start := time.Now()
 	p.stop()
 	assert.Less(t, time.Since(start), 15*time.Second)
+}
+
+// What a client sends while it blocks is read ahead only so far, and all answered.
+func TestWhatIsReadAheadIsBounded(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.send("BLPOP", "queue", "0")
+	awaitBlocked(t, srv, 1)
+	const n = 60
+	set := resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", 2<<20))
+	var sent atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		for range n {
+			if _, err := c.conn.Write(set); err != nil {
+				done <- err
+				return
+			}
+			sent.Add(1)
+		}
+		done <- nil
+	}()
+	last := int64(-1)
+	redistest.Eventually(t, patience, "it is held up", func() bool {
+		time.Sleep(300 * time.Millisecond)
+		before := last
+		last = sent.Load()
+		return before == last
+	})
+	assert.Less(t, last, int64(n/2))
+	require.NoError(t, directClient(t, srv).RPush(context.Background(), "queue", "v").Err())
+	assert.Contains(t, string(c.next()), "queue")
+	for range n {
+		assert.Equal(t, "+OK\r\n", string(c.next()))
+	}
+	require.NoError(t, <-done)
 }
 
 func selfSigned(t *testing.T) *tls.Config {
