@@ -5,6 +5,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -33,14 +34,15 @@ type relay struct {
 	queue    []expect // replies to come, in order
 	owed     int      // those of them that are not delivered yet
 	subs     subscriptions
-	watch    bool        // between the answers to WATCH and EXEC, DISCARD, UNWATCH
-	multi    bool        // between the answers to MULTI and EXEC, DISCARD
-	queueing bool        // between sending MULTI and sending EXEC, DISCARD
-	units    int         // MULTI, EXEC and DISCARD sent
-	unit     [][][]byte  // commands queued there, which EXEC will acknowledge
-	held     [][]byte    // keys they write, kept out of the cache until EXEC
-	outbox   chan []byte // messages and invalidations while there is no sess
-	selected bool        // db or proto was changed over the relay
+	watch    bool         // between the answers to WATCH and EXEC, DISCARD, UNWATCH
+	multi    bool         // between the answers to MULTI and EXEC, DISCARD
+	queueing bool         // between sending MULTI and sending EXEC, DISCARD
+	units    int          // MULTI, EXEC and DISCARD sent
+	unit     [][][]byte   // commands queued there, which EXEC will acknowledge
+	held     [][]byte     // keys they write, kept out of the cache until EXEC
+	outbox   chan []byte  // messages and invalidations while there is no sess
+	waiting  atomic.Int64 // bytes in outbox
+	selected bool         // db or proto was changed over the relay
 	monitor  bool
 	tracking [][]byte  // the CLIENT TRACKING ON command
 	sticky   bool      // something we cannot follow: it stays to the end

@@ -135,6 +135,24 @@ func TestWhatIsReadAheadIsBounded(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// Messages for a subscriber that does not read are bounded in bytes, and in the end
+// it is closed, as Redis does.
+func TestEmbeddedSubscriberThatDoesNotReadIsClosed(t *testing.T) {
+	p := startProxy(t, "")
+	stuck := dialRaw(t, p.addr())
+	stuck.do("SUBSCRIBE", "news")
+	c := p.client()
+	big := strings.Repeat("x", 1<<20)
+	heard := 0
+	for range 100 {
+		n, err := c.Publish(context.Background(), "news", big).Result()
+		require.NoError(t, err)
+		heard += int(n)
+	}
+	assert.Less(t, heard, 60)
+	redistest.Eventually(t, patience, "closed", func() bool { return p.st.server.Clients() == 1 })
+}
+
 func selfSigned(t *testing.T) *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
