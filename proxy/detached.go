@@ -183,13 +183,21 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 	return rest[1:], true
 }
 
-// shared serves commands that concern the connection while the relay has state.
+// shared serves commands that concern the connection while the relay has state. What
+// comes over the relay waits meanwhile, between two frames.
 func (d *detached) shared(cmds []redcon.Command) bool {
-	d.c.serve(cmds)
-	if r := d.c.relay; r != nil {
-		r.follow(d.c.proto)
+	c := d.c
+	c.writeMu.Lock()
+	c.serve(cmds)
+	var err error
+	if len(c.batch.out) > 0 {
+		_, err = c.conn.Write(c.batch.out)
 	}
-	return d.c.writeRaw(d.c.batch.out) == nil
+	c.writeMu.Unlock()
+	if r := c.relay; r != nil {
+		r.follow(c.proto)
+	}
+	return err == nil
 }
 
 // writeRaw writes to the client's socket, which the relay's pump shares.

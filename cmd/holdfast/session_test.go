@@ -411,3 +411,50 @@ func TestHungRedisIsLeftWithinTheBoundByWhoWatches(t *testing.T) {
 	p.awaitMode(fallback.Online)
 	assert.Equal(t, "$-1\r\n", watching.do("GET", "aiclient:a"))
 }
+
+// An answer of the proxy's own does not get into the middle of a long message, and
+// nothing comes behind the answer to RESET.
+func TestAnswersBetweenLongMessages(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("HELLO", "3")
+	c.do("CLIENT", "SETNAME", "me")
+	c.do("SUBSCRIBE", "news")
+	d := directClient(t, srv)
+	text := strings.Repeat("x", 300_000)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = d.Publish(context.Background(), "news", text).Err()
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	message := fmt.Sprintf(">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$%d\r\n%s\r\n", len(text), text)
+	until := func(want string) {
+		for {
+			switch got := string(c.next()); got {
+			case want:
+				return
+			case message:
+			default:
+				require.Fail(t, "neither a message nor the answer", "%.80q", got)
+			}
+		}
+	}
+	for range 100 {
+		c.send("CLIENT", "GETNAME")
+		until("$2\r\nme\r\n")
+	}
+	c.send("RESET")
+	until("+RESET\r\n")
+	for range 100 {
+		assert.Equal(t, "+PONG\r\n", c.do("PING"))
+	}
+}
