@@ -42,8 +42,6 @@ var overrides = []override{
 		why: "subscriber mode belongs to one connection, and pushes have no request"},
 	{names: "monitor sync psync replconf", set: ConnState | NonDeterministic,
 		why: "turns the connection into a feed"},
-	{names: "client|reply", set: NoMulti,
-		why: "inside EXEC it cuts off the reply under way: of what EXEC announced, nothing comes any more"},
 	{names: "script|debug", set: ConnState,
 		why: "the debugger takes over the connection"},
 	{names: "wait waitaof", set: Blocking | NonDeterministic | AfterWrites,

@@ -316,17 +316,6 @@ func TestReplyOffAndSkip(t *testing.T) {
 	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
 }
 
-// Muted inside EXEC, Redis would never end the answer that it began.
-func TestUnitCannotMuteItsOwnAnswer(t *testing.T) {
-	_, p := online(t)
-	c := dialRaw(t, p.addr())
-	c.do("MULTI")
-	assert.Contains(t, c.do("CLIENT", "REPLY", "OFF"), "-ERR")
-	assert.Equal(t, "+QUEUED\r\n", c.do("SET", "a", "1"))
-	assert.Contains(t, c.do("EXEC"), "-EXECABORT")
-	assert.Equal(t, "$-1\r\n", c.do("GET", "a"))
-}
-
 // A subscriber in RESP2 may not begin a unit: what it sends behind MULTI is not part
 // of one.
 func TestSubscriberCannotBeginAUnit(t *testing.T) {
