@@ -50,6 +50,8 @@ type replayState struct {
 type Server struct {
 	RunID string
 	Time  time.Time // its clock now; zero when it does not tell: that of this machine
+	// NoPXAT: it is older than Redis 6.2, and refuses SET with an absolute expiry.
+	NoPXAT bool
 }
 
 // Connected brings Redis up to date and hands service over to it: it replays
@@ -156,8 +158,9 @@ type replayer struct {
 	failed  int
 	locked  bool // the store's lock is held by the caller
 
-	origins map[originID]originState
-	setBack bool // Redis lost writes of ours that it had acknowledged
+	origins   map[originID]originState
+	noScripts bool // see refusesScripts
+	setBack   bool // Redis lost writes of ours that it had acknowledged
 
 	batch []Record
 	size  int

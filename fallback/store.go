@@ -34,6 +34,7 @@ type Store struct {
 	written  keySet // keys written in this outage
 	unsure   keySet // keys that Redis may have changed by a write nobody knows the outcome of
 	locks    map[keyID]lock
+	lockScan int64                         // Unix ms from which on those that are over may be looked for again
 	held     func(db int, key string) bool // residency.known, made once
 	oldest   time.Time                     // of the oldest queued write
 	full     int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
