@@ -16,6 +16,7 @@ func (p *pump) write(b []byte) error {
 		r.c.writeMu.Lock()
 		p.locked = true
 		if isDone(r.closed) {
+			p.deliver = false // nothing of it has gone out
 			return net.ErrClosed
 		}
 	}
