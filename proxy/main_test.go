@@ -68,11 +68,15 @@ func (*events) Connected(context.Context, backend.Info, func(context.Context) (n
 
 // startServer runs a proxy without local state in front of the Redis at url.
 // wrap, if not nil, stands between it and its upstream.
-func startServer(t *testing.T, url string, wrap func(Upstream) Upstream) *Server {
+func startServer(t *testing.T, url string, wrap func(Upstream) Upstream, set ...func(*backend.Config)) *Server {
 	t.Helper()
-	u, err := backend.Open(backend.Config{URL: url, CommandTimeout: patience})
+	bc := backend.Config{URL: url, CommandTimeout: patience}
+	for _, f := range set {
+		f(&bc)
+	}
+	u, err := backend.Open(bc)
 	require.NoError(t, err)
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: onlineLocal{}, CommandTimeout: patience}
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: onlineLocal{}, CommandTimeout: bc.CommandTimeout}
 	if wrap != nil {
 		cfg.Upstream = wrap(u)
 	}
