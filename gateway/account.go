@@ -26,10 +26,15 @@ type account struct {
 	recoverAt time.Time // when the store's mark ends; zero: not by itself
 
 	key, baseURL string
-	supported    []string
-	denied       []string
-	checkModel   string
-	managed      bool
+	// oauth accounts have no key of their own: their access token is it, and sign
+	// has where to renew it (see tokens.go).
+	oauth bool
+	sign  signIn
+
+	supported  []string
+	denied     []string
+	checkModel string
+	managed    bool
 }
 
 // LogValue shows the id alone: an account holds credentials.
@@ -51,6 +56,9 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	}
 	a.key = firstText(entry, info.keyFields)
 	a.baseURL = firstText(entry, info.urlFields)
+	if a.key == "" {
+		a.oauth, a.sign = parseSignIn(id.Type, entry)
+	}
 	a.supported = stringList(entry.Get("supportedModels"))
 	a.denied = stringList(entry.Get("notSupportedModels"))
 	a.checkModel = entry.Get("checkModelName").String()
@@ -80,9 +88,16 @@ func stringList(r gjson.Result) []string {
 }
 
 // usable reports whether requests can go to the account at all: this gateway
-// speaks its protocol and it says where to and with which key.
+// speaks its protocol and it says where to and with which credential.
 func (a *account) usable(info providerInfo) bool {
-	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && a.key != ""
+	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && (a.key != "" || a.oauth)
+}
+
+// with is the account with an access token for its key.
+func (a *account) with(access string) *account {
+	signed := *a
+	signed.key = access
+	return &signed
 }
 
 // serves reports whether the account's model lists let model pass.

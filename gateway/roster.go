@@ -9,6 +9,8 @@ import (
 // this process only: a new process gives every account a new chance. Safe for
 // concurrent use.
 type roster struct {
+	tokens *tokens
+
 	mu    sync.Mutex
 	seq   uint64
 	marks map[accountID]*mark
@@ -21,13 +23,30 @@ type mark struct {
 	coolUntil time.Time
 }
 
-func newRoster() *roster { return &roster{marks: map[accountID]*mark{}} }
+func newRoster(t *tokens) *roster { return &roster{tokens: t, marks: map[accountID]*mark{}} }
 
 // shortage says why nobody could be chosen.
 type shortage struct {
-	total, disabled, unhealthy, cooling, noEndpoint, noModel int
+	total, disabled, unhealthy, cooling, noEndpoint, noModel, signedOut int
 	// recovery is when the first cooling account is back; zero: none is cooling.
 	recovery time.Time
+}
+
+// cools counts an account that rests.
+func (s *shortage) cools(until time.Time) {
+	s.cooling++
+	if s.recovery.IsZero() || until.Before(s.recovery) {
+		s.recovery = until
+	}
+}
+
+// without counts an account that has no access token and cannot get one now.
+func (s *shortage) without(e *tokenError, now time.Time) {
+	if e.kind == signedOut {
+		s.signedOut++
+	} else {
+		s.cools(now.Add(e.retry))
+	}
 }
 
 // pick chooses the account of p that was used longest ago among those that are
@@ -48,17 +67,18 @@ func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.
 			why.disabled++
 		case !a.serves(model):
 			why.noModel++
-		case a.baseURL == "" || a.key == "":
+		case a.baseURL == "" || a.key == "" && !a.oauth:
 			why.noEndpoint++
 		case a.marked(now):
 			why.unhealthy++
 		case now.Before(m.coolUntil):
-			why.cooling++
-			if why.recovery.IsZero() || m.coolUntil.Before(why.recovery) {
-				why.recovery = m.coolUntil
+			why.cools(m.coolUntil)
+		default:
+			if e := r.tokens.standing(a, now); e != nil {
+				why.without(e, now)
+			} else if best == nil || m.lastUse < bestMark.lastUse {
+				best, bestMark = a, m
 			}
-		case best == nil || m.lastUse < bestMark.lastUse:
-			best, bestMark = a, m
 		}
 	}
 	if best != nil {

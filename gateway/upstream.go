@@ -49,7 +49,7 @@ func withoutURL(err error) error {
 func upstreamError(c *call, a *account, resp *http.Response) attempt {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	status := resp.StatusCode
-	t := attempt{outcome: "request_error"}
+	t := attempt{outcome: "request_error", unauthorized: status == http.StatusUnauthorized}
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden:
 		t.outcome, t.retry, t.blame = "account_error", true, true
@@ -103,8 +103,8 @@ func (s shortage) explain(c *call) *apiError {
 	}
 	e := &apiError{
 		status: http.StatusServiceUnavailable, kind: kindServer, code: "no_healthy_provider", retryAfter: 5 * time.Second,
-		message: fmt.Sprintf("provider %s has no healthy account for this request: %d accounts, %d disabled, %d unhealthy, %d resting after errors, %d with no endpoint configured, %d without the model",
-			c.pool.typ, s.total, s.disabled, s.unhealthy, s.cooling, s.noEndpoint, s.noModel),
+		message: fmt.Sprintf("provider %s has no healthy account for this request: %d accounts, %d disabled, %d unhealthy, %d resting after errors, %d with no endpoint configured, %d signed out, %d without the model",
+			c.pool.typ, s.total, s.disabled, s.unhealthy, s.cooling, s.noEndpoint, s.signedOut, s.noModel),
 	}
 	if !s.recovery.IsZero() {
 		e.retryAfter = max(time.Until(s.recovery), time.Second)
