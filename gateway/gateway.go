@@ -76,6 +76,7 @@ func Open(cfg Config) (*Gateway, error) {
 		loader: &loader{client: client, keys: k, timeout: patience},
 	}
 	g.tokens.redis = func(ctx context.Context) linkHealth { return g.link.probe(ctx, probeAge) }
+	g.tokens.noticed = g.link.noticed
 	g.link.state.Store(buildSnapshot(rawState{}, sourceNone, cfg.APIKey, nil))
 	g.forwarder = &forwarder{
 		client: upstream, headerTimeout: cfg.UpstreamHeaderTimeout, keepAlive: cfg.KeepAlive,

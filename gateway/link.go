@@ -105,15 +105,24 @@ func (l *link) poll(ctx context.Context) bool {
 // nothing about the connection; it is logged when it is a new one.
 func (l *link) loadFailed(err error) {
 	l.metrics.redisFails.Inc()
-	var answered redis.Error
-	if !errors.As(err, &answered) {
-		l.failed(err)
+	if l.noticed(err) {
 		return
 	}
 	if l.refused != err.Error() {
 		l.refused = err.Error()
 		l.log.Warn("redis refuses to give the state: serving the last known one", "error", err)
 	}
+}
+
+// noticed takes note of an error that any command got, if it says that the
+// connection does not work; a refusal by Redis does not.
+func (l *link) noticed(err error) bool {
+	var answered redis.Error
+	if errors.As(err, &answered) {
+		return false
+	}
+	l.failed(err)
+	return true
 }
 
 // adopt publishes a state if it differs from the one in use; false for one that

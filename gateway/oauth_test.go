@@ -231,6 +231,7 @@ func TestOneRefreshForAllGateways(t *testing.T) {
 	require.Equal(t, 1, asked)
 	require.False(t, revoked)
 	require.Equal(t, "client_id=client-7&grant_type=refresh_token&refresh_token=secret-refresh-0", a.form)
+	redistest.Eventually(t, patience, "the new token is stored", func() bool { return strings.Contains(f.stored("u"), "access-1") })
 	stored := f.stored("u")
 	expiry := gjson.Get(stored, "expiry_date")
 	require.WithinDuration(t, future(), time.UnixMilli(expiry.Int()), time.Minute)
@@ -264,7 +265,9 @@ func TestA401Renews(t *testing.T) {
 	})
 	asked, revoked := a.grants()
 	require.Equal(t, []any{1, false}, []any{asked, revoked})
-	require.Equal(t, gjson.Null, gjson.Get(f.stored("u"), "expiry_date").Type)
+	redistest.Eventually(t, patience, "the new token is stored, with no end", func() bool {
+		return gjson.Get(f.stored("u"), "expiry_date").Type == gjson.Null
+	})
 
 	// One that refuses what it has just given is believed.
 	a.mu.Lock()
@@ -292,15 +295,31 @@ func TestTokenIsRenewedBeforeItsEnd(t *testing.T) {
 	a.life = 60 // less than CRON_NEAR_MINUTES: it must not be renewed all the time
 	close(goOn)
 	redistest.Eventually(t, patience, "the new token is stored", func() bool {
-		return strings.Contains(f.stored("u"), "secret-refresh-1")
+		return strings.Contains(f.stored("u"), "secret-refresh-1") && strings.Contains(f.logs.String(), "token renewed")
 	})
 	for range 3 {
 		status, out, _ := g.asks(t)
 		require.Equal(t, 200, status, out)
 	}
+	require.NoError(t, g.stop()) // no renewal is under way any more
 	require.Equal(t, "Bearer secret-access-1", a.used)
 	asked, _ := a.grants()
 	require.Equal(t, 1, asked)
+}
+
+// A poll that read before a renewal and comes to its end after it is old.
+func TestASlowPollDoesNotUndoARenewal(t *testing.T) {
+	f, a := newFixture(t), newAuthority(t)
+	f.signedIn(a, "u", past())
+	g := f.start()
+	id, old, began := accountID{qwen, "u"}, f.stored("u"), g.tokens.renewals()
+	status, out, _ := g.asks(t)
+	require.Equal(t, 200, status, out)
+	g.tokens.adopt(map[accountID]string{id: old}, began)
+	status, out, _ = g.asks(t)
+	require.Equal(t, 200, status, out)
+	asked, revoked := a.grants()
+	require.Equal(t, []any{1, false}, []any{asked, revoked})
 }
 
 func TestIdleTokensAreRenewedWhereConfigured(t *testing.T) {

@@ -69,6 +69,7 @@ func (t *tokens) lease(k *token, a *account, from store.Credentials) (*lease, *t
 		owner, ok, err := t.store.LockToken(ctx, a.id.Type, a.id.UUID)
 		cancel()
 		if err != nil {
+			t.noticed(err)
 			t.log.Warn("token lease not taken", "account", a.id, "error", err)
 			return nil, errRedisAway
 		}
@@ -130,6 +131,7 @@ func (t *tokens) read(id accountID) (raw []byte, ok bool) {
 	defer cancel()
 	raw, err := t.store.Token(ctx, id.Type, id.UUID)
 	if err != nil {
+		t.noticed(err)
 		t.log.Warn("token not read", "account", id, "error", err)
 	}
 	return raw, err == nil

@@ -37,6 +37,7 @@ const (
 type tokens struct {
 	store    *store.Store
 	redis    func(context.Context) linkHealth
+	noticed  func(error) bool // an error of a command, for what redis tells
 	client   *http.Client
 	counters *counters
 	metrics  *metrics

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,6 +54,9 @@ func (t *tokens) save(ctx context.Context, k *token, u *unsaved) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*t.timeout)
 	defer cancel()
 	stored, err := t.store.SwapToken(ctx, u.id.Type, u.id.UUID, u.was, u.renewal)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.noticed(err)
+	}
 	if err != nil || stored == nil {
 		if !u.failed {
 			u.failed = true
