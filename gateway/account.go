@@ -31,10 +31,12 @@ type account struct {
 	oauth bool
 	sign  signIn
 
-	supported  []string
-	denied     []string
-	checkModel string
-	managed    bool
+	supported   []string
+	denied      []string
+	checkModel  string
+	checkHealth bool
+	name        string // customName
+	managed     bool
 }
 
 // LogValue shows the id alone: an account holds credentials.
@@ -61,6 +63,8 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	}
 	a.supported = stringList(entry.Get("supportedModels"))
 	a.denied = stringList(entry.Get("notSupportedModels"))
+	a.checkHealth = entry.Get("checkHealth").Bool()
+	a.name = entry.Get("customName").String()
 	a.checkModel = entry.Get("checkModelName").String()
 	return a
 }

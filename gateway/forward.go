@@ -107,14 +107,14 @@ func (f *forwarder) record(c *call, a *account, t attempt) {
 	f.metrics.attempts.WithLabelValues(c.pool.typ, t.outcome).Inc()
 	if t.blame {
 		f.counters.add(a.id, errorCount)
-		if f.roster.failed(a.id, c.settings.maxErrors, c.settings.cooldown, t.cool, time.Now()) {
+		if f.roster.failed(a.id, t.outcome, c.settings.maxErrors, c.settings.cooldown, t.cool, time.Now()) {
 			f.metrics.putAside.WithLabelValues(c.pool.typ).Inc()
 			f.log.Warn("account put aside", "account", a.id, "request_id", c.requestID, "outcome", t.outcome)
 		}
 	} else if t.failure == nil && (t.began || !t.gone) {
 		f.counters.add(a.id, usageCount)
 		if !t.gone {
-			f.roster.succeeded(a.id)
+			f.roster.succeeded(a.id, time.Now())
 		}
 	}
 	if t.cause != nil {

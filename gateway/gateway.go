@@ -31,6 +31,7 @@ type Gateway struct {
 	tokens    *tokens
 	metrics   *metrics
 	forwarder *forwarder
+	checker   *checker
 	paths     map[string]endpoint
 
 	draining  atomic.Bool
@@ -82,6 +83,7 @@ func Open(cfg Config) (*Gateway, error) {
 		client: upstream, headerTimeout: cfg.UpstreamHeaderTimeout, keepAlive: cfg.KeepAlive,
 		roster: g.roster, tokens: g.tokens, counters: g.counters, metrics: g.metrics, log: cfg.Logger,
 	}
+	g.checker = &checker{forwarder: g.forwarder, roster: g.roster, state: g.link.snapshot, metrics: g.metrics, log: cfg.Logger}
 	g.paths = g.endpoints()
 	if err := g.firstState(); err != nil {
 		_ = g.Close()
@@ -135,6 +137,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	wg.Go(func() { g.link.run(background) })
 	wg.Go(func() { g.counters.run(background) })
 	wg.Go(func() { g.tokens.run(background, g.link.snapshot) })
+	wg.Go(func() { g.checker.run(background) })
 	serveErr := make(chan error, 1)
 	wg.Go(func() { serveErr <- server.Serve(listener) })
 	close(g.ready)

@@ -21,6 +21,7 @@ type metrics struct {
 	countFails prometheus.Counter
 	countsSent prometheus.Counter
 	renewals   *prometheus.CounterVec // provider, outcome
+	checks     *prometheus.CounterVec // provider, outcome
 }
 
 // newMetrics registers everything; pending and unsaved are asked for the number
@@ -56,6 +57,7 @@ func newMetrics(pending, unsaved func() int64) *metrics {
 	m.countFails = counter("holdfast_gateway_count_delivery_failures_total", "Deliveries of counts that failed and are tried again.")
 	m.countsSent = counter("holdfast_gateway_counts_delivered_total", "Counts delivered to Redis.")
 	m.renewals = counters("holdfast_gateway_token_refreshes_total", "Refreshes of access tokens by outcome; adopted is one that another gateway made.", "provider", "outcome")
+	m.checks = counters("holdfast_gateway_health_checks_total", "Scheduled health checks by outcome.", "provider", "outcome")
 	asked := func(name, help string, ask func() int64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(ask()) })
 	}

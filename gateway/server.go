@@ -47,6 +47,7 @@ func (g *Gateway) endpoints() map[string]endpoint {
 		"/readyz":             {route: "readyz", method: http.MethodGet, handler: g.serveReadyz},
 		"/api/redis/status":   {route: "redis_status", method: http.MethodGet, handler: g.serveRedisStatus},
 		"/api/storage/status": {route: "storage_status", method: http.MethodGet, handler: g.serveStorageStatus},
+		"/provider_health":    {route: "provider_health", method: http.MethodGet, handler: g.serveProviderHealth},
 		"/metrics": {route: "metrics", method: http.MethodGet, handler: func(w http.ResponseWriter, r *request) *apiError {
 			metrics.ServeHTTP(w, r.Request)
 			return nil

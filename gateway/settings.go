@@ -37,6 +37,7 @@ type settings struct {
 	// sweepTokens says that this is done for accounts without requests, too.
 	nearExpiry  time.Duration
 	sweepTokens bool
+	checks      checkSettings
 }
 
 // parseSettings reads the configuration's text; override wins over its key.
@@ -64,6 +65,7 @@ func parseSettings(raw, override string) (settings, bool) {
 		s.cooldown = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MS"), defaultCooldown)
 		s.nearExpiry = time.Duration(bounded(cfg.Get("CRON_NEAR_MINUTES"), defaultNearMinutes, maxNearMinutes)) * time.Minute
 		s.sweepTokens = cfg.Get("CRON_REFRESH_TOKEN").Bool()
+		s.checks = parseChecks(cfg.Get("SCHEDULED_HEALTH_CHECK"))
 		s.cooldownMax = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MAX_MS"), defaultCooldownMax)
 	}
 	if key != "" {
