@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/backend/redistest"
+	"holdfast/gateway/store"
 )
 
 // Redis dies while the refresh token is with the provider, which has spent it
@@ -68,7 +69,9 @@ func TestRedisDiesDuringARefresh(t *testing.T) {
 func TestNothingIsRenewedAsSoonAsRedisReturns(t *testing.T) {
 	f, a := newFixture(t), newAuthority(t)
 	f.signedIn(a, "u", past())
-	g := f.start(func(c *Config) { c.ConnectTimeout, c.CommandTimeout = 500*time.Millisecond, 300*time.Millisecond })
+	g := f.start(func(c *Config) {
+		c.ConnectTimeout, c.CommandTimeout, c.RefreshInterval = 500*time.Millisecond, 300*time.Millisecond, 700*time.Millisecond
+	})
 	f.server.Kill()
 	status, out, _ := g.asks(t)
 	require.Equal(t, "token_refresh_needs_redis", gjson.Get(out, "error.code").String(), out)
@@ -82,6 +85,28 @@ func TestNothingIsRenewedAsSoonAsRedisReturns(t *testing.T) {
 		return status == 200
 	})
 	require.GreaterOrEqual(t, asked.Sub(returned), g.tokens.grace)
+	require.Equal(t, 1, strings.Count(f.logs.String(), "redis not connected"), "and its return is believed")
+}
+
+// The answer to taking the lease is lost, but Redis had the command: it is ours,
+// and nobody should wait for its end.
+func TestALeaseInDoubtIsGivenBack(t *testing.T) {
+	f, a := newFixture(t), newAuthority(t)
+	f.signedIn(a, "u", past())
+	g := f.start(func(c *Config) { c.ConnectTimeout, c.CommandTimeout = 500*time.Millisecond, 300*time.Millisecond })
+	began := time.Now()
+	f.server.Hang()
+	status, out, _ := g.asks(t)
+	require.Equal(t, 503, status, out)
+	f.server.Resume()
+	require.EqualValues(t, 1, f.client.Exists(t.Context(), "aiclient:token-lock:"+qwen+":u").Val())
+	redistest.Eventually(t, patience, "the token is renewed", func() bool {
+		status, _, _ := g.asks(t)
+		return status == 200
+	})
+	require.Less(t, time.Since(began), store.LockLife)
+	asked, _ := a.grants()
+	require.Equal(t, 1, asked)
 }
 
 // The process ends while the only good refresh token is in its memory.

@@ -64,11 +64,19 @@ func (t *tokens) lease(k *token, a *account, from store.Credentials) (*lease, *t
 		if !t.awaitRedis() {
 			return nil, errRedisAway
 		}
+		t.mu.Lock()
+		owner, doubtful := t.doubtful[a.id]
+		delete(t.doubtful, a.id)
+		t.mu.Unlock()
+		if doubtful {
+			t.release(a.id, owner)
+		}
 		l := &lease{taken: time.Now()}
 		ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 		owner, ok, err := t.store.LockToken(ctx, a.id.Type, a.id.UUID)
 		cancel()
 		if err != nil {
+			t.doubt(a.id, owner)
 			t.noticed(err)
 			t.log.Warn("token lease not taken", "account", a.id, "error", err)
 			return nil, errRedisAway
@@ -122,7 +130,9 @@ func (t *tokens) awaitRedis() bool {
 		return false
 	case <-time.After(rest):
 	}
-	return t.redis(ctx).connected
+	again, cancel := context.WithTimeout(context.Background(), t.timeout)
+	defer cancel()
+	return t.redis(again).connected
 }
 
 // read gives the stored token; nil for none, false without an answer.
@@ -152,11 +162,20 @@ func (t *tokens) reread(k *token, id accountID, from store.Credentials) bool {
 	return ok && raw != nil && t.took(k, raw, from)
 }
 
-// release gives a lease back. If that fails, it runs out by itself.
+// doubt remembers a lease that may be ours.
+func (t *tokens) doubt(id accountID, owner string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubtful[id] = owner
+}
+
+// release gives a lease back. If that fails, it is tried again before the next
+// renewal; else it runs out by itself.
 func (t *tokens) release(id accountID, owner string) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 	defer cancel()
 	if err := t.store.UnlockToken(ctx, id.Type, id.UUID, owner); err != nil {
+		t.doubt(id, owner)
 		t.log.Debug("token lease not released", "account", id, "error", err)
 	}
 }

@@ -51,10 +51,13 @@ type tokens struct {
 	stop chan struct{} // closed when no lease is to be waited for any more
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex
-	byID    map[accountID]*token
-	seq     uint64 // counts renewals, so that a slow poll cannot undo one
-	stopped bool
+	mu   sync.Mutex
+	byID map[accountID]*token
+	// doubtful are leases that may be ours still: taking or releasing them got no
+	// answer. They are released before the account's next renewal.
+	doubtful map[accountID]string
+	seq      uint64 // counts renewals, so that a slow poll cannot undo one
+	stopped  bool
 }
 
 // token is one account's credentials. tokens.mu guards it.
@@ -85,7 +88,7 @@ func newTokens(cfg Config, s *store.Store, client *http.Client) *tokens {
 		store: s, log: cfg.Logger,
 		client:  &http.Client{Transport: sayJSON{client.Transport}, CheckRedirect: client.CheckRedirect},
 		timeout: cfg.ConnectTimeout + cfg.CommandTimeout, wait: cfg.TokenWait, grant: cfg.TokenTimeout, grace: 3 * time.Second,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), byID: map[accountID]*token{},
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), byID: map[accountID]*token{}, doubtful: map[accountID]string{},
 	}
 }
 

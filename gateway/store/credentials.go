@@ -176,9 +176,12 @@ func setNamed(raw []byte, names []string, camel bool, value string) []byte {
 	return SetMember(raw, name, quote(value))
 }
 
+// setPresent sets those of names that are there. What is neither text, number nor
+// null is something else of the same name and stays.
 func setPresent(raw []byte, names []string, value func(gjson.Result) []byte) []byte {
 	for _, name := range names {
-		if old, ok := Member(raw, name); ok {
+		old, ok := Member(raw, name)
+		if ok && (old.Type == gjson.String || old.Type == gjson.Number || old.Type == gjson.Null) {
 			raw = SetMember(raw, name, value(old))
 		}
 	}

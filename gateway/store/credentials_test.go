@@ -49,6 +49,7 @@ func TestRenewalKeepsEveryOtherByte(t *testing.T) {
 			`{"id_token":"I","access_token":"A","refresh_token":"R","last_refresh":"2026-02-03T04:05:06.007Z","expired":"2026-02-03T05:05:06.007Z"}`, full},
 		{"not rotated, no end", `{"access_token":"a","refresh_token":"r","expiry_date":1769000000000}`, `{"access_token":"A","refresh_token":"r","expiry_date":null}`, Renewal{Access: "A"}},
 		{"again", `{"accessToken":"a","refreshToken":"r","expiresAt":null}`, `{"accessToken":"A","refreshToken":"R","expiresAt":"2026-02-03T05:05:06.007Z"}`, full},
+		{"a flag is no time", `{"access_token":"a","refresh_token":"r","expired":false,"expiry":{"x":1}}`, `{"access_token":"A","refresh_token":"R","expired":false,"expiry":{"x":1},"expiry_date":1770095106007}`, full},
 		{"refresh token only", `{"refresh_token":"r"}`, `{"refresh_token":"R","access_token":"A","expiry_date":1770095106007}`, full},
 		{"quotes", `{"refreshToken":"r"}`, `{"refreshToken":"r","accessToken":"\"\\"}`, Renewal{Access: `"\`}},
 	} {

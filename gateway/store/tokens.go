@@ -77,7 +77,8 @@ func (s *Store) SwapToken(ctx context.Context, typ, uuid string, was Credentials
 }
 
 // LockToken takes the refresh lease of an account for LockLife. It gives the
-// owner id to release it with; ok is false where somebody else holds it.
+// owner id to release it with; ok is false where somebody else holds it. After
+// an error it may have been taken: release it all the same.
 func (s *Store) LockToken(ctx context.Context, typ, uuid string) (owner string, ok bool, err error) {
 	owner = rand.Text()
 	err = s.rdb.Do(ctx, "SET", s.TokenLock(typ, uuid), owner, "NX", "EX", int(LockLife/time.Second)).Err()
@@ -85,7 +86,7 @@ func (s *Store) LockToken(ctx context.Context, typ, uuid string) (owner string, 
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("lock token of %s %s: %w", typ, uuid, err)
+		return owner, false, fmt.Errorf("lock token of %s %s: %w", typ, uuid, err)
 	}
 	return owner, true, nil
 }
