@@ -21,7 +21,8 @@
 //
 // Access tokens are renewed in refresh.go (who may, agreed on in Redis), grant.go
 // (the token endpoint) and unsaved.go (what Redis does not have yet). health.go
-// asks accounts a question from time to time; provider_health.go shows them.
+// asks accounts a question from time to time; provider_health.go shows them,
+// and so does the page of dashboard.go, behind a password (login.go).
 //
 // What a client protocol looks like is a dialect and what a provider type
 // speaks is an adapter (protocol.go): a new protocol is a new file.

@@ -41,7 +41,7 @@ type endpoint struct {
 
 func (g *Gateway) endpoints() map[string]endpoint {
 	metrics := promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{})
-	return map[string]endpoint{
+	paths := map[string]endpoint{
 		"/health":             {route: "health", method: http.MethodGet, handler: g.serveHealth},
 		"/healthz":            {route: "healthz", method: http.MethodGet, handler: g.serveHealthz},
 		"/readyz":             {route: "readyz", method: http.MethodGet, handler: g.serveReadyz},
@@ -55,6 +55,8 @@ func (g *Gateway) endpoints() map[string]endpoint {
 		"/v1/models":           {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
 		"/v1/chat/completions": {route: "chat_completions", method: http.MethodPost, api: true, handler: g.serveChat},
 	}
+	newDashboard(g, g.tokens.store).endpoints(func(path string, e endpoint) { paths[path] = e })
+	return paths
 }
 
 // recorder remembers the status, for metrics and to know if one was sent.

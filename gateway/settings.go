@@ -38,6 +38,7 @@ type settings struct {
 	nearExpiry  time.Duration
 	sweepTokens bool
 	checks      checkSettings
+	login       loginSettings
 }
 
 // parseSettings reads the configuration's text; override wins over its key.
@@ -46,7 +47,7 @@ func parseSettings(raw, override string) (settings, bool) {
 	s := settings{
 		maxErrors: defaultMaxErrors, switches: defaultSwitches,
 		cooldown: defaultCooldown, cooldownMax: defaultCooldownMax,
-		nearExpiry: defaultNearMinutes * time.Minute,
+		nearExpiry: defaultNearMinutes * time.Minute, login: parseLogin(gjson.Result{}),
 	}
 	raw = strings.TrimPrefix(raw, "\ufeff")
 	ok := gjson.Valid(raw) && gjson.Parse(raw).IsObject()
@@ -65,6 +66,7 @@ func parseSettings(raw, override string) (settings, bool) {
 		s.cooldown = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MS"), defaultCooldown)
 		s.nearExpiry = time.Duration(bounded(cfg.Get("CRON_NEAR_MINUTES"), defaultNearMinutes, maxNearMinutes)) * time.Minute
 		s.sweepTokens = cfg.Get("CRON_REFRESH_TOKEN").Bool()
+		s.login = parseLogin(cfg)
 		s.checks = parseChecks(cfg.Get("SCHEDULED_HEALTH_CHECK"))
 		s.cooldownMax = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MAX_MS"), defaultCooldownMax)
 	}
