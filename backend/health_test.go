@@ -52,6 +52,9 @@ func TestVersionsWithReliableTracking(t *testing.T) {
 		require.Equal(t, want, Info{Version: v, Flavor: "redis"}.tracksReliably(), v)
 	}
 	require.True(t, Info{Version: "7.0.0", Flavor: "valkey"}.tracksReliably())
+	for v, want := range map[string]bool{"5.0.14": true, "6.0.16": true, "6.2.0": false, "7.0.15": false, "": false} {
+		require.Equal(t, want, Info{Version: v, Flavor: "redis"}.NoPXAT(), v)
+	}
 }
 
 func TestSilenceEndsBeforeTheCommandTimeoutDoes(t *testing.T) {

@@ -67,14 +67,7 @@ func (in Info) tracksReliably() bool {
 	if in.Flavor == "valkey" {
 		return true
 	}
-	var v [3]int
-	for i, part := range strings.SplitN(in.Version, ".", 3) {
-		digits := part
-		if j := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' }); j >= 0 {
-			digits = part[:j]
-		}
-		v[i], _ = strconv.Atoi(digits)
-	}
+	v := in.numbers()
 	switch {
 	case v[0] < 6 || v[0] == 6 && v[1] < 2:
 		return false
@@ -84,4 +77,23 @@ func (in Info) tracksReliably() bool {
 		return v[2] >= 9
 	}
 	return true
+}
+
+// numbers are those of the version, zeros for one that is not known.
+func (in Info) numbers() (v [3]int) {
+	for i, part := range strings.SplitN(in.Version, ".", 3) {
+		digits := part
+		if j := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' }); j >= 0 {
+			digits = part[:j]
+		}
+		v[i], _ = strconv.Atoi(digits)
+	}
+	return v
+}
+
+// NoPXAT reports whether the server is known to be older than Redis 6.2, whose SET
+// does not take an absolute expiry.
+func (in Info) NoPXAT() bool {
+	v := in.numbers()
+	return in.Version != "" && in.Flavor == "redis" && (v[0] < 6 || v[0] == 6 && v[1] < 2)
 }

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -121,4 +122,28 @@ func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, letters, 100)
 	require.Equal(t, "2", r.redis("GET", "m:k"))
+}
+
+// A script that selects another database writes a key there: the one of the same name
+// in its own is nothing to it.
+func TestNoConflictWithTheSameNameElsewhere(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+	r.redis("SET", "m:k", "zero")
+	_, err := r.direct.Pipelined(context.Background(), func(p redis.Pipeliner) error {
+		p.Do(context.Background(), "SELECT", 1)
+		p.Do(context.Background(), "SET", "m:k", "one")
+		p.Do(context.Background(), "SELECT", 0)
+		return nil
+	})
+	require.NoError(t, err)
+	r.loaded()
+	r.store.Read(1, []byte("m:k"))
+	r.settle()
+	r.lost()
+	require.Equal(t, "$3\r\none\r\n", r.request(Request{DB: 1, Proto: 2, Commands: [][][]byte{words("GET", "m:k")}}))
+	require.Equal(t, ":4\r\n", r.do("EVAL", "redis.call('SELECT', 1) return redis.call('APPEND', KEYS[1], '!')", "1", "m:k"))
+	r.online()
+	require.Zero(t, r.store.Status().Conflicts)
+	require.Equal(t, "zero", r.redis("GET", "m:k"))
+	require.Equal(t, "one!", r.redis("EVAL", "redis.call('SELECT', 1) return redis.call('GET', KEYS[1])", 1, "m:k"))
 }

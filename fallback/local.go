@@ -70,7 +70,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{serving: true, again: req.Origin.Key != ""}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != ""}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/engine"
 )
 
 // maxLocks bounds the locks remembered. One that is forgotten is released by a
@@ -49,7 +50,8 @@ func (s *Store) noteLock(db int, argv [][]byte) {
 	case "EXAT":
 		n *= 1000
 	}
-	if len(s.locks) >= maxLocks {
+	if len(s.locks) >= maxLocks && now >= s.lockScan {
+		s.lockScan = now + 1000 // clients wait for it, and it may find none that is over
 		for id, l := range s.locks {
 			if l.expireMs <= now {
 				delete(s.locks, id)
@@ -134,7 +136,7 @@ func (s *Store) guardReleases(db int, effects [][][]byte, before []keyID) [][][]
 	}
 	gone := map[string]lock{}
 	for _, id := range before {
-		if l, ok := s.locks[id]; ok && !s.eng.Has(id.db, []byte(id.key)) {
+		if l, ok := s.locks[id]; ok && id.db == db && !s.eng.Has(id.db, []byte(id.key)) {
 			gone[id.key] = l
 			delete(s.locks, id)
 		}
@@ -152,13 +154,13 @@ func (s *Store) guardReleases(db int, effects [][][]byte, before []keyID) [][][]
 // guardRelease makes one effect conditional. What another effect has overwritten
 // before it is no lock any more, and leaves gone.
 func guardRelease(argv [][]byte, gone map[string]lock) [][][]byte {
-	c, ok := command.Lookup(argv)
+	c, ok := command.Lookup(engine.Told(argv)) // a lease that is put off is a form
 	if !ok || keepsLock[c.Name] {
 		return [][][]byte{argv}
 	}
 	rest := [][]byte{argv[0]}
 	var out [][][]byte
-	for _, k := range c.Keys(nil, argv) {
+	for _, k := range c.Keys(nil, engine.Told(argv)) {
 		l, is := gone[string(k)]
 		delete(gone, string(k))
 		if !is {

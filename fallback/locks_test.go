@@ -1,7 +1,9 @@
 package fallback
 
 import (
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,4 +113,42 @@ func TestARenewedLockIsComparedAgain(t *testing.T) {
 		require.LessOrEqual(t, ttl, most)
 		require.Greater(t, ttl, most/2, "and where it is, it is renewed")
 	}
+}
+
+// A unit that renews a lock and gives it back leaves somebody else's alone.
+func TestALockThatIsRenewedAndReleasedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.loaded()
+	r.via("SET", "m:lock", "me", "NX", "EX", 600)
+	r.settle()
+	r.lost()
+	require.Equal(t, "*2\r\n:1\r\n:1\r\n", r.unit("EXPIRE m:lock 700", "DEL m:lock"))
+	r.redis("SET", "m:lock", "somebody else", "EX", 600)
+	r.online()
+	require.Equal(t, "somebody else", r.redis("GET", "m:lock"))
+}
+
+// Tokens that are set once and live for a day are locks like any other: many of them
+// must not make each further one look at all.
+func TestManyLocksAreNotLookedAtEachTime(t *testing.T) {
+	r := newRig(t)
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	note := func(from, n int) {
+		for i := from; i < from+n; i++ {
+			r.store.noteLock(0, words("SET", "x:once:"+strconv.Itoa(i), "1", "NX", "EX", "86400"))
+		}
+	}
+	note(0, maxLocks)
+	begin := time.Now()
+	note(maxLocks, 3000)
+	require.Less(t, time.Since(begin), time.Second, "each looked at %d locks", maxLocks)
+	require.Len(t, r.store.locks, maxLocks)
+	for id := range r.store.locks {
+		r.store.locks[id] = lock{value: "1"} // long over
+	}
+	redistest.Eventually(t, bound, "the old ones make room", func() bool {
+		note(2*maxLocks, 1)
+		return len(r.store.locks) < maxLocks
+	})
 }

@@ -224,12 +224,15 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 		case c.Flags&command.Dangerous != 0:
 			m.forgetAll()
 		case m.overtaken(w.db, keys): // a later write is here already
+			m.unlearn(w.db, m.notWritten(w.db, keys)) // and not to these
 		case behind && m.sheds(keys), !m.apply(w.db, c, argv):
 			m.unlearn(w.db, keys)
 			m.wantWritten(w.db, keys)
 		}
 	}
-	m.s.res.trim()
+	if m.s.Mode() == Online { // an answer that came in late must not drive out what was written since
+		m.s.res.trim()
+	}
 }
 
 // overtaken reports whether a key was written locally since Redis went away: an
@@ -241,6 +244,16 @@ func (m *mirror) overtaken(db int, keys [][]byte) bool {
 		}
 	}
 	return false
+}
+
+// notWritten are those of keys that were not written locally since Redis went away.
+func (m *mirror) notWritten(db int, keys [][]byte) (out [][]byte) {
+	for _, k := range keys {
+		if !m.s.written.holds(keyID{db, string(k)}) {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // sheds reports whether a write may be dropped because the mirror is behind.
@@ -284,10 +297,14 @@ func (s *Store) replayLocally(do func(db, proto int, argv [][]byte) engine.Resul
 		err = outcomeOf(c, res)
 	}
 	s.dirtyGen++
+	if err != nil && s.cfg.Embedded {
+		return err // there is no better value to wait for
+	}
 	if err != nil {
 		for _, t := range sc.writes {
 			s.mirror.unlearn(t.id.db, [][]byte{[]byte(t.id.key)})
 		}
+		s.mirror.unlearn(db, c.WriteKeys(nil, argv)) // it may have ended before it came to them
 		return err
 	}
 	s.learnScope(sc)

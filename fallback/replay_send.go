@@ -16,6 +16,9 @@ import (
 // was queued.
 var errAborted = errors.New("unit aborted")
 
+// errRefused says that Redis ran nothing of a unit, for a cause that passes.
+var errRefused = errors.New("redis refused the batch")
+
 // retryable are the error codes of a Redis that cannot apply a write now and
 // may later: replay stops before the record and comes back. NOPERM and NOAUTH
 // are here because discarding writes over a wrong ACL would lose them.
@@ -36,6 +39,7 @@ type unit struct {
 	queued []*redis.Cmd
 	owner  []int          // index into the batch; -1 for SELECT and the fence
 	told   map[int]string // by place in queued: the id of an entry that clients know
+	ours   []int          // places in queued of scripts that no client sent
 	exec   *redis.Cmd
 }
 
@@ -69,10 +73,20 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 			}
 			for _, effect := range rec.Commands {
 				argv, told := engine.ForRedis(effect)
+				if &argv[0] != &effect[0] && isWord(argv[0], "EVAL") {
+					u.ours = append(u.ours, len(u.queued))
+				}
+				if r.noScripts {
+					argv, told = engine.Told(effect), ""
+				}
 				if told != "" {
 					u.tell(told)
 				}
+				argv, expire := r.server.split(argv)
 				u.add(p.Do(ctx, anyArgs(argv)...), i)
+				if expire != nil {
+					u.add(p.Do(ctx, anyArgs(expire)...), -1) // it cannot fail where the SET did not
+				}
 			}
 		}
 		if db != base {
@@ -89,6 +103,8 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 	}
 	if err := u.exec.Err(); errors.Is(err, redis.Nil) {
 		return errGuard // nothing ran
+	} else if err != nil && r.refusesScripts(&u) {
+		return r.send(ctx, batch, fence)
 	} else if err != nil {
 		return u.aborted(err)
 	}
@@ -102,19 +118,54 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 	return nil
 }
 
+// refusesScripts reports that our user may not call EVAL at all, or that it was
+// renamed. Then commands that clients were allowed go as they are: the replay must
+// not wait for ever for what only its own forms need.
+func (r *replayer) refusesScripts(u *unit) bool {
+	if r.noScripts {
+		return false
+	}
+	for _, i := range u.ours {
+		err := u.queued[i].Err()
+		if err == nil {
+			continue
+		}
+		text := strings.ToLower(err.Error())
+		if (strings.Contains(text, "'eval'") || strings.Contains(text, "`eval`")) &&
+			(strings.HasPrefix(text, "noperm") || strings.HasPrefix(text, "err unknown command")) {
+			r.noScripts = true
+			r.s.log.Warn("redis does not let this user call EVAL: writes to keys whose deadline has passed, and stream entries whose id is taken, are replayed as plain commands", "error", err)
+			return true
+		}
+	}
+	return false
+}
+
+// split takes the expiry out of a SET for a server that does not know PXAT; both
+// run in one unit.
+func (srv *Server) split(argv [][]byte) (set, expire [][]byte) {
+	if !srv.NoPXAT || len(argv) != 5 || !isWord(argv[0], "SET") || !isWord(argv[3], "PXAT") {
+		return argv, nil
+	}
+	return argv[:3], [][]byte{[]byte("PEXPIREAT"), argv[1], argv[4]}
+}
+
 // aborted decides what a refused EXEC means: a cause that will pass stops the
 // replay here, anything else is looked for one record at a time.
 func (u *unit) aborted(execErr error) error {
 	for _, c := range u.queued {
 		if err := c.Err(); err != nil && isRetryable(err) {
-			return fmt.Errorf("redis refused the batch: %w", err)
+			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
 	if !isReply(execErr) {
 		return fmt.Errorf("send batch: %w", execErr)
 	}
-	if isRetryable(execErr) || !strings.HasPrefix(execErr.Error(), "EXECABORT") {
-		return fmt.Errorf("redis refused the batch: %w", execErr)
+	if isRetryable(execErr) {
+		return fmt.Errorf("%w: %w", errRefused, execErr)
+	}
+	if !strings.HasPrefix(execErr.Error(), "EXECABORT") {
+		return fmt.Errorf("send batch: %w", execErr)
 	}
 	return errAborted
 }
@@ -218,13 +269,14 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	}
 	// It is set before anything is queued, so that a replica has it long before a
 	// replay that it may miss: a fence that is not there would look like a wipe.
-	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Stats().LastSeq == 0 {
+	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Count(r.done) == 0 {
 		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	return r.s.changeMark(func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	r.s.noteMark(false, func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	return nil
 }
 
 // fileAmbiguous files the records that were sent and never answered.

@@ -9,6 +9,7 @@ import (
 // scope is what one request, or one acknowledged write being followed, has been
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
+	db      int     // of the request; a script may select another
 	serving bool    // a client waits: the offline policy applies
 	again   bool    // Redis may have executed it already: chance and time gave something else there
 	script  bool    // the calls come from a script
@@ -115,7 +116,7 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
+	if id.db == sc.db && known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}

@@ -204,7 +204,7 @@ func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx c
 		time.Sleep(time.Millisecond) // bounded by the command time-out
 	}
 	l.dial.Store(&dial)
-	srv := fallback.Server{RunID: info.RunID}
+	srv := fallback.Server{RunID: info.RunID, NoPXAT: info.NoPXAT()}
 	if !info.Time.Time.IsZero() {
 		srv.Time = info.Time.Now(time.Now())
 	}

@@ -280,7 +280,7 @@ func (d *jsonDecoder) string() string {
 		case ch == '"':
 			d.i++
 			return string(out)
-		case ch < 0x20:
+		case ch == 0:
 			d.i = start
 			d.fail("value")
 		case ch != '\\':

@@ -31,7 +31,7 @@ func stringCommands() map[string]*spec {
 		"SETEX": write(4, 1, 1, 1, 0).with((*call).setex), "PSETEX": write(4, 1, 1, 1, 0).with((*call).setex),
 		"GETEX": write(-2, 1, 1, 1, 0).with((*call).getex), "GETDEL": write(2, 1, 1, 1, fNil),
 		"GETSET": write(3, 1, 1, 1, 0), "APPEND": write(3, 1, 1, 1, 0),
-		"SETRANGE": write(4, 1, 1, 1, fZero).with((*call).setrange), "SETBIT": write(4, 1, 1, 1, 0),
+		"SETRANGE": write(4, 1, 1, 1, fZero).with((*call).setrange), "SETBIT": write(4, 1, 1, 1, 0).with((*call).setbit),
 		"INCR": write(2, 1, 1, 1, 0).with((*call).incr), "DECR": write(2, 1, 1, 1, 0).with((*call).incr),
 		"INCRBY": write(3, 1, 1, 1, 0).with((*call).incr), "DECRBY": write(3, 1, 1, 1, 0).with((*call).incr),
 		"INCRBYFLOAT": write(3, 1, 1, 1, 0).with((*call).incrbyfloat),
@@ -94,17 +94,17 @@ func setCommands() map[string]*spec {
 
 func zsetCommands() map[string]*spec {
 	m := map[string]*spec{
-		"ZCARD": read(2, 1, 1, 1), "ZCOUNT": read(4, 1, 1, 1), "ZLEXCOUNT": read(4, 1, 1, 1),
+		"ZCARD": read(2, 1, 1, 1), "ZCOUNT": read(4, 1, 1, 1).with((*call).byScore), "ZLEXCOUNT": read(4, 1, 1, 1),
 		"ZSCORE": read(3, 1, 1, 1), "ZMSCORE": read(-3, 1, 1, 1), "ZRANGE": read(-4, 1, 1, 1),
 		"ZRANK": read(3, 1, 1, 1), "ZREVRANK": read(3, 1, 1, 1),
 		"ZRANDMEMBER": read(-2, 1, 1, 1).unsure(), "ZSCAN": read(-3, 1, 1, 1).unsure(),
-		"ZUNION": read(-3, 0, 0, 0).keyed(counted(1)), "ZINTER": read(-3, 0, 0, 0).keyed(counted(1)),
+		"ZUNION": read(-3, 0, 0, 0).keyed(counted(1)), "ZINTER": read(-3, 0, 0, 0).keyed(counted(1)).with((*call).zinter),
 		"ZDIFF":      read(-3, 0, 0, 0).keyed(counted(1)).with((*call).zdiff),
 		"ZINTERCARD": read(-3, 0, 0, 0).keyed(counted(1)).with((*call).zintercard),
-		"ZADD":       write(-4, 1, 1, 1, fNil).with((*call).zadd), "ZINCRBY": write(4, 1, 1, 1, 0),
+		"ZADD":       write(-4, 1, 1, 1, fNil).with((*call).zadd), "ZINCRBY": write(4, 1, 1, 1, 0).with((*call).zincrby),
 		"ZREM": write(-3, 1, 1, 1, fZero), "ZREMRANGEBYLEX": write(4, 1, 1, 1, fZero),
-		"ZREMRANGEBYRANK": write(4, 1, 1, 1, fZero), "ZREMRANGEBYSCORE": write(4, 1, 1, 1, fZero),
-		"ZPOPMIN": write(-2, 1, 1, 1, fNil), "ZPOPMAX": write(-2, 1, 1, 1, fNil),
+		"ZREMRANGEBYRANK": write(4, 1, 1, 1, fZero), "ZREMRANGEBYSCORE": write(4, 1, 1, 1, fZero).with((*call).byScore),
+		"ZPOPMIN": write(-2, 1, 1, 1, fNil).with((*call).zpop), "ZPOPMAX": write(-2, 1, 1, 1, fNil).with((*call).zpop),
 		"ZMPOP":       write(-4, 0, 0, 0, fNil).keyed(counted(1)),
 		"BZMPOP":      write(-5, 0, 0, 0, fNil).keyed(counted(2)).with((*call).blockingMpop),
 		"BZPOPMIN":    write(-3, 1, -2, 1, fNil).with((*call).blockingPop),
@@ -117,6 +117,7 @@ func zsetCommands() map[string]*spec {
 	for _, name := range []string{"ZREVRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZREVRANGEBYSCORE"} {
 		m[name] = read(-4, 1, 1, 1)
 	}
+	m["ZRANGEBYSCORE"].run, m["ZREVRANGEBYSCORE"].run = (*call).byScore, (*call).byScore
 	return m
 }
 
@@ -125,6 +126,6 @@ func geoCommands() map[string]*spec {
 		"GEODIST": read(-4, 1, 1, 1), "GEOPOS": read(-2, 1, 1, 1), "GEOSEARCH": read(-7, 1, 1, 1),
 		"GEORADIUS_RO": read(-6, 1, 1, 1), "GEORADIUSBYMEMBER_RO": read(-5, 1, 1, 1),
 		"GEORADIUS": write(-6, 1, 1, 1, 0).keyed(storeKeys).with((*call).georadius), "GEORADIUSBYMEMBER": write(-5, 1, 1, 1, 0).keyed(storeKeys).with((*call).georadius),
-		"GEOADD": write(-5, 1, 1, 1, 0),
+		"GEOADD": write(-5, 1, 1, 1, 0).with((*call).geoadd),
 	}
 }

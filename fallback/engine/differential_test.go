@@ -41,7 +41,7 @@ var sureTemplates = []string{
 	"ZADD {k} -inf {m}", "ZADD {k} 1e20 {m}", "ZINCRBY {k} {f} {m}", "ZINCRBY {k} -1 {m}", "ZREM {k} {m} {m}", "ZCARD {k}", "ZSCORE {k} {m}", "ZMSCORE {k} {m} {m}", "ZRANK {k} {m}", "ZREVRANK {k} {m}", "ZCOUNT {k} -inf +inf", "ZCOUNT {k} (1 3",
 	"ZRANGE {k} {i} {i}", "ZRANGE {k} 0 -1 WITHSCORES", "ZRANGE {k} 0 -1 REV WITHSCORES", "ZRANGE {k} (0 +inf BYSCORE LIMIT 0 2", "ZREVRANGE {k} 0 -1 WITHSCORES",
 	"ZRANGEBYSCORE {k} -inf +inf WITHSCORES", "ZREVRANGEBYSCORE {k} +inf -inf", "ZREMRANGEBYRANK {k} {i} {i}", "ZREMRANGEBYSCORE {k} (1 2", "ZPOPMIN {k}", "ZPOPMAX {k} 2", "ZMPOP 1 {k} MIN",
-	"BZPOPMIN {k} 0.01", "BZPOPMAX {k} {k} 0.01", "BZMPOP 0.01 1 {k} MAX", "ZUNION 2 {k} {k}", "ZUNION 2 {k} {k} WITHSCORES", "ZINTER 2 {k} {k} WITHSCORES", "ZDIFF 2 {k} {k} WITHSCORES", "ZDIFF 1 {k}", "ZINTERCARD 2 {k} {k}",
+	"BZPOPMIN {k} 0.01", "BZPOPMAX {k} {k} 0.01", "BZMPOP 0.01 1 {k} MAX", "ZUNION 2 {k} {k}", "ZUNION 2 {k} {k} WITHSCORES", "ZINTER 2 {k} {k} WITHSCORES", "ZINTER 2 {k} {k} WEIGHTS -1 -2", "ZPOPMIN {k} {n}", "ZPOPMAX {k} 0", "ZADD {k} GT INCR {f} {m}", "ZADD {k} LT INCR {f} {m}", "ZDIFF 2 {k} {k} WITHSCORES", "ZDIFF 1 {k}", "ZINTERCARD 2 {k} {k}",
 	"ZUNIONSTORE {k} 2 {k} {k}", "ZUNIONSTORE {k} 2 {k} {k} WEIGHTS 2 3 AGGREGATE MAX", "ZINTERSTORE {k} 2 {k} {k}", "ZDIFFSTORE {k} 2 {k} {k}", "ZRANGESTORE {k} {k} 0 -1", "ZSCAN {k} 0",
 	"SORT {k}", "SORT {k} ALPHA", "SORT {k} ALPHA DESC LIMIT 0 2", "SORT {k} ALPHA STORE {k}", "SORT {k} BY nosort", "SORT {k} ALPHA GET # GET k*", "SORT_RO {k} ALPHA",
 	"PFADD {p} {m} {v}", "PFADD {p}", "PFCOUNT {p}", "PFCOUNT {p} {p}", "PFMERGE {p} {p}", "PFCOUNT {k}",

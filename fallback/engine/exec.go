@@ -23,6 +23,8 @@ type call struct {
 	effectSet bool
 	// indexed says that the handler has brought the index up to date itself.
 	indexed bool
+	// passing says that it looked at keys that it does not name and that have deadlines.
+	passing bool
 	// remains are keys that begin a new life here; see uncover.
 	remains []string
 }

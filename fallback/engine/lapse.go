@@ -81,8 +81,8 @@ func (c *call) lapses() (found []lapse) {
 	}
 	for _, key := range c.keys() {
 		en := c.e.find(c.db, key)
-		if en == nil && write && len(c.e.covers) > 0 {
-			c.uncover(key)
+		if en == nil && len(c.e.covers) > 0 {
+			c.uncover(key, write)
 		}
 		if en != nil && en.deadline != 0 {
 			found = append(found, lapse{key, en.deadline})
@@ -102,14 +102,20 @@ func (c *call) renews(key string) bool {
 	return c.e.run != nil && c.e.cfg.Lock != nil && c.e.cfg.Lock(c.db, key)
 }
 
-// uncover notes that a key begins a new life, which must not find what was kept
-// of the last one at Redis.
-func (c *call) uncover(key string) {
+// uncover notes that a key may begin a new life, which must not find what was kept
+// of the last one at Redis; nor may a script decide by that.
+func (c *call) uncover(key string, write bool) {
 	id := keyID{c.db, key}
-	if cv, ok := c.e.covers[id]; ok && cv.until >= c.e.nowMS {
-		c.remains = append(c.remains, key)
+	cv, ok := c.e.covers[id]
+	if ok && cv.until >= c.e.nowMS {
+		c.e.noteTime()
+		if write {
+			c.remains = append(c.remains, key)
+		}
 	}
-	delete(c.e.covers, id)
+	if write {
+		delete(c.e.covers, id)
+	}
 }
 
 // outlast brings the effects into forms that hold after the deadlines too.

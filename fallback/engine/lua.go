@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,6 +28,10 @@ type luaState struct {
 }
 
 func (s *luaState) close() { s.l.Close() }
+
+// luaCalls is how deep functions may call each other. Redis allows more, but here
+// the time that a deep recursion through pcall takes grows with its square.
+const luaCalls = 2000
 
 // maxCompiled bounds the compiled scripts that are kept.
 const maxCompiled = 500
@@ -65,7 +70,8 @@ func compileMessage(err error) string {
 
 func newLuaState() *luaState {
 	s := &luaState{cache: map[string]*lua.FunctionProto{}}
-	l := lua.NewState(lua.Options{SkipOpenLibs: true})
+	l := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: luaCalls, MinimizeStackMemory: true,
+		RegistrySize: 1 << 10, RegistryMaxSize: 1 << 20, RegistryGrowStep: 16 << 10})
 	s.l = l
 	for _, lib := range []struct {
 		name string
@@ -92,8 +98,10 @@ func newLuaState() *luaState {
 	l.SetGlobal("pcall", l.NewFunction(luaPcall))
 	l.SetGlobal("error", l.NewFunction(luaError))
 	s.openOrder()
-	math, _ := l.GetGlobal("math").(*lua.LTable)
-	l.SetFuncs(math, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})
+	s.openString()
+	s.openCoroutine()
+	mathLib, _ := l.GetGlobal("math").(*lua.LTable)
+	l.SetFuncs(mathLib, map[string]lua.LGFunction{"random": s.mathRandom, "randomseed": s.mathSeed})
 	l.SetGlobal("KEYS", l.NewTable())
 	l.SetGlobal("ARGV", l.NewTable())
 	s.protect()
@@ -116,6 +124,27 @@ func (s *luaState) openOrder() {
 		l.Push(lua.LNil)
 		return 3
 	}))
+}
+
+// maxCoroutines is how deep coroutines may run each other, as in Redis.
+const maxCoroutines = 200
+
+// openCoroutine bounds them: each has a stack of its own, and in the time that a
+// script has a recursion fills the memory.
+func (s *luaState) openCoroutine() {
+	t, _ := s.l.GetGlobal(lua.CoroutineLibName).(*lua.LTable)
+	for _, name := range []string{"create", "wrap"} {
+		make, _ := t.RawGetString(name).(*lua.LFunction)
+		t.RawSetString(name, s.l.NewFunction(func(l *lua.LState) int {
+			depth := 0
+			for p := l.Parent; p != nil; p = p.Parent {
+				if depth++; depth >= maxCoroutines {
+					l.RaiseError("C stack overflow")
+				}
+			}
+			return make.GFunction(l)
+		}))
+	}
 }
 
 // protect makes unknown globals errors and new ones impossible.
@@ -169,7 +198,7 @@ func lineOf(l *lua.LState) string {
 
 // formatNumber prints a float as C's %.<digits>g.
 func formatNumber(f float64, digits int) string {
-	if f == float64(int64(f)) && f < 1e14 && f > -1e14 {
+	if f == float64(int64(f)) && f < 1e14 && f > -1e14 && !(f == 0 && math.Signbit(f)) {
 		return strconv.FormatInt(int64(f), 10)
 	}
 	s := strconv.FormatFloat(f, 'g', digits, 64)

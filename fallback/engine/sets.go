@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +51,10 @@ const scratch = "\x00holdfast:scratch"
 
 // store is S*STORE, ZUNIONSTORE and ZINTERSTORE.
 func (c *call) store() {
+	if c.args[0][0]|0x20 == 'z' && slices.ContainsFunc(c.args[2+len(c.keys()):], func(a string) bool { return strings.EqualFold(a, "nan") }) {
+		c.fail("ERR weight value is not a float")
+		return
+	}
 	args := append([]string{c.args[0], scratch}, c.args[2:]...)
 	c.e.raw(c.db, 2, "DEL", scratch)
 	c.pass(args...)
@@ -92,9 +97,21 @@ func storeKeys(args []string) []string {
 
 // georadius is GEORADIUS and GEORADIUSBYMEMBER, which write only with STORE.
 func (c *call) georadius() {
+	if c.wrongType(c.args[1], "zset") {
+		return
+	}
+	keys, gone := c.keys(), c.e.find(c.db, c.args[1]) == nil
 	c.pass(c.args...)
-	if len(c.keys()) == 1 {
-		c.noEffect()
+	switch {
+	case c.failed():
+	case len(keys) == 1:
+		if c.noEffect(); gone {
+			c.reply = []byte("*0\r\n")
+		}
+	case gone:
+		c.e.raw(c.db, 2, "DEL", scratch)
+		c.replaceWithScratch(keys[len(keys)-1])
+		c.integer(0)
 	}
 }
 

@@ -139,6 +139,10 @@ func (c *call) lookupPattern(pattern, element string) (v value, ok bool) {
 	if !c.mayRead(ask) {
 		return value{}, false
 	}
+	if en := c.e.find(c.db, ask[1]); en != nil && en.deadline != 0 {
+		c.e.noteTime()
+		c.passing = true
+	}
 	if v = c.ask(ask...); v.isErr() {
 		return value{kind: '_'}, true
 	}
@@ -199,4 +203,8 @@ func (c *call) sortReply(items []string, o *sorting) {
 	}
 	c.replaceWithScratch(o.store)
 	c.reply = []byte(":" + strconv.Itoa(len(out)) + "\r\n")
+	if c.passing {
+		c.e.touch(c.db, o.store)
+		c.effectSet, c.effects = true, c.byState(o.store)
+	}
 }

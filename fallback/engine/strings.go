@@ -244,7 +244,7 @@ func (c *call) setrange() {
 		c.fail(errNotInt)
 	case off < 0:
 		c.fail("ERR offset is out of range")
-	case off+int64(len(c.args[3])) > 512<<20:
+	case off+int64(len(c.args[3])) > maxString:
 		c.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 	case c.args[3] == "":
 		c.pass("STRLEN", c.args[1])

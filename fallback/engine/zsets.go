@@ -8,7 +8,7 @@ import (
 
 // zadd checks the options as Redis does, which miniredis only does in part.
 func (c *call) zadd() {
-	var nx, xx, gt, lt bool
+	var nx, xx, gt, lt, incr bool
 	i := 2
 options:
 	for ; i < len(c.args); i++ {
@@ -21,7 +21,9 @@ options:
 			gt = true
 		case "LT":
 			lt = true
-		case "CH", "INCR":
+		case "CH":
+		case "INCR":
+			incr = true
 		default:
 			break options
 		}
@@ -36,13 +38,36 @@ options:
 		c.fail("ERR GT, LT, and/or NX options at the same time are not compatible")
 	default:
 		for j := i; j < len(c.args); j += 2 {
-			if _, ok := parseScore(c.args[j]); !ok {
+			f, ok := parseScore(c.args[j])
+			if !ok {
 				c.fail("ERR value is not a valid float")
 				return
 			}
+			if incr && !c.addable(c.args[j+1], f) {
+				return
+			}
+		}
+		if incr && (gt || lt) && c.refusesSum(c.args[i+1], c.args[i], gt) {
+			return
 		}
 		c.pass(c.args...)
 	}
+}
+
+// refusesSum answers ZADD GT|LT INCR, whose condition miniredis does not look at,
+// where it does not hold.
+func (c *call) refusesSum(member, by string, gt bool) bool {
+	if c.wrongType(c.args[1], "zset") {
+		return true
+	}
+	old, there := parseScore(c.ask("ZSCORE", c.args[1], member).str)
+	f, _ := parseScore(by)
+	if !there || gt && old+f > old || !gt && old+f < old {
+		return false
+	}
+	c.noEffect()
+	c.null()
+	return true
 }
 
 func parseScore(s string) (float64, bool) {
@@ -161,6 +186,59 @@ func (r *replyBuf) scored(list []scored, withScores bool) {
 	}
 }
 
+// zinter is ZINTER; miniredis gives the members by their names.
+func (c *call) zinter() {
+	keys, rest, ok := c.numbered(1)
+	if !ok {
+		return
+	}
+	if c.pass(c.args...); c.failed() {
+		return
+	}
+	args := append([]string{"ZINTERSTORE", scratch, c.args[1]}, keys...)
+	withScores := false
+	for _, a := range rest {
+		if strings.EqualFold(a, "WITHSCORES") {
+			withScores = true
+			continue
+		}
+		args = append(args, a)
+	}
+	c.e.raw(c.db, 2, args...)
+	v := c.ask("ZRANGE", scratch, "0", "-1", "WITHSCORES")
+	c.e.raw(c.db, 2, "DEL", scratch)
+	r := c.buf()
+	r.scored(pairsOf(v), withScores)
+	c.reply = r.b
+}
+
+// pairsOf is the members of a reply WITHSCORES.
+func pairsOf(v value) (list []scored) {
+	for i := 0; i+1 < len(v.list); i += 2 {
+		f, _ := strconv.ParseFloat(v.list[i+1].str, 64)
+		list = append(list, scored{v.list[i].str, f})
+	}
+	return list
+}
+
+// zpop is ZPOPMIN and ZPOPMAX; a count of 0 pops all in miniredis.
+func (c *call) zpop() {
+	if len(c.args) == 3 {
+		n, ok := parseInt(c.args[2])
+		switch {
+		case !ok || n < 0:
+			c.fail("ERR value is out of range, must be positive")
+			return
+		case n == 0:
+			if !c.wrongType(c.args[1], "zset") {
+				c.reply = []byte("*0\r\n")
+			}
+			return
+		}
+	}
+	c.pass(c.args...)
+}
+
 // zstore replaces dst by a sorted set.
 func (c *call) zstore(dst string, list []scored) {
 	c.e.raw(c.db, 2, "DEL", scratch)
@@ -198,12 +276,7 @@ func (c *call) zrangestore() {
 		c.fail(v.str)
 		return
 	}
-	var list []scored
-	for i := 0; i+1 < len(v.list); i += 2 {
-		f, _ := strconv.ParseFloat(v.list[i+1].str, 64)
-		list = append(list, scored{v.list[i].str, f})
-	}
-	c.zstore(c.args[1], list)
+	c.zstore(c.args[1], pairsOf(v))
 }
 
 func (c *call) zintercard() {
