@@ -96,3 +96,23 @@ func (r *rig) sliceAfterMove(n int) bool {
 		}
 	}
 }
+
+// A bound that was lowered below what is queued refuses writes until that is
+// replayed, and no longer.
+func TestLoweredJournalBoundDrains(t *testing.T) {
+	r := newRig(t)
+	for i := range 12 {
+		require.Equal(t, "+OK\r\n", r.do("SET", fmt.Sprint("k", i), strings.Repeat("x", 1<<20)))
+	}
+	r.close()
+	r.cfg.JournalBytes = 4 << 20
+	r.open()
+	require.Contains(t, r.do("SET", "a", "1"), "JOURNALFULL")
+	r.online()
+	r.lost()
+	require.Equal(t, "+OK\r\n", r.do("SET", "a", "1"))
+	require.False(t, r.store.Status().JournalFull)
+	require.Less(t, r.store.Status().JournalBytes, int64(4<<20))
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "a"))
+}

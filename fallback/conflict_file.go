@@ -34,7 +34,7 @@ func conflictPath(dir string) string { return filepath.Join(dir, "conflicts.json
 func (c *ConflictRecord) needed() bool { return c.Commands != nil && !c.NoReply }
 
 // fileConflict appends to conflicts.jsonl and returns when it is on disk. On a full
-// disk the values are left out, and if that does not fit either, what is known
+// or broken disk the values are left out, and if that does not fit either, what is known
 // elsewhere: a Redis that is back must not wait for room to complain in.
 func (s *Store) fileConflict(recs []ConflictRecord) error {
 	if len(recs) == 0 {
@@ -49,12 +49,12 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 		func(c *ConflictRecord) bool { c.Ours, c.Theirs, c.Omitted = nil, nil, true; return true },
 		(*ConflictRecord).needed,
 	} {
-		if !noSpace(err) {
+		if !refusesWrites(err) {
 			break
 		}
 		if !s.replay.noRoom {
 			s.replay.noRoom = true
-			s.log.Error("no room on the disk for conflicts.jsonl: conflicts are recorded without values, or only counted", "error", err)
+			s.log.Error("the disk does not take conflicts.jsonl: conflicts are recorded without values, or only counted", "error", err)
 		}
 		var fewer []ConflictRecord
 		for _, r := range recs {
@@ -70,6 +70,11 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// refusesWrites: the disk is full, broken, or was remounted read-only.
+func refusesWrites(err error) bool {
+	return noSpace(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO)
 }
 
 func (s *Store) writeConflicts(recs []ConflictRecord) error {
@@ -114,6 +119,9 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 	}
 	if err == nil {
 		err = f.Sync()
+	}
+	if err == nil && info.Size() == 0 {
+		err = syncDir(s.cfg.Dir) // the name is new, and a write may be nowhere else
 	}
 	if err != nil {
 		// What a full disk took of it would be there twice after the next try.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,9 +72,50 @@ func TestReplayOnAFullDisk(t *testing.T) {
 			for _, f := range found {
 				require.True(t, f.Omitted)
 			}
-			require.Equal(t, 1, strings.Count(log.String(), "no room on the disk"), log.String())
+			require.Equal(t, 1, strings.Count(log.String(), "the disk does not take conflicts.jsonl"), log.String())
 		})
 	}
+}
+
+// A disk that was remounted read-only, or breaks, keeps neither a healthy Redis away
+// nor what is queued for it; and a later process finds from the fence what was done.
+func TestReplayFromADiskThatTakesNoWrites(t *testing.T) {
+	var log lockedBuffer
+	broken := false
+	r := newRig(t, func(cfg *Config) {
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		cfg.diskFull = func(int) error {
+			if broken {
+				return syscall.EROFS
+			}
+			return nil
+		}
+	})
+	r.redis("MSET", "m:n", "1", "m:k", "1")
+	r.loaded()
+	r.lost()
+	r.do("INCR", "m:n")
+	r.do("INCR", "m:k")
+	r.redis("SET", "m:k", "10") // a conflict
+	broken = true
+	mark := r.store.markFile
+	readOnly, err := os.Open(mark.Name())
+	require.NoError(t, err)
+	defer readOnly.Close()
+	r.store.markFile = readOnly
+	for range 2 {
+		r.online()
+		require.Equal(t, []any{"2", "11"}, r.redis("MGET", "m:n", "m:k"))
+		r.lost()
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "replay mark cannot be written"), log.String())
+	r.store.markFile = mark
+	broken = false
+	r.crash()
+	require.EqualValues(t, 2, r.store.Status().QueuedWrites, "as the mark on the disk has it")
+	r.online()
+	require.Equal(t, []any{"2", "11"}, r.redis("MGET", "m:n", "m:k"))
+	require.Zero(t, r.store.Status().DeadLetters)
 }
 
 // A write that is filed instead of being applied is only there: the replay waits.

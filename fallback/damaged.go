@@ -1,20 +1,21 @@
 package fallback
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 )
 
 // letterStart begins every line of deadletters.jsonl. It cannot be inside one:
 // quotes within a string are escaped there.
 var letterStart = []byte(`{"seq":`)
 
-func damagedPath(dir string) string { return filepath.Join(dir, "deadletters.jsonl.damaged") }
+func damagedPath(dir string) string { return lettersPath(dir) + ".damaged" }
 
 // damagedLetter is what cannot be read of a line of the dead letters.
 type damagedLetter struct {
@@ -66,7 +67,7 @@ func pieces(line []byte) (out [][]byte) {
 // being retried, and returns how much lies there: it counts until somebody
 // removes that file.
 func setDamagedAside(dir string, log *slog.Logger) (int, error) {
-	path := filepath.Join(dir, "deadletters.jsonl")
+	path := lettersPath(dir)
 	letters, damaged, err := scanDeadLetters(path)
 	if err != nil {
 		return 0, err
@@ -102,21 +103,19 @@ func moveDamaged(dir string, letters []DeadLetter, damaged []damagedLetter) erro
 	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(dir)); err != nil {
 		return err
 	}
-	return writeLetters(dir, letters)
+	return writeLetters(lettersPath(dir), letters)
 }
 
-// writeLetters replaces the dead letters of a directory.
-func writeLetters(dir string, letters []DeadLetter) error {
-	path := filepath.Join(dir, "deadletters.jsonl")
-	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	enc := json.NewEncoder(tmp)
-	for _, l := range letters {
-		if err == nil {
-			err = enc.Encode(l)
+// writeLetters replaces a file of dead letters.
+func writeLetters(path string, letters []DeadLetter) error {
+	return replaceFile(path, func(w io.Writer) error {
+		buf := bufio.NewWriter(w)
+		enc := json.NewEncoder(buf)
+		for _, l := range letters {
+			if err := enc.Encode(l); err != nil {
+				return err
+			}
 		}
-	}
-	return commitFile(tmp, path, err)
+		return buf.Flush()
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -43,7 +42,7 @@ type deadLetters struct {
 }
 
 func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, error) {
-	d := &deadLetters{path: filepath.Join(dir, "deadletters.jsonl"), filed: filed}
+	d := &deadLetters{path: lettersPath(dir), filed: filed}
 	if err := cutTornLine(d.path); err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
@@ -152,7 +151,7 @@ func (d *deadLetters) Close() error { return errors.Join(d.flush(), d.file.Close
 // torn last line (a crash while filing) is left out: its record is still in the
 // journal then. A damaged line is an error that comes with the other letters.
 func ReadDeadLetters(dir string) ([]DeadLetter, error) {
-	path := filepath.Join(dir, "deadletters.jsonl")
+	path := lettersPath(dir)
 	letters, damaged, err := scanDeadLetters(path)
 	if err == nil && len(damaged) > 0 {
 		err = fmt.Errorf("%s is damaged in line %d: start the proxy once, it moves what cannot be read to %s", path, damaged[0].line, damagedPath(dir))
@@ -195,12 +194,12 @@ func DropDeadLetters(dir string) (path string, n int, err error) {
 
 func setAside(dir, why string) (string, error) {
 	to := asideName(dir, why)
-	if err := os.Rename(filepath.Join(dir, "deadletters.jsonl"), to); err != nil {
+	if err := os.Rename(lettersPath(dir), to); err != nil {
 		return "", fmt.Errorf("set dead letters aside: %w", err)
 	}
 	return to, syncDir(dir)
 }
 
 func asideName(dir, why string) string {
-	return fmt.Sprintf("%s.%s-%s", filepath.Join(dir, "deadletters.jsonl"), why, time.Now().UTC().Format("20060102T150405.000"))
+	return fmt.Sprintf("%s.%s-%s", lettersPath(dir), why, time.Now().UTC().Format("20060102T150405.000"))
 }

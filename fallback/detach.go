@@ -7,7 +7,7 @@ import "fmt"
 // and the next start with it would bring that, stale, over what Redis holds by
 // then. Nothing was changed so far.
 func (s *Store) mayBeEmbedded(wasEmbedded bool) error {
-	fresh := s.snap.savedAt.IsZero() && s.mark() == replayMark{}
+	fresh := s.snap.savedAt.IsZero() && !s.mark().ofRedis()
 	if !s.cfg.Embedded || wasEmbedded || fresh || s.cfg.Detach {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (s *Store) becomeEmbedded(wasEmbedded bool) error {
 			return err
 		}
 	}
-	if s.mark() == (replayMark{}) {
+	if !s.mark().ofRedis() {
 		return nil
 	}
 	s.log.Warn("detached: this directory is a store of its own from now on", "keys", s.eng.Keys(), "keys_whose_newest_value_was_not_here", doubts)

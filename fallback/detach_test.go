@@ -1,6 +1,10 @@
 package fallback
 
 import (
+	"bytes"
+	"log/slog"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,10 +58,21 @@ func TestDetach(t *testing.T) {
 	require.Equal(t, replayMark{Stream: r.store.StreamID()}, r.store.mark())
 	r.crash()
 	r.close()
-	r.cfg.Detach = false
+	var logs bytes.Buffer
+	r.cfg.Detach, r.cfg.Logger = false, slog.New(slog.NewTextHandler(&logs, nil))
 	r.open() // for good
 	require.Equal(t, ":3\r\n", r.do("INCR", "m:n"))
 	require.Equal(t, "1", r.redis("GET", "m:n"), "and Redis is left alone")
+	require.Zero(t, strings.Count(logs.String(), "detached"), "said when it is done, not at every start")
+
+	require.NoError(t, r.store.saveSnapshot())
+	r.close()
+	require.NoError(t, os.Remove(snapshotPath(r.dir)))
+	for range 2 {
+		_, err := Open(r.cfg)
+		require.ErrorContains(t, err, "put both back", "its snapshot is the database now")
+		r.cfg.Detach = true
+	}
 }
 
 // A crash between the two steps leaves an embedded store with the mark of a Redis.

@@ -162,3 +162,47 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 		r.close()
 	}
 }
+
+// Letters that are more than the bound of the proxy's journal drain from it.
+func TestRetryOfMoreThanTheJournalBound(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.JournalBytes = 2 << 20 })
+	value := strings.Repeat("x", 1<<20)
+	for i := range 4 {
+		r.store.dead.add(Record{Seq: uint64(100 + i), Commands: [][][]byte{words("RPUSH", "l", value)}}, "test", time.Now())
+	}
+	require.NoError(t, r.store.jr.Advance(200))
+	require.NoError(t, r.store.dead.flush())
+	r.close()
+	n, err := RetryDeadLetters(r.dir)
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+	r.open()
+	r.online()
+	require.EqualValues(t, 4, r.redis("LLEN", "l"))
+	r.lost()
+	require.Equal(t, "+OK\r\n", r.do("SET", "a", "1"))
+}
+
+// The numbers of letters that were set aside count as filed: a write that is queued
+// again under one of them would never be sent.
+func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
+	r := newRig(t)
+	for seq := range uint64(5) {
+		r.store.dead.add(Record{Seq: 1 + seq, Commands: [][][]byte{words("SET", "k", "1")}}, "test", time.Now())
+	}
+	require.NoError(t, r.store.dead.flush())
+	r.do("SET", "k", "1")
+	r.do("SET", "k", "2")
+	letters, err := ReadDeadLetters(r.dir)
+	require.NoError(t, err)
+	r.close()
+	_, _, err = DropDeadLetters(r.dir)
+	require.NoError(t, err)
+	require.NoError(t, writeLetters(lettersPath(r.dir), letters[:1])) // and the journal was set back: it ends at 2
+	_, err = RetryDeadLetters(r.dir)
+	require.ErrorContains(t, err, "older than the rest")
+	r.open()
+	r.close()
+	_, err = RetryDeadLetters(r.dir)
+	require.NoError(t, err, "as it says")
+}

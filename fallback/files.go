@@ -14,6 +14,7 @@ import (
 func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
 func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
+func lettersPath(dir string) string  { return filepath.Join(dir, "deadletters.jsonl") }
 
 // CheckDataDir tells a directory that no proxy ever used, most often a misspelt
 // one, from one that has nothing to show.
@@ -48,6 +49,17 @@ type replayMark struct {
 	UnsureFrom uint64 `json:"unsureFrom,omitempty"` // what writes after this one found says nothing about Redis
 }
 
+// ofRedis reports whether anything is noted of a Redis. A mark that was reset, as
+// that of a detached directory, still names the journal.
+func (m replayMark) ofRedis() bool {
+	m.Stream = ""
+	return m != replayMark{}
+}
+
+// nothingSent reports that no batch went out since an embedded store got its Redis.
+// A fence there that is beyond is then one of an earlier life of the directory.
+func (m replayMark) nothingSent() bool { return m.HandedOver != 0 && m.To <= m.HandedOver }
+
 const markBytes = 512 // one sector: written at once or not at all
 
 // mark is the replay mark as it is on disk.
@@ -74,11 +86,26 @@ func (s *Store) changeMark(fn func(m *replayMark)) error {
 	line := bytes.Repeat([]byte{' '}, markBytes)
 	copy(line, raw)
 	line[markBytes-1] = '\n'
+	s.replay.mark = m // this process knows, whatever the disk says
 	if _, err := s.markFile.WriteAt(line, 0); err != nil {
 		return fmt.Errorf("write replay mark: %w", err)
 	}
-	s.replay.mark = m
 	return nil
+}
+
+// noteMark is changeMark for a Redis that is there. A disk that takes no mark any more
+// (remounted read-only, say) must keep neither a healthy Redis away nor what waits for
+// it. A later process knows less: see changeMark; and it may take for somebody else's
+// what Redis got through this one.
+func (s *Store) noteMark(durable bool, fn func(m *replayMark)) {
+	err := s.changeMark(fn)
+	if err == nil && durable {
+		err = s.markFile.Sync()
+	}
+	if err != nil && !s.replay.markFailed {
+		s.log.Error("the replay mark cannot be written: redis is used all the same; check the disk, then restart holdfast", "error", err)
+	}
+	s.replay.markFailed = err != nil
 }
 
 func (s *Store) loadReplayMark() error {
@@ -103,6 +130,9 @@ func (s *Store) loadReplayMark() error {
 	}
 	st := s.jr.Stats()
 	s.replay.sent = st.LastSeq
+	if s.replay.mark.nothingSent() {
+		s.replay.sent = min(s.replay.sent, s.replay.mark.HandedOver)
+	}
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil
@@ -111,18 +141,39 @@ func (s *Store) loadReplayMark() error {
 // ReadReplayed is the number of the last write of a data directory that Redis has
 // for certain, as far as is noted on disk: a replay under way is a batch ahead.
 func ReadReplayed(dir string) (uint64, error) {
+	mark, err := readMark(dir)
+	return mark.Settled, err
+}
+
+// ServedRedis tells the directory of an embedded store, whose journal waits for
+// nobody, from one that has, or had, a Redis.
+func ServedRedis(dir string) (bool, error) {
+	mark, err := readMark(dir)
+	return mark.ofRedis(), err
+}
+
+func readMark(dir string) (mark replayMark, err error) {
 	raw, err := os.ReadFile(markPath(dir))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(raw)) == 0 {
-		return 0, nil
+		return mark, nil
 	}
-	var mark replayMark
 	if err == nil {
 		err = json.Unmarshal(raw, &mark)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
+		return mark, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
 	}
-	return mark.Settled, nil
+	return mark, nil
+}
+
+// replaceFile writes a file anew. Until it is on disk whole, the old one stays:
+// whatever goes wrong in between leaves that, or none.
+func replaceFile(path string, write func(w io.Writer) error) error {
+	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return commitFile(tmp, path, write(tmp))
 }
 
 // commitFile syncs and closes a temporary file and renames it to path, then

@@ -2,7 +2,9 @@ package fallback
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -182,4 +184,66 @@ func TestHandOverAfterACrash(t *testing.T) {
 	require.EqualValues(t, 1, r.redis("XPENDING", "st", "g").([]any)[0])
 	require.EqualValues(t, 0, r.redis("EXISTS", "CREATE"))
 	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// A directory was put back from a backup and detached. Its Redis has the fence of what
+// it was before, beyond what is handed over: that says nothing, also after a restart.
+func TestHandOverToTheRedisOfANewerLife(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := newRig(t)
+		r.do("SET", "m:a", "1")
+		r.online()
+		r.lost()
+		r.close()
+		backup := filepath.Join(t.TempDir(), "data")
+		require.NoError(t, os.CopyFS(backup, os.DirFS(r.dir)))
+		r.open()
+		for range 12 {
+			r.do("SET", "m:before", "1")
+		}
+		r.online()
+		require.Equal(t, "13", r.redis("GET", r.fence()))
+		r.close()
+
+		r.dir, r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = backup, true, nil, true
+		r.open()
+		for i := range 7 {
+			r.do("SET", fmt.Sprint("m:", i), "mine")
+		}
+		r.do("SET", "m:n", "0")
+		r.close()
+		r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = false, newRigClient(r), false
+		r.open() // the fence is amid the numbers that its keys get
+		require.Equal(t, ":1\r\n", r.do("INCR", "m:n"))
+		if restart {
+			r.crash()
+		}
+		r.online()
+		require.Equal(t, []any{"1", "mine", "mine", "mine", "mine", "mine", "mine", "mine"},
+			r.redis("MGET", "m:n", "m:0", "m:1", "m:2", "m:3", "m:4", "m:5", "m:6"))
+		r.lost()
+		r.crash()
+		require.Equal(t, ":2\r\n", r.do("INCR", "m:n"))
+		r.online()
+		require.Equal(t, "2", r.redis("GET", "m:n"))
+		r.close()
+	}
+}
+
+// The first batch after a hand-over is the one that waits for the mark to be on disk.
+func TestHandOverWaitsForItsMark(t *testing.T) {
+	r := embeddedFirst(t, "", func(r *rig) { r.do("SET", "m:k", "mine") })
+	r.open()
+	mark := r.store.markFile
+	readOnly, err := os.Open(mark.Name())
+	require.NoError(t, err)
+	defer readOnly.Close()
+	r.store.markFile = readOnly
+	for range 2 {
+		require.ErrorContains(t, r.connect(), "hand-over")
+	}
+	require.Nil(t, r.redis("GET", "m:k"))
+	r.store.markFile = mark
+	r.online()
+	require.Equal(t, "mine", r.redis("GET", "m:k"))
 }

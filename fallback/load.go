@@ -158,6 +158,20 @@ func (s *Store) passUsedNumbers(snapshot uint64) error {
 	return nil
 }
 
+// needSnapshot refuses to open a store that was embedded with a snapshot that is
+// missing or older than what its journal has forgotten: what is in neither would be
+// gone without a word. The copy of a Redis may be that old: Redis has the rest.
+func (s *Store) needSnapshot(snapshot uint64, wasEmbedded bool) error {
+	forgotten := s.jr.Stats().TruncatedTo
+	served := s.mark().ofRedis() || !s.snap.savedAt.IsZero()
+	if forgotten <= snapshot || !wasEmbedded && served {
+		return nil
+	}
+	return fmt.Errorf("embedded store %s: its snapshot has writes up to %d, and its journal only those after %d: one of the two is missing or from another backup; "+
+		"put both back from the same one; to go on with what the snapshot has, move %s away ('holdfast journal dump' prints what it holds)",
+		s.cfg.Dir, snapshot, forgotten, JournalDir(s.cfg.Dir))
+}
+
 // reapplyJournal executes the journaled writes after seq on the local state.
 func (s *Store) reapplyJournal(after uint64) (n int, err error) {
 	notes := &writeNotes{since: s.replay.mark.Since, written: s.written}

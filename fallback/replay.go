@@ -35,6 +35,7 @@ var errGuard = errors.New("fence moved under the replay")
 type replayState struct {
 	markMu         sync.Mutex // taken last
 	mark           replayMark
+	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
 	deadLetters    uint64
@@ -130,9 +131,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		return ctx.Err()
 	}
 	r.refresh(ctx)
-	if err := s.followFrom(r.server, r.done); err != nil {
-		return err
-	}
+	s.followFrom(r.server, r.done)
 	if r.total > 0 {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
@@ -159,8 +158,9 @@ type replayer struct {
 	locked  bool // the store's lock is held by the caller
 
 	origins   map[originID]originState
-	noScripts bool // see refusesScripts
-	setBack   bool // Redis lost writes of ours that it had acknowledged
+	dbs       map[int]bool // which databases Redis has, as far as it was asked
+	noScripts bool         // see refusesScripts
+	setBack   bool         // Redis lost writes of ours that it had acknowledged
 
 	batch []Record
 	size  int
@@ -226,15 +226,19 @@ func (r *replayer) tailMissing(fence, truncated, settled uint64) {
 	}
 }
 
-// watchFence begins to watch the fence and reads it.
+// watchFence begins to watch the fence and reads it. Before, it looks whether a unit
+// may be begun at all: where MULTI is refused, the commands of a batch would run at
+// once, one by one, and their errors would be nobody's.
 func (r *replayer) watchFence(ctx context.Context) (fence uint64, there bool, err error) {
 	var get *redis.StringCmd
 	_, err = r.conn.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Do(ctx, "MULTI")
+		p.Do(ctx, "EXEC")
 		get = r.queueWatch(ctx, p)
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, false, fmt.Errorf("read fence: %w", err)
+		return 0, false, fmt.Errorf("watch fence: %w", err)
 	}
 	if errors.Is(get.Err(), redis.Nil) {
 		return 0, false, nil
@@ -276,6 +280,8 @@ func (r *replayer) run(ctx context.Context) error {
 		}
 		if r.s.filed.has(seq) {
 			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
+		} else if err := r.needsDatabase(ctx, &rec); err != nil {
+			return err
 		} else if err := r.resolve(ctx, &rec); err != nil {
 			return err
 		}
@@ -311,12 +317,14 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err := r.s.dead.flush(); err != nil {
 		return err
 	}
-	err = r.s.changeMark(func(m *replayMark) {
+	before := r.s.mark()
+	r.s.noteMark(before.nothingSent(), func(m *replayMark) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
-	if err != nil {
-		return err
+	if before.nothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
+		r.s.noteMark(false, func(m *replayMark) { m.To = before.To })
+		return errors.New("the first batch after a hand-over needs the replay mark on disk")
 	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
 	err = errAborted
@@ -325,6 +333,9 @@ func (r *replayer) flush(ctx context.Context) error {
 	}
 	if errors.Is(err, errAborted) {
 		err = r.oneByOne(ctx, apply, last)
+	}
+	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
+		r.s.noteMark(false, func(m *replayMark) { m.To = max(before.To, r.done) })
 	}
 	if err != nil {
 		return err

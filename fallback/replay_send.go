@@ -16,6 +16,9 @@ import (
 // was queued.
 var errAborted = errors.New("unit aborted")
 
+// errRefused says that Redis ran nothing of a unit, for a cause that passes.
+var errRefused = errors.New("redis refused the batch")
+
 // retryable are the error codes of a Redis that cannot apply a write now and
 // may later: replay stops before the record and comes back. NOPERM and NOAUTH
 // are here because discarding writes over a wrong ACL would lose them.
@@ -152,14 +155,17 @@ func (srv *Server) split(argv [][]byte) (set, expire [][]byte) {
 func (u *unit) aborted(execErr error) error {
 	for _, c := range u.queued {
 		if err := c.Err(); err != nil && isRetryable(err) {
-			return fmt.Errorf("redis refused the batch: %w", err)
+			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
 	if !isReply(execErr) {
 		return fmt.Errorf("send batch: %w", execErr)
 	}
-	if isRetryable(execErr) || !strings.HasPrefix(execErr.Error(), "EXECABORT") {
-		return fmt.Errorf("redis refused the batch: %w", execErr)
+	if isRetryable(execErr) {
+		return fmt.Errorf("%w: %w", errRefused, execErr)
+	}
+	if !strings.HasPrefix(execErr.Error(), "EXECABORT") {
+		return fmt.Errorf("send batch: %w", execErr)
 	}
 	return errAborted
 }
@@ -263,13 +269,14 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	}
 	// It is set before anything is queued, so that a replica has it long before a
 	// replay that it may miss: a fence that is not there would look like a wipe.
-	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Stats().LastSeq == 0 {
+	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Count(r.done) == 0 {
 		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	return r.s.changeMark(func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	r.s.noteMark(false, func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	return nil
 }
 
 // fileAmbiguous files the records that were sent and never answered.

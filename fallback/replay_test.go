@@ -187,14 +187,7 @@ func breakSaves(t *testing.T, r *rig) {
 
 func TestUserWithoutClientCommands(t *testing.T) {
 	r := newRig(t)
-	r.redis("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-client")
-	plain := r.cfg.NewClient
-	r.cfg.NewClient = func(db int) *redis.Client {
-		o := *plain(db).Options()
-		o.Username, o.Password = "app", "pw"
-		return redis.NewClient(&o)
-	}
-	r.store.cfg.NewClient = r.cfg.NewClient
+	r.asUser("-client")
 	r.do("SET", "a", "1")
 	r.online()
 	require.Equal(t, "1", r.redis("GET", "a"))

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -34,7 +36,7 @@ func RetryDeadLetters(dir string) (int, error) {
 	if letters, err := ReadDeadLetters(dir); err != nil || len(letters) == 0 {
 		return 0, err
 	}
-	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir)})
+	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir), MaxBytes: math.MaxInt64}) // the bound is the proxy's, which is not known here
 	if err != nil {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
@@ -55,12 +57,11 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 	if err != nil {
 		return done, err
 	}
-	for _, l := range letters {
-		if l.Stream == jr.StreamID() {
-			used = max(used, l.Seq)
-		}
+	filed, err := readFiled(dir, jr.StreamID())
+	if err != nil {
+		return done, err
 	}
-	if used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+	if used = max(used, filed.last()); used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
 		return done, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
 	}
 	note := retryNote{Stream: jr.StreamID(), First: jr.Stats().LastSeq + 1}
@@ -85,11 +86,7 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 }
 
 func (n retryNote) write(dir string) error {
-	tmp, err := os.OpenFile(retryPath(dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("note the retry: %w", err)
-	}
-	return commitFile(tmp, retryPath(dir), json.NewEncoder(tmp).Encode(n))
+	return replaceFile(retryPath(dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
 }
 
 // finishRetry sets aside the letters that a retry queued before it broke off. It
@@ -106,7 +103,7 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 	if err := json.Unmarshal(raw, &note); err != nil {
 		return 0, fmt.Errorf("read %s: %w: it says which dead letters were queued again", retryPath(dir), err)
 	}
-	letters, _, err := scanDeadLetters(filepath.Join(dir, "deadletters.jsonl"))
+	letters, _, err := scanDeadLetters(lettersPath(dir))
 	if err != nil {
 		return 0, err
 	}
@@ -133,30 +130,12 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 	if len(gone) > 0 {
 		// Two files change: the whole one is kept under the other name first, its
 		// numbers count as filed in either.
-		if err := keepRetried(dir, gone); err != nil {
+		if err := writeLetters(asideName(dir, "retried"), gone); err != nil {
 			return 0, err
 		}
-		if err := writeLetters(dir, left); err != nil {
+		if err := writeLetters(lettersPath(dir), left); err != nil {
 			return 0, err
 		}
 	}
 	return len(gone), os.Remove(retryPath(dir))
-}
-
-func keepRetried(dir string, letters []DeadLetter) error {
-	path := asideName(dir, "retried")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("set dead letters aside: %w", err)
-	}
-	enc := json.NewEncoder(f)
-	for _, l := range letters {
-		if err == nil {
-			err = enc.Encode(l)
-		}
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("set dead letters aside: %w", err)
-	}
-	return syncDir(dir)
 }

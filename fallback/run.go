@@ -37,7 +37,7 @@ func (s *Store) saveLoop(ctx context.Context) {
 	defer regular.Stop()
 	compact := time.NewTicker(time.Second)
 	defer compact.Stop()
-	failing := false
+	failing, stuck := false, false // said already
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,9 +51,11 @@ func (s *Store) saveLoop(ctx context.Context) {
 			s.mu.Lock()
 			s.lookForRoom()
 			s.mu.Unlock()
-			if err := s.giveUpKept(); err != nil && !failing {
+			err := s.giveUpKept()
+			if err != nil && !stuck {
 				s.log.Error("cannot give up replayed records", "error", err)
 			}
+			stuck = err != nil
 			if !s.cfg.Embedded || s.jr.Stats().Bytes < min(s.cfg.CompactBytes, s.cfg.JournalBytes/2) {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -42,16 +43,7 @@ func (s *Store) LoadSample(db int, commands [][][]byte) error {
 		d, _ := digestOf(cmds)
 		note.Keys[key] = hex.EncodeToString(d[:])
 	}
-	raw, err := json.Marshal(note)
-	if err != nil {
-		return fmt.Errorf("encode note of the sample: %w", err)
-	}
-	tmp, err := os.OpenFile(samplePath(s.cfg.Dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("create note of the sample: %w", err)
-	}
-	_, err = tmp.Write(append(raw, '\n'))
-	if err := commitFile(tmp, samplePath(s.cfg.Dir), err); err != nil {
+	if err := replaceFile(samplePath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(note) }); err != nil {
 		return err
 	}
 	reply, pending, err := s.Do(Request{DB: db, Proto: 2, Unit: true, Commands: commands})

@@ -1,11 +1,17 @@
 package fallback
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/journal"
@@ -52,6 +58,43 @@ func TestNothingIsLostBehindASnapshotNewerThanTheJournal(t *testing.T) {
 		require.Equal(t, "$1\r\n7\r\n", r.do("GET", "n"))
 		_, err := journal.Verify(JournalDir(r.dir))
 		require.NoError(t, err)
+		r.close()
+	}
+}
+
+// A snapshot that is older than what the journal has forgotten, or none, is not
+// taken for all there was. What the error names as the way on is one.
+func TestSnapshotOlderThanTheJournalIsRefused(t *testing.T) {
+	for _, old := range []bool{true, false} {
+		r := newRig(t, embedded)
+		r.do("SET", "k", "kept")
+		require.NoError(t, r.store.saveSnapshot())
+		older, err := os.ReadFile(snapshotPath(r.dir))
+		require.NoError(t, err)
+		r.do("INCR", "n")
+		require.NoError(t, r.store.saveSnapshot())
+		r.do("INCR", "n")
+		r.close()
+		newer, err := os.ReadFile(snapshotPath(r.dir))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(snapshotPath(r.dir)))
+		if old {
+			require.NoError(t, os.WriteFile(snapshotPath(r.dir), older, 0o600))
+		}
+		for _, c := range []Config{r.cfg, {Dir: r.dir, NewClient: newRigClient(r)}} {
+			_, err = Open(c)
+			require.ErrorContains(t, err, "move "+JournalDir(r.dir)+" away")
+		}
+		require.NoError(t, os.Rename(JournalDir(r.dir), r.dir+"/journal.away"))
+		r.open()
+		require.Equal(t, "$-1\r\n", r.do("GET", "n"))
+		require.Equal(t, old, r.do("GET", "k") == "$4\r\nkept\r\n")
+		r.close()
+		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.Rename(r.dir+"/journal.away", JournalDir(r.dir)))
+		require.NoError(t, os.WriteFile(snapshotPath(r.dir), newer, 0o600))
+		r.open()
+		require.Equal(t, "$1\r\n2\r\n", r.do("GET", "n"), "and so is putting it back")
 		r.close()
 	}
 }
@@ -133,4 +176,119 @@ func TestQueuedWritesAreCountedAcrossTheGapOfARepair(t *testing.T) {
 	r.online()
 	require.Zero(t, r.store.Status().QueuedWrites)
 	require.EqualValues(t, 9+1, r.redis("DBSIZE"), "and the fence")
+}
+
+// A batch that Redis refused never ran: who makes room by wiping everything, even
+// the fence, does not make it ambiguous.
+func TestRefusedBatchCountsAsNeverSent(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "first", "0")
+	r.online()
+	r.lost()
+	r.do("SET", "a", "1")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	require.ErrorContains(t, r.connect(), "OOM")
+	r.crash()
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.redis("FLUSHALL")
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "a"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// The same where somebody wiped Redis just before the batch came: EXEC ran nothing.
+func TestGuardedBatchCountsAsNeverSent(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "first", "0")
+	r.online()
+	r.lost()
+	r.do("SET", "a", "1")
+	ctx := context.Background()
+	client := r.cfg.NewClient(0)
+	defer client.Close()
+	conn := client.Conn()
+	defer conn.Close()
+	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	require.NoError(t, p.takeOver(ctx))
+	r.redis("FLUSHALL")
+	require.ErrorIs(t, p.run(ctx), errGuard)
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "a"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// asUser makes the store's connections those of a user who may do all but something.
+func (r *rig) asUser(but string) {
+	r.redis("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", but)
+	plain := r.cfg.NewClient
+	r.cfg.NewClient = func(db int) *redis.Client {
+		o := *plain(db).Options()
+		o.Username, o.Password = "app", "pw"
+		return redis.NewClient(&o)
+	}
+	r.store.cfg.NewClient = r.cfg.NewClient
+}
+
+// Without MULTI the commands of a batch would be executed one by one, fence and all.
+func TestUserWithoutMULTIWaits(t *testing.T) {
+	r := newRig(t)
+	r.asUser("+multi")
+	r.redis("RPUSH", "other", "x")
+	r.online()
+	r.lost()
+	r.do("SET", "n", "1")
+	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+	require.NoError(t, err)
+	r.do("INCR", "n")
+	r.redis("ACL", "SETUSER", "app", "-multi")
+	require.ErrorContains(t, r.connect(), "NOPERM")
+	require.Nil(t, r.redis("GET", "n"), "nothing ran")
+	r.redis("ACL", "SETUSER", "app", "+multi")
+	r.online()
+	require.Equal(t, "2", r.redis("GET", "n"))
+	require.Equal(t, 1, r.store.Status().DeadLetters)
+}
+
+// A Redis that takes no writes now, and lost the fence, is used for reads when nothing waits for it.
+func TestFenceThatCannotBeSetKeepsNobodyFromReading(t *testing.T) {
+	r := newRig(t)
+	r.do("SET", "a", "1")
+	r.online()
+	r.lost()
+	r.redis("FLUSHALL")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	r.online()
+	r.lost()
+	r.do("SET", "b", "1")
+	require.ErrorContains(t, r.connect(), "OOM")
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.online()
+	require.Equal(t, "1", r.redis("GET", "b"))
+	require.Zero(t, r.store.Status().DeadLetters)
+}
+
+// Attempts to replay that fail do not make an outage a new one each time.
+func TestOfflineSinceRedisWentAway(t *testing.T) {
+	var logs bytes.Buffer
+	now := time.Now()
+	r := newRig(t, func(c *Config) {
+		c.goBy(func() time.Time { return now })
+		c.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+	})
+	r.online()
+	now = now.Add(time.Minute)
+	r.lost()
+	went := now
+	r.do("SET", "a", "1")
+	r.redis("CONFIG", "SET", "maxmemory", "1")
+	for range 5 {
+		now = now.Add(time.Minute)
+		require.Error(t, r.connect())
+		require.Equal(t, went, r.store.Status().Since)
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "from=offline to=replaying")-1, "after the one of the start")
+	r.redis("CONFIG", "SET", "maxmemory", "0")
+	r.online()
+	require.Equal(t, now, r.store.Status().Since)
+	require.Contains(t, logs.String(), "to=online")
 }

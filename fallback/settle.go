@@ -59,7 +59,8 @@ func (s *Store) settle(upTo uint64, bytes int64, locked bool) {
 
 // giveUpKept truncates the journal by what is settled and old enough, but never
 // beyond the last snapshot: a start without Redis then still finds every write
-// that was acknowledged.
+// that was acknowledged. Unless the disk has no room for a snapshot: what Redis has
+// would fill it for good, and there would be no journal for the next outage.
 func (s *Store) giveUpKept() error {
 	s.mu.Lock()
 	due := s.kept.due(s.clock.local(), s.cfg.Retain, s.cfg.RetainBytes)
@@ -68,7 +69,12 @@ func (s *Store) giveUpKept() error {
 		return nil
 	}
 	s.giveUp = max(s.giveUp, due)
-	upTo := min(s.giveUp, s.snap.seq)
+	upTo := s.giveUp
+	if !s.snap.noRoom {
+		upTo = min(upTo, s.snap.seq)
+	} else if upTo > s.snap.seq {
+		s.log.Error("the disk has no room for a snapshot: writes that redis has are given up without one", "upto", upTo)
+	}
 	if upTo == s.giveUp {
 		s.giveUp = 0
 	}

@@ -69,6 +69,7 @@ type snapshotState struct {
 	savedAt time.Time
 	clock   time.Duration // the server's minus the wall clock, in the newest
 	current uint64        // of the snapshot that was loaded, see sure.go
+	noRoom  bool          // the last try found the disk full
 	asked   chan struct{} // asks for one out of turn
 	dump    *dump         // under way; nil when none is
 }
@@ -123,6 +124,14 @@ func (s *Store) saveSnapshot() error { return s.saveSnapshotAs(s.cfg.Embedded) }
 func (s *Store) saveSnapshotAs(embedded bool) error {
 	s.snap.mu.Lock()
 	defer s.snap.mu.Unlock()
+	err := s.writeSnapshot(embedded)
+	s.mu.Lock()
+	s.snap.noRoom = noSpace(err)
+	s.mu.Unlock()
+	return err
+}
+
+func (s *Store) writeSnapshot(embedded bool) error {
 	for range sliceTries {
 		if done, err := s.trySnapshot(embedded, dumpSlice); done || err != nil {
 			return err

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -155,4 +157,29 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 	r.do("INCR", "n")
 	r.online()
 	require.Equal(t, "4", r.redis("GET", "n"))
+}
+
+// A disk that the journal itself has filled has no room for the snapshot that would
+// let it be given up: what Redis has is given up without one.
+func TestFullDiskDoesNotKeepWhatRedisHas(t *testing.T) {
+	now := time.Now()
+	r := newRig(t, func(c *Config) { c.goBy(func() time.Time { return now }) })
+	r.do("SET", "m:a", "1")
+	r.online()
+	now = now.Add(2 * time.Minute)
+	require.NoError(t, r.store.giveUpKept())
+	require.Zero(t, r.store.jr.Stats().TruncatedTo, "no snapshot has it")
+	require.NoError(t, os.Symlink("/dev/full", snapshotPath(r.dir)+".tmp"))
+	require.ErrorIs(t, r.store.saveSnapshot(), syscall.ENOSPC)
+	require.NoError(t, r.store.giveUpKept())
+	require.EqualValues(t, 1, r.store.jr.Stats().TruncatedTo)
+	r.lost()
+	r.do("SET", "m:b", "1")
+	require.NoError(t, r.store.saveSnapshot())
+	r.online()
+	r.lost()
+	r.do("SET", "m:c", "1")
+	now = now.Add(2 * time.Minute)
+	require.NoError(t, r.store.giveUpKept())
+	require.EqualValues(t, 2, r.store.jr.Stats().TruncatedTo, "there is room again, and what waits stays")
 }

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,7 +26,9 @@ type Store struct {
 	eng      *engine.Engine
 	res      *residency
 	changed  chan struct{} // closed and replaced when mode changes
-	since    time.Time     // of the current mode
+	since    time.Time     // of the current mode; Offline lasts through attempts to replay that fail
+	away     time.Time     // when Redis was lost, or the store opened
+	failed   bool          // an attempt to replay has failed since then
 	staleAt  time.Time     // when local data stopped being coherent; zero while online
 	dirtyGen uint64        // counts changes of the engine, for snapshots
 	closed   bool
@@ -66,9 +69,6 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
 	jr, err := journal.Open(journal.Config{
 		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
 		Logger: cfg.Logger,
@@ -77,6 +77,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
+	s.away = s.since
 	s.clock.start(&s.cfg)
 	s.locks = map[keyID]lock{}
 	s.eng = engine.New(engine.Config{
@@ -115,6 +116,9 @@ func (s *Store) recover() error {
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
+	if err := syncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
+		return err
+	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s.eng.BeginLoad()
@@ -124,6 +128,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
+		return err
+	}
+	if err := s.needSnapshot(from, wasEmbedded); err != nil {
 		return err
 	}
 	if err := s.passUsedNumbers(from); err != nil {
@@ -203,14 +210,22 @@ func (s *Store) setMode(m Mode) {
 	}
 	s.mode.Store(int32(m))
 	s.epoch.Add(1)
-	s.since = s.cfg.Now()
-	if m == Online {
+	if s.since = s.cfg.Now(); old == Online {
+		s.away, s.failed = s.since, false
+	}
+	level := slog.LevelInfo
+	switch {
+	case m == Online:
 		s.takeovers++
 		s.eng.OutageOver()
+	case m == Offline && old == Replaying:
+		s.since, s.failed, level = s.away, true, slog.LevelDebug // whoever connected tells why
+	case s.failed:
+		level = slog.LevelDebug
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
-	s.log.Info("mode changed", "from", old.String(), "to", m.String())
+	s.log.Log(context.Background(), level, "mode changed", "from", old.String(), "to", m.String())
 }
 
 // Lost begins an outage: what was acknowledged but not yet seen in the mirror

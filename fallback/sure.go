@@ -15,16 +15,12 @@ package fallback
 // followFrom ends an outage in the mark, and notes, and makes durable, that from here on the mirror follows a
 // server: no snapshot made before it is what the mirror last saw. The store's
 // lock is held.
-func (s *Store) followFrom(srv Server, settled uint64) error {
-	err := s.changeMark(func(m *replayMark) {
+func (s *Store) followFrom(srv Server, settled uint64) {
+	s.noteMark(true, func(m *replayMark) {
 		m.Settled, m.Since = settled, settled
 		m.OnlineRun, m.Unsure, m.UnsureFrom = srv.RunID, false, 0
 		m.Current++
 	})
-	if err != nil {
-		return err
-	}
-	return s.markFile.Sync()
 }
 
 // Unsure tells the store that a write to a key was sent and never answered, and

@@ -81,12 +81,10 @@ func copyFile(from, to string) error {
 		return fmt.Errorf("put snapshot aside: %w", err)
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("put snapshot aside: %w", err)
-	}
-	_, err = io.Copy(out, in)
-	return commitFile(out, to, err)
+	return replaceFile(to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
 }
 
 // afterLoad is told how many of the mirrored keys that were held are gone. If
@@ -120,7 +118,7 @@ func (m *mirror) afterLoad(gone int) {
 // keepAside gives the snapshot that was put aside its name, and removes the one
 // that was kept before.
 func (s *Store) keepAside() (path string, err error) {
-	old, err := filepath.Glob(filepath.Join(s.cfg.Dir, keptSnapshot+"*"))
+	old, err := filepath.Glob(filepath.Join(escapeGlob(s.cfg.Dir), keptSnapshot+"*"))
 	if err != nil {
 		return "", fmt.Errorf("keep snapshot: %w", err)
 	}

@@ -254,6 +254,7 @@ func TestAnswersThatCannotBeConverted(t *testing.T) {
 			text := strings.Replace(string(body), `"stream":true`, `"stream":false`, 1)
 			text = strings.Replace(text, `,"stream_options":{"include_usage":true}`, "", 1)
 			r.URL.Path = strings.Replace(r.URL.Path, "streamGenerate", "generate", 1)
+			r.URL.RawQuery = ""
 			p.speak(w, r, []byte(text))
 			return true
 		})

@@ -15,7 +15,7 @@ func newChat(t *testing.T) *provider {
 	})
 }
 
-func readChat(r *http.Request, b gjson.Result, no *refusal) (a asked) {
+func readChat(r *http.Request, b gjson.Result, no *objections) (a asked) {
 	no.check(r.URL.Path == "/v1/chat/completions", "path %s", r.URL.Path)
 	no.only(r, "", "X-Stainless-")
 	no.check(strings.HasPrefix(r.Header.Get("Authorization"), "Bearer sk-account-"), "authorization %q", r.Header.Get("Authorization"))
@@ -41,7 +41,7 @@ func readChat(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 	return a
 }
 
-func readChatMessages(messages []gjson.Result, no *refusal, a *asked) {
+func readChatMessages(messages []gjson.Result, no *objections, a *asked) {
 	no.check(len(messages) > 0, "messages is too short")
 	var open []string
 	for i, m := range messages {

@@ -18,7 +18,7 @@ func newGemini(t *testing.T) *provider {
 
 var geminiPath = regexp.MustCompile(`^/v1beta/models/([a-z0-9.-]+):(generateContent|streamGenerateContent)$`)
 
-func readGemini(r *http.Request, b gjson.Result, no *refusal) (a asked) {
+func readGemini(r *http.Request, b gjson.Result, no *objections) (a asked) {
 	match := geminiPath.FindStringSubmatch(r.URL.Path)
 	if !no.check(match != nil, "path %s", r.URL.Path) {
 		return a
@@ -56,7 +56,7 @@ func readGemini(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 	return a
 }
 
-func readGeminiContents(contents []gjson.Result, no *refusal, a *asked) {
+func readGeminiContents(contents []gjson.Result, no *objections, a *asked) {
 	if !no.check(len(contents) > 0, "contents is not specified") {
 		return
 	}

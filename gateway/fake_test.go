@@ -58,10 +58,10 @@ func (a asked) answer() said {
 // halves cuts a text for a stream.
 func halves(s string) [2]string { return [2]string{s[:len(s)/2], s[len(s)/2:]} }
 
-// refusal is what a strict provider has against a request.
-type refusal struct{ problems []string }
+// objections is what a strict provider has against a request.
+type objections struct{ problems []string }
 
-func (r *refusal) check(ok bool, format string, args ...any) bool {
+func (r *objections) check(ok bool, format string, args ...any) bool {
 	if !ok {
 		r.problems = append(r.problems, fmt.Sprintf(format, args...))
 	}
@@ -69,7 +69,7 @@ func (r *refusal) check(ok bool, format string, args ...any) bool {
 }
 
 // known refuses fields that the protocol does not have.
-func (r *refusal) known(where string, o gjson.Result, names ...string) {
+func (r *objections) known(where string, o gjson.Result, names ...string) {
 	o.ForEach(func(k, _ gjson.Result) bool {
 		r.check(contains(names, k.Str), "%s: unknown field %s", where, k.Str)
 		return true
@@ -77,7 +77,7 @@ func (r *refusal) known(where string, o gjson.Result, names ...string) {
 }
 
 // only refuses headers and parameters of other protocols.
-func (r *refusal) only(req *http.Request, query string, prefix string) {
+func (r *objections) only(req *http.Request, query string, prefix string) {
 	r.check(req.URL.RawQuery == query, "query %q", req.URL.RawQuery)
 	for name := range req.Header {
 		for _, other := range []string{"Anthropic-", "X-Goog-", "X-Stainless-"} {
@@ -88,11 +88,11 @@ func (r *refusal) only(req *http.Request, query string, prefix string) {
 
 // newFake makes a provider that reads requests with read and, when there is
 // nothing against them, answers with answer.
-func newFake(t *testing.T, read func(*http.Request, gjson.Result, *refusal) asked, answer func(http.ResponseWriter, asked), refuse func(http.ResponseWriter, string)) *provider {
+func newFake(t *testing.T, read func(*http.Request, gjson.Result, *objections) asked, answer func(http.ResponseWriter, asked), refuse func(http.ResponseWriter, string)) *provider {
 	t.Helper()
 	p := newProvider(t)
 	p.speak = func(w http.ResponseWriter, r *http.Request, body []byte) {
-		var no refusal
+		var no objections
 		no.check(r.Method == http.MethodPost, "method %s", r.Method)
 		no.check(strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"), "content type %q", r.Header.Get("Content-Type"))
 		no.check(gjson.ValidBytes(body), "no JSON")
@@ -133,7 +133,7 @@ func newClaude(t *testing.T) *provider {
 	})
 }
 
-func readClaude(r *http.Request, b gjson.Result, no *refusal) (a asked) {
+func readClaude(r *http.Request, b gjson.Result, no *objections) (a asked) {
 	no.check(r.URL.Path == "/v1/messages", "path %s", r.URL.Path)
 	no.only(r, "", "Anthropic- X-Stainless-")
 	no.check(strings.HasPrefix(r.Header.Get("X-Api-Key"), "sk-account-"), "x-api-key %q", r.Header.Get("X-Api-Key"))
@@ -164,7 +164,7 @@ func readClaude(r *http.Request, b gjson.Result, no *refusal) (a asked) {
 	return a
 }
 
-func readClaudeMessages(messages []gjson.Result, no *refusal, a *asked) {
+func readClaudeMessages(messages []gjson.Result, no *objections, a *asked) {
 	if !no.check(len(messages) > 0, "messages: at least one") {
 		return
 	}

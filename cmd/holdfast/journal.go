@@ -72,6 +72,10 @@ func printReport(c *cli.Context, r journal.Report) error {
 	if err != nil {
 		return err
 	}
+	served, err := fallback.ServedRedis(c.String("data-dir"))
+	if err != nil {
+		return err
+	}
 	w, waiting := c.App.Writer, r.After(replayed)
 	if c.Bool("json") {
 		return json.NewEncoder(w).Encode(struct {
@@ -79,8 +83,8 @@ func printReport(c *cli.Context, r journal.Report) error {
 			Waiting, Replayed uint64
 		}{r, waiting, r.Records - waiting})
 	}
-	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %d wait, %d are replayed and kept for a while\n  forgotten up to %d\n  torn bytes      %d\n",
-		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, waiting, r.Records-waiting, r.TruncatedTo, r.TornBytes)
+	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %s\n  forgotten up to %d\n  torn bytes      %d\n",
+		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, whatWaits(waiting, r.Records-waiting, served), r.TruncatedTo, r.TornBytes)
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)
 	}
@@ -89,6 +93,13 @@ func printReport(c *cli.Context, r journal.Report) error {
 		fmt.Fprintln(w, "  kept aside:", m)
 	}
 	return nil
+}
+
+func whatWaits(waiting, replayed uint64, served bool) string {
+	if !served {
+		return "none waits for a Redis: the store is embedded, and its snapshot will have them"
+	}
+	return fmt.Sprintf("%d wait, %d are replayed and kept for a while", waiting, replayed)
 }
 
 // printLost names the acknowledged writes that a repair found no more. Of those that
@@ -184,16 +195,26 @@ func printable(commands [][][]byte) [][]string {
 
 func journalRetry(c *cli.Context) error {
 	n, err := fallback.RetryDeadLetters(c.String("data-dir"))
-	if err == nil {
-		fmt.Fprintf(c.App.Writer, "%d writes queued again; they are replayed when the proxy has Redis\n", n)
+	if err != nil {
+		return err
 	}
-	return err
+	if n == 0 {
+		fmt.Fprintln(c.App.Writer, "no dead letters")
+		return nil
+	}
+	fmt.Fprintf(c.App.Writer, "%d dead letters queued again; they are replayed when the proxy has Redis\n", n)
+	return nil
 }
 
 func journalDrop(c *cli.Context) error {
 	path, n, err := fallback.DropDeadLetters(c.String("data-dir"))
-	if err == nil {
-		fmt.Fprintf(c.App.Writer, "%d dead letters set aside in %s\n", n, path)
+	if err != nil {
+		return err
 	}
-	return err
+	if n == 0 {
+		fmt.Fprintln(c.App.Writer, "no dead letters")
+		return nil
+	}
+	fmt.Fprintf(c.App.Writer, "%d dead letters set aside in %s\n", n, path)
+	return nil
 }

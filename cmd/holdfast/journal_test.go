@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -110,6 +111,30 @@ func TestJournalTellsWhatWaits(t *testing.T) {
 	}
 }
 
+// What is queued again is replayed at the next start, once, however often one asks.
+func TestJournalRetry(t *testing.T) {
+	ctx := context.Background()
+	p := withDeadLetter(t)
+	dir, url := p.st.settings.dataDir, p.st.settings.redisURL
+	p.stop()
+	opts, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	d := redis.NewClient(opts)
+	defer d.Close()
+	require.NoError(t, d.Del(ctx, "aiclient:l").Err())
+	assert.Contains(t, tool(t, 0, "journal", "retry", "--data-dir", dir), "1 dead letters queued again")
+	assert.Contains(t, tool(t, 0, "journal", "dump", "--data-dir", dir), "lpush aiclient:l ünï")
+	assert.Equal(t, "no dead letters\n", tool(t, 0, "journal", "deadletters", "--data-dir", dir))
+	assert.Contains(t, tool(t, 0, "journal", "retry", "--data-dir", dir), "no dead letters")
+	again := startProxy(t, url, func(s *proxySettings) { s.dataDir = dir })
+	again.awaitMode(fallback.Online)
+	assert.Equal(t, []string{"\xff\x00", "ünï"}, d.LRange(ctx, "aiclient:l", 0, -1).Val())
+	assert.Zero(t, again.st.store.Status().DeadLetters)
+	assert.Contains(t, tool(t, 0, "journal", "retry", "--data-dir", dir), "no dead letters")
+	again.stop()
+	assert.Contains(t, tool(t, 0, "journal", "drop", "--data-dir", dir), "no dead letters")
+}
+
 func TestJournalConflicts(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t)
@@ -120,6 +145,7 @@ func TestJournalConflicts(t *testing.T) {
 	p.stop()
 	dir := p.st.settings.dataDir
 	assert.Equal(t, "no conflicts\n", tool(t, 0, "journal", "conflicts", "--data-dir", dir))
+	assert.Contains(t, tool(t, 0, "journal", "ls", "--data-dir", dir), "none waits for a Redis")
 	again := startProxy(t, srv.URL(), func(s *proxySettings) { s.dataDir = dir })
 	again.awaitMode(fallback.Online)
 	out := tool(t, 0, "journal", "conflicts", "--data-dir", dir)

@@ -2,11 +2,13 @@ package journal_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/journal"
+	"holdfast/fallback/journal/faultfs"
 )
 
 func TestAdvanceLeavesAGapThatIsNoDamage(t *testing.T) {
@@ -48,4 +50,33 @@ func TestAdvanceLeavesAGapThatIsNoDamage(t *testing.T) {
 	r, err := journal.Verify(dir)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, r.Records)
+}
+
+// A lowered bound seals what is larger than segments are now, at Open. A disk that
+// has no room for that keeps nobody from opening, nor from sealing it later.
+func TestLoweredBoundSealsTheNewestSegment(t *testing.T) {
+	r := newRig(t)
+	r.cfg.SegmentBytes = 1 << 20
+	r.open()
+	r.append(60)
+	require.NoError(t, r.j.Close())
+	r.cfg.SegmentBytes, r.cfg.MaxBytes = 0, 4000
+	r.fs.OnOp(func(kind faultfs.Kind, path string) error {
+		if kind == faultfs.Sync && path == r.segment(61) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	r.open()
+	r.requireAll()
+	require.NoError(t, r.j.Truncate(60))
+	_, err := r.j.Append([]byte("x"))
+	require.ErrorIs(t, err, journal.ErrFull)
+	require.NoError(t, r.j.Close())
+	r.fs.OnOp(nil)
+	r.open()
+	r.append(1)
+	r.crash(faultfs.DropAll)
+	r.open()
+	r.requireAll()
 }

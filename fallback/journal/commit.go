@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -105,6 +106,20 @@ func (j *Journal) rotate() error {
 		j.log.Warn("journal close of a sealed segment", "error", err)
 	}
 	return nil
+}
+
+// sealLarge seals a newest segment that is larger than segments are now: the bound
+// was lowered. Space comes back by sealed segments only, so the journal would be full
+// for ever. Called by Open, which a full disk must not make fail.
+func (j *Journal) sealLarge() {
+	seg := j.segments[len(j.segments)-1]
+	if seg.size < j.cfg.SegmentBytes || seg.last < seg.first {
+		return
+	}
+	if err := j.rotate(); err != nil {
+		_ = j.fs.Remove(filepath.Join(j.cfg.Dir, segmentName(j.last+1))) // or the next try would find its name taken
+		j.log.Warn("journal cannot seal its newest segment", "error", err)
+	}
 }
 
 // poison ends appending for ever: after a failed write or fsync nobody knows what

@@ -137,6 +137,7 @@ func Open(cfg Config) (*Journal, error) {
 	for _, s := range j.segments {
 		j.bytes += s.size
 	}
+	j.sealLarge()
 	if err := j.dropTruncated(); err != nil {
 		return nil, errors.Join(err, j.active.Close(), lock.Close())
 	}
