@@ -69,10 +69,7 @@ func (u *Upstream) AwaitBeat(n uint64, limit time.Duration) bool {
 		if g == nil {
 			return false
 		}
-		select { // one slot: a beat that is wanted already begins later than this call
-		case g.wanted <- struct{}{}:
-		default:
-		}
+		g.want()
 		select {
 		case <-changed:
 		case <-g.ctx.Done():

@@ -105,6 +105,15 @@ func (g *generation) doubt() {
 	}
 }
 
+// want asks the heartbeat for a PING that is sent from now on: one slot will do, as
+// one that is wanted already begins later than this call.
+func (g *generation) want() {
+	select {
+	case g.wanted <- struct{}{}:
+	default:
+	}
+}
+
 // watchdog ends the generation when a call is not answered in time.
 func (g *generation) watchdog() {
 	tick := time.NewTicker(g.u.cfg.tick())

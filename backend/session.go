@@ -34,6 +34,11 @@ func (s *Session) Conn() net.Conn { return s.owned }
 // ID is the server's CLIENT ID of this connection, 0 when it does not tell.
 func (s *Session) ID() int64 { return s.owned.id }
 
+// Check has the server asked now, on the control connection, whether it is still
+// there; one that is not is lost in time for an answer within CommandTimeout. It
+// does not block.
+func (s *Session) Check() { s.owned.g.want() }
+
 // Lost is closed when the link is lost.
 func (s *Session) Lost() <-chan struct{} { return s.owned.g.ctx.Done() }
 

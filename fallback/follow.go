@@ -70,7 +70,7 @@ func appendActual(out [][][]byte, argv [][]byte, v resp.Value) [][][]byte {
 		if done == nil {
 			return out
 		}
-		if _, _, lock := lockCall(argv); lock {
+		if _, _, lock := command.TakesLock(argv); lock {
 			return append(out, argv) // kept whole: that it was granted is all there is to know
 		}
 		argv = done

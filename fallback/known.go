@@ -74,26 +74,6 @@ func rangePattern(c *command.Command, argv [][]byte) []byte {
 	return []byte("*")
 }
 
-// lockCall reports whether argv takes a lock: SET with NX and an expiry. ttl is
-// the option that says how long, and its value.
-func lockCall(argv [][]byte) (unit string, ttl []byte, ok bool) {
-	if len(argv) < 5 || !bytes.EqualFold(argv[0], []byte("set")) {
-		return "", nil, false
-	}
-	nx := false
-	for i, opt := range argv[3:] {
-		switch name := strings.ToUpper(string(opt[:min(len(opt), 8)])); name {
-		case "NX":
-			nx = true
-		case "EX", "PX", "EXAT", "PXAT":
-			if i+4 < len(argv) {
-				unit, ttl = name, argv[i+4]
-			}
-		}
-	}
-	return unit, ttl, nx && unit != ""
-}
-
 // releases are the commands that give a lock back, whoever holds it.
 var releases = map[string]bool{"del": true, "unlink": true, "getdel": true}
 

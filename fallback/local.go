@@ -49,9 +49,9 @@ func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, reply
 
 // Do executes the request on the local state and returns its RESP reply.
 // ErrOnline: the store stopped serving, ask Redis. ErrWatchLost: Redis took over
-// since keys were watched, so that nobody can say whether they changed. The reply may be sent when
-// Pending.Wait has returned nil. A reply that is an error was not executed and
-// is not in the journal.
+// since keys were watched, so that nobody can say whether they changed. The reply
+// may be sent when Pending.Wait has returned nil. A reply that is an error was not
+// executed and is not in the journal.
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@ const releaseScript = `local t = redis.call('TIME') ` +
 // that was given back or overwritten; ackedEffects lets only granted ones
 // through. The store's lock is held.
 func (s *Store) noteLock(db int, argv [][]byte) {
-	unit, ttl, ok := lockCall(argv)
+	unit, ttl, ok := command.TakesLock(argv)
 	if !ok {
 		s.dropLocks(db, argv)
 		return
@@ -69,7 +69,7 @@ func (s *Store) lockReply(req Request) []byte {
 	if s.cfg.Embedded || req.Unit || s.cfg.Policy == Refuse {
 		return nil
 	}
-	if _, _, ok := lockCall(req.Commands[0]); !ok {
+	if _, _, ok := command.TakesLock(req.Commands[0]); !ok {
 		return nil
 	}
 	for _, opt := range req.Commands[0][3:] {

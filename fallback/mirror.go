@@ -273,7 +273,7 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if !s.eng.Supports(c.Name) {
 		return false
 	}
-	if _, _, lock := lockCall(argv); lock {
+	if _, _, lock := command.TakesLock(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
 	return s.replayLocally(s.eng.DoKept, db, argv) == nil // queue has made them ours

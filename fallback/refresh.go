@@ -16,8 +16,9 @@ const (
 //
 // It is best effort, within the time of the cut-over: the load that follows
 // fetches everything anyway. What is held beside the mirrored prefixes and was not
-// looked at after a restart is given up: it is unknown then, not old. Redis has every write of ours by now and the store's
-// lock is held, so that what is fetched is the newest.
+// looked at after a restart is given up: it is unknown then, not old. Redis has
+// every write of ours by now and the store's lock is held, so that what is fetched
+// is the newest.
 func (r *replayer) refresh(ctx context.Context) {
 	s := r.s
 	batches := map[int][]string{}

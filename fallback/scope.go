@@ -165,7 +165,7 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 		return ""
 	}
 	write := c.Flags&command.Write != 0
-	_, _, lock := lockCall(argv)
+	_, _, lock := command.TakesLock(argv)
 	switch {
 	case s.cfg.Policy == Refuse:
 		return replyRefuse

@@ -12,9 +12,9 @@ package fallback
 // Then the difference is recorded and our writes are applied, whatever the policy:
 // the strict policies would drop them for a conflict that nobody made.
 
-// followFrom ends an outage in the mark, and notes, and makes durable, that from here on the mirror follows a
-// server: no snapshot made before it is what the mirror last saw. The store's
-// lock is held.
+// followFrom ends an outage in the mark, and notes, and makes durable, that from
+// here on the mirror follows a server: no snapshot made before it is what the
+// mirror last saw. The store's lock is held.
 func (s *Store) followFrom(srv Server, settled uint64) {
 	s.noteMark(true, func(m *replayMark) {
 		m.Settled, m.Since = settled, settled

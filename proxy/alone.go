@@ -49,7 +49,7 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 		}
 		c.s.hub.join(c.relay)
 		return c.writeRaw(c.standIn(rc)) == nil
-	case cmd.Name == "wait", cmd.Name == "waitaof":
+	case cmd.Flags&command.AfterWrites != 0:
 		return c.writeRaw([]byte(":0\r\n")) == nil
 	}
 	return d.block(cmd, rc.Args)

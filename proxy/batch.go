@@ -227,15 +227,33 @@ func (c *client) deliver(err error) {
 				c.deliverFenced(it, answered, sent)
 			case last >= answered:
 				c.unanswered(it, sent)
-			case err != nil && refused(c.replyAt(last)):
+			case err != nil && refused(c.replyAt(last)) && !(it.wrote && c.overtaken(i, answered)):
 				c.unanswered(it, false) // the reply proves that it was not executed
-			case b.moved && it.cmd.Flags&(command.Write|command.Script) == 0:
+			case it.unit != nil && !isOK(c.replyAt(it.first)):
+				c.unitWithoutMulti(it, c.replyAt(last))
+			case b.moved && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:
 				c.delivered(it, c.replyAt(it.first+it.skip))
 			}
 		}
 	}
+}
+
+// overtaken reports whether Redis, which refused item i, has executed a write behind
+// it: it was made a master again in between. Item i must not land behind that.
+func (c *client) overtaken(i, answered int) bool {
+	b := &c.batch
+	for _, it := range b.items[i+1:] {
+		last := it.first + it.replies - 1
+		if it.fence > 0 {
+			last = b.fences[it.fence-1].first + b.fences[it.fence-1].count + 2
+		}
+		if it.wrote && last < answered && acknowledged(c.replyAt(last)) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // outcome reads how far a failed call got.

@@ -45,17 +45,16 @@ type client struct {
 	keys      [][]byte // reused for key extraction
 	cmds      []redcon.Command
 
-	name     atomic.Pointer[string]
-	lib      atomic.Pointer[[2]string]
-	lastCmd  atomic.Pointer[command.Command]
-	lastSeen atomic.Int64
+	name    atomic.Pointer[string]
+	lib     atomic.Pointer[[2]string]
+	lastCmd atomic.Pointer[command.Command]
 	// Copies of the fields above for CLIENT LIST of other connections.
 	shownDB    atomic.Int64
 	shownProto atomic.Int64
 	userName   atomic.Pointer[string]
 }
 
-// publish shows this connection's state to CLIENT LIST of others.
+// publish shows this connection's state, which has changed, to CLIENT LIST of others.
 func (c *client) publish() {
 	c.shownDB.Store(int64(c.db))
 	c.shownProto.Store(int64(c.proto))
@@ -63,7 +62,6 @@ func (c *client) publish() {
 		user := c.user
 		c.userName.Store(&user)
 	}
-	c.lastSeen.Store(time.Now().Unix())
 }
 
 func (s *Server) newClient(conn redcon.Conn) *client {
@@ -73,6 +71,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
+	c.publish()
 	return c
 }
 
@@ -115,7 +114,10 @@ func (c *client) handle(rc redcon.Command) bool {
 }
 
 // isData are the flags of commands that read or write data.
-const isData = command.Read | command.Write | command.Script
+const isData = command.Read | isWriting
+
+// isWriting are the flags of commands that may change data.
+const isWriting = command.Write | command.Script
 
 // reject answers an error. Inside MULTI it spoils the unit, as in Redis.
 func (c *client) reject(text string) {
@@ -195,7 +197,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 // applying it twice would do harm.
 func (c *client) forward(it item) {
 	b := &c.batch
-	if it.wrote && !c.repeatable(&it) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto, c.db) != "" {
+	if it.wrote && !c.repeatable(&it, isWriting) && it.cmd.Flags&command.NoMulti == 0 && c.s.cfg.Upstream.FenceName(c.proto, c.db) != "" {
 		c.forwardFenced(it)
 		return
 	}
@@ -216,7 +218,7 @@ func (c *client) forward(it item) {
 // key: that is executed anew if Redis refuses the group, and must not land behind.
 func (c *client) behindGroup(it *item) bool {
 	b := &c.batch
-	if len(b.fences) == 0 || (b.open && it.unit == nil && !c.repeatable(it)) {
+	if len(b.fences) == 0 || (b.open && it.unit == nil && !c.repeatable(it, isWriting)) {
 		return false
 	}
 	for _, argv := range it.commands() {

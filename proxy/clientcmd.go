@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/backend/resp"
+	"holdfast/proxy/front"
 )
 
 // muteState is what CLIENT REPLY asked for.
@@ -108,7 +109,18 @@ func (c *client) line() string {
 	now := time.Now()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 cmd=%s user=%s resp=%d lib-name=%s lib-ver=%s",
 		c.id, c.addr, c.conn.LocalAddr(), name, int(now.Sub(c.created).Seconds()),
-		max(0, now.Unix()-c.lastSeen.Load()), flags, c.shownDB.Load(), sub, psub, ssub, cmd, c.shownUser(), c.shownProto.Load(), lib, ver)
+		int(c.idle(now).Seconds()), flags, c.shownDB.Load(), sub, psub, ssub, cmd, c.shownUser(), c.shownProto.Load(), lib, ver)
+}
+
+// idle is how long nothing was sent to the client.
+func (c *client) idle(now time.Time) time.Duration {
+	last := c.created
+	if guarded, ok := c.conn.(*front.Conn); ok {
+		if at := guarded.LastWrite(); at.After(last) {
+			last = at
+		}
+	}
+	return max(0, now.Sub(last))
 }
 
 func (c *client) shownUser() string {
@@ -119,14 +131,12 @@ func (c *client) shownUser() string {
 }
 
 func (c *client) clientInfo([][]byte) {
-	c.publish()
 	c.answer(resp.AppendVerbatim(nil, c.proto, c.line()+"\n"))
 }
 
 // clientList lists the clients of the proxy, which are what its users can see
 // and close; those of Redis itself are its own affair.
 func (c *client) clientList(argv [][]byte) {
-	c.publish()
 	var want map[int64]bool
 	kind := ""
 	switch {

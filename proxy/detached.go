@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidwall/redcon"
 
@@ -13,6 +14,8 @@ const (
 	// readAhead bounds the commands read while one before them waits. Reading
 	// goes on so that a client that hangs up while it blocks is noticed.
 	readAhead = 1024
+	// maxAheadBytes bounds them as well: one more is read while there are no more.
+	maxAheadBytes = 16 << 20
 	// maxTogether bounds the commands served as one batch after detach.
 	maxTogether = 256
 )
@@ -24,6 +27,9 @@ type detached struct {
 	conn redcon.DetachedConn
 	in   chan redcon.Command
 	gone chan struct{} // closed when the client has hung up
+
+	ahead atomic.Int64  // bytes of the commands in in
+	room  chan struct{} // one slot: some were taken out
 
 	relayed bool // replies came over the relay that the cache may know older ones beside
 
@@ -41,7 +47,7 @@ func (c *client) detach(conn redcon.Conn, rest []redcon.Command) {
 	}
 	d := &detached{
 		c: c, conn: conn.Detach(), in: make(chan redcon.Command, readAhead),
-		gone: make(chan struct{}), end: make(chan struct{}),
+		gone: make(chan struct{}), end: make(chan struct{}), room: make(chan struct{}, 1),
 	}
 	c.session = d
 	left := slices.Clone(rest) // no command aliases a read buffer: redcon and the guard copy them out
@@ -75,6 +81,14 @@ func (d *detached) read() {
 			return
 		}
 		for _, cmd := range front.Resolve(nil, d.conn.NetConn(), next) {
+			for d.ahead.Load() > maxAheadBytes {
+				select {
+				case <-d.room:
+				case <-d.end:
+					return
+				}
+			}
+			d.ahead.Add(int64(len(cmd.Raw)))
 			select {
 			case d.in <- cmd:
 			case <-d.end:
@@ -82,6 +96,17 @@ func (d *detached) read() {
 			}
 		}
 	}
+}
+
+// took makes room for more commands to be read.
+func (d *detached) took(cmd redcon.Command) redcon.Command {
+	if d.ahead.Add(-int64(len(cmd.Raw))); len(d.room) == 0 {
+		select {
+		case d.room <- struct{}{}:
+		default:
+		}
+	}
+	return cmd
 }
 
 // serve takes commands in order, each to the relay or the shared way.
@@ -93,18 +118,21 @@ func (d *detached) serve(left []redcon.Command) {
 			c.batch.reset()
 			select {
 			case cmd := <-d.in:
-				left = append(left, cmd)
+				left = append(left, d.took(cmd))
 			case <-d.gone:
-				if len(d.in) == 0 {
-					return
+				if len(d.in) > 0 {
+					continue
 				}
-				continue
+				if r := c.relay; r != nil {
+					r.finish(d.gone)
+				}
+				return
 			}
 		}
 		for more := true; more && len(left) < maxTogether; {
 			select {
 			case cmd := <-d.in:
-				left = append(left, cmd)
+				left = append(left, d.took(cmd))
 			default:
 				more = false
 			}
@@ -155,13 +183,21 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 	return rest[1:], true
 }
 
-// shared serves commands that concern the connection while the relay has state.
+// shared serves commands that concern the connection while the relay has state. What
+// comes over the relay waits meanwhile, between two frames.
 func (d *detached) shared(cmds []redcon.Command) bool {
-	d.c.serve(cmds)
-	if r := d.c.relay; r != nil {
-		r.follow(d.c.proto)
+	c := d.c
+	c.writeMu.Lock()
+	c.serve(cmds)
+	var err error
+	if len(c.batch.out) > 0 {
+		_, err = c.conn.Write(c.batch.out)
 	}
-	return d.c.writeRaw(d.c.batch.out) == nil
+	c.writeMu.Unlock()
+	if r := c.relay; r != nil {
+		r.follow(c.proto)
+	}
+	return err == nil
 }
 
 // writeRaw writes to the client's socket, which the relay's pump shares.

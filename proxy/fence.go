@@ -165,8 +165,21 @@ func (c *client) withoutMulti(it *item, g *fenceGroup) {
 		c.delivered(it, c.replyAt(it.first))
 		return
 	}
-	c.endWrite(it)
-	c.outcomeUnknown(it)
+	c.unitWithoutMulti(it, nil)
+}
+
+// unitWithoutMulti answers a client's unit whose MULTI was refused: each command was
+// executed by itself, or refused. exec is what Redis says then, which is no answer
+// where something may have changed.
+func (c *client) unitWithoutMulti(it *item, exec []byte) {
+	if it.wrote {
+		c.endWrite(it)
+	}
+	if it.cmd.Flags&isWriting != 0 {
+		c.outcomeUnknown(it)
+		return
+	}
+	c.batch.out = append(c.batch.out, exec...)
 }
 
 // fenceRefused reports whether only the fence made Redis refuse the unit.
@@ -221,7 +234,8 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 
 // isLock reports whether the local state answers the command with nil whatever it holds.
 func isLock(it *item) bool {
-	return it.unit == nil && it.cmd.Name == "set" && hasWord(it.argv[3:], "nx")
+	_, _, lock := command.TakesLock(it.argv)
+	return lock && it.unit == nil
 }
 
 // speculable reports whether the local state gives the answer that Redis gave,

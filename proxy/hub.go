@@ -17,9 +17,12 @@ type hub struct {
 	change  chan struct{} // closed and replaced at a write, if anybody waits
 }
 
-// maxOutbox bounds the messages that wait for a client that does not read; one
-// more closes it, as Redis does.
-const maxOutbox = 8192
+// These bound the messages that wait for a client that does not read; one more
+// closes it, as Redis does.
+const (
+	maxOutbox      = 8192
+	maxOutboxBytes = 32 << 20
+)
 
 func newHub() *hub { return &hub{members: map[*relay]struct{}{}, change: make(chan struct{})} }
 
@@ -43,6 +46,7 @@ func (h *hub) join(r *relay) {
 			select {
 			case m := <-r.outbox:
 				_ = r.c.writeRaw(m)
+				r.waiting.Add(-int64(len(m)))
 			case <-r.closed:
 				return
 			}
@@ -58,11 +62,16 @@ func (h *hub) leave(r *relay) {
 
 // deliver queues a message. The hub's lock is held.
 func (r *relay) deliver(m []byte) {
-	select {
-	case r.outbox <- m:
-	default:
-		_ = r.c.conn.Close()
+	n := int64(len(m))
+	if r.waiting.Add(n) <= maxOutboxBytes {
+		select {
+		case r.outbox <- m:
+			return
+		default:
+		}
 	}
+	r.waiting.Add(-n)
+	_ = r.c.conn.Close()
 }
 
 // publish sends to subscribers and returns how many messages that were.

@@ -95,6 +95,7 @@ func (c *client) cmdReset([][]byte) {
 	c.name.Store(nil)
 	c.user = "default"
 	c.authed.Store(!c.s.needsAuth())
+	c.publish()
 	c.answer([]byte("+RESET\r\n"))
 }
 
@@ -131,6 +132,7 @@ func (c *client) login(user string, password []byte) bool {
 	}
 	c.user = user
 	c.authed.Store(true)
+	c.publish()
 	return true
 }
 
@@ -193,6 +195,7 @@ func (c *client) cmdHello(argv [][]byte) {
 	}
 	c.flush() // earlier commands of the batch are answered in the old protocol
 	c.proto = proto
+	c.publish()
 	if name != nil {
 		c.name.Store(name)
 	}
@@ -236,6 +239,7 @@ func (c *client) cmdSelect(argv [][]byte) {
 		}
 	}
 	c.db = db
+	c.publish()
 	c.answer(replyOK)
 }
 

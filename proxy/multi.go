@@ -54,7 +54,7 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		return true
 	}
 	tx.unit = append(tx.unit, copied)
-	tx.writes = tx.writes || cmd.Flags&(command.Write|command.Script|command.MayReplicate|command.Dangerous) != 0
+	tx.writes = tx.writes || cmd.Flags&acts != 0
 	c.answer(replyQueued)
 	return true
 }

@@ -21,18 +21,23 @@ func (c *client) handleMuted(rc redcon.Command) bool {
 		c.mute = was
 		return false
 	}
-	if isReplyOn(rc.Args) && c.mute == muteOff {
+	if c.mute == muteOff && unmutes(rc.Args, was) {
 		return true
 	}
 	c.settleNow()
 	b.out = b.out[:start]
-	if c.mute == muteOff && was == muteOn {
-		c.mute = muteOn
+	if was == muteOn {
+		c.mute = muteOn // SKIP after OFF changes nothing
 	}
 	return true
 }
 
-func isReplyOn(argv [][]byte) bool {
+// unmutes reports whether the command, once it has run, ends the muting with its own
+// reply: CLIENT REPLY ON, and RESET after OFF.
+func unmutes(argv [][]byte, was muteState) bool {
+	if len(argv) == 1 {
+		return was == muteOn && bytes.EqualFold(argv[0], []byte("reset"))
+	}
 	return len(argv) == 3 && bytes.EqualFold(argv[0], []byte("client")) &&
 		bytes.EqualFold(argv[1], []byte("reply")) && bytes.EqualFold(argv[2], []byte("on"))
 }

@@ -11,14 +11,18 @@ import (
 	"holdfast/fallback"
 )
 
+// acts are the flags of commands that somebody notices if they are done twice: they
+// change data, or reach subscribers, the server or its replicas.
+const acts = command.Write | command.Script | command.MayReplicate | command.Dangerous
+
 // unanswered decides what becomes of a command that Redis did not answer: reads
-// and what never left are executed on the local state; a write that may have
-// been applied only if applying it again does no harm.
+// and what never left are executed on the local state; what may have been
+// executed only if doing it again does no harm.
 func (c *client) unanswered(it *item, sent bool) {
 	if it.wrote {
 		defer c.endWrite(it) // not before: a fetch of the mirror must not get in between
 	}
-	if sent && it.cmd.Flags&(command.Write|command.Script) != 0 && !c.repeatable(it) {
+	if sent && !c.repeatable(it, acts) {
 		c.outcomeUnknown(it)
 		return
 	}
@@ -53,13 +57,15 @@ func (c *client) awaitSettled() {
 	}
 }
 
-func (c *client) repeatable(it *item) bool {
+// repeatable reports whether all commands of the item that have one of the flags
+// may be done twice.
+func (c *client) repeatable(it *item, flags command.Flags) bool {
 	if it.unit == nil {
-		return command.Idempotent(it.argv, it.cmd)
+		return it.cmd.Flags&flags == 0 || command.Idempotent(it.argv, it.cmd)
 	}
 	for _, argv := range it.unit {
 		cmd, ok := command.Lookup(argv)
-		if !ok || (cmd.Flags&(command.Write|command.Script) != 0 && !command.Idempotent(argv, cmd)) {
+		if !ok || (cmd.Flags&flags != 0 && !command.Idempotent(argv, cmd)) {
 			return false
 		}
 	}
@@ -134,6 +140,10 @@ func (c *client) single(it *item) (done, again bool) {
 			start = call.Ends[call.N-2]
 		}
 		reply := call.Replies[start:]
+		if it.unit != nil && !isOK(call.Reply(0)) {
+			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
+			return true, false
+		}
 		acked = acknowledged(reply)
 		c.tellsAlone(it)
 		c.batch.out = append(c.batch.out, reply...)
@@ -148,7 +158,7 @@ func (c *client) single(it *item) (done, again bool) {
 			it.origin = fallback.Origin{Key: name, Number: call.Fence}
 		}
 	}
-	return false, !write || c.repeatable(it)
+	return false, c.repeatable(it, acts)
 }
 
 // localRefusal reports whether the local state refused a command without

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tidwall/redcon"
 
@@ -33,18 +34,23 @@ type relay struct {
 	queue    []expect // replies to come, in order
 	owed     int      // those of them that are not delivered yet
 	subs     subscriptions
-	watch    bool        // between the answers to WATCH and EXEC, DISCARD, UNWATCH
-	multi    bool        // between the answers to MULTI and EXEC, DISCARD
-	queueing bool        // between sending MULTI and sending EXEC, DISCARD
-	units    int         // MULTI, EXEC and DISCARD sent
-	unit     [][][]byte  // commands queued there, which EXEC will acknowledge
-	held     [][]byte    // keys they write, kept out of the cache until EXEC
-	outbox   chan []byte // messages and invalidations while there is no sess
-	selected bool        // db or proto was changed over the relay
+	watch    bool         // between the answers to WATCH and EXEC, DISCARD, UNWATCH
+	multi    bool         // between the answers to MULTI and EXEC, DISCARD
+	queueing bool         // between sending MULTI and sending EXEC, DISCARD
+	units    int          // MULTI, EXEC and DISCARD sent
+	unit     [][][]byte   // commands queued there, which EXEC will acknowledge
+	held     [][]byte     // keys they write, kept out of the cache until EXEC
+	outbox   chan []byte  // messages and invalidations while there is no sess
+	waiting  atomic.Int64 // bytes in outbox
+	selected bool         // db or proto was changed over the relay
 	monitor  bool
-	tracking [][]byte // the CLIENT TRACKING ON command
-	sticky   bool     // something we cannot follow: it stays to the end
-	gone     bool     // ended for good
+	tracking [][]byte  // the CLIENT TRACKING ON command
+	sticky   bool      // something we cannot follow: it stays to the end
+	gone     bool      // ended for good
+	left     time.Time // when the client was seen to have hung up
+
+	checker  *time.Timer // see expectSoon
+	checking bool
 
 	lostWatch, lostMulti bool // Redis went away in the middle
 }
@@ -114,7 +120,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 		if r.owed == 0 {
 			break
 		}
-		if isDone(gone) {
+		if r.givenUp(gone) {
 			return 0, false
 		}
 		r.cond.Wait()
@@ -122,6 +128,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 	c := r.c
 	if r.selected {
 		c.db, c.proto, r.selected = r.db, r.proto, false
+		c.publish()
 	}
 	if r.lostMulti {
 		c.multi = &transaction{spoiled: true}
@@ -140,36 +147,6 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 		return routeHere, true
 	}
 	return routeShared, true
-}
-
-// wakeOn lets a wait end when the client hangs up.
-func (r *relay) wakeOn(gone <-chan struct{}) (stop func()) {
-	r.mu.Lock()
-	idle := r.owed == 0
-	r.mu.Unlock()
-	if idle {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-gone:
-			r.mu.Lock()
-			r.cond.Broadcast()
-			r.mu.Unlock()
-		case <-done:
-		}
-	}()
-	return func() { close(done) }
-}
-
-func isDone(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
 }
 
 // local reports whether the proxy answers the command though the relay has
@@ -208,7 +185,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
@@ -283,12 +260,11 @@ func (c *client) moveUnit(r *relay) {
 func (r *relay) send(rc redcon.Command) {
 	cmd, _ := command.Lookup(rc.Args)
 	r.c.lastCmd.Store(cmd)
-	r.c.publish()
 	r.c.s.commands.Add(1)
 	r.mu.Lock()
 	queueing := r.queueing
 	r.mu.Unlock()
-	if !queueing && cmd != nil && cmd.Flags&command.Blocking != 0 && strings.HasPrefix(cmd.Name, "wait") {
+	if !queueing && cmd != nil && cmd.Flags&command.AfterWrites != 0 {
 		// It waits for what this connection has seen written, and the writes went over
 		// others: any command here takes note of them.
 		r.pass([][]byte{[]byte("PING")}, nil, true)
@@ -331,6 +307,7 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
 	}
 	r.queue = append(r.queue, e)
 	r.owed++
+	r.expectSoon()
 	r.mu.Unlock()
 	if _, err := sess.Conn().Write(raw); err != nil {
 		_ = sess.Close() // the pump answers what is owed
@@ -357,7 +334,7 @@ func (r *relay) note(e *expect) {
 		}
 	case queued:
 	case name == "multi":
-		if !e.cmd.ArityOK(len(e.argv)) {
+		if !e.cmd.ArityOK(len(e.argv)) || r.proto == 2 && r.subs.any() {
 			break // refused, and nothing changes
 		}
 		r.units++

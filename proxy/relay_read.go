@@ -24,6 +24,7 @@ type pump struct {
 	head    [8]byte // its first bytes, which say how it went
 	whole   []byte  // all of it, for what looks into replies to writes
 	stream  bool    // from here on it is a replication stream, no frames
+	locked  bool    // the client's socket is ours: part of a frame has gone out
 }
 
 // run delivers until the client or the connection ends; after an outage it sets
@@ -47,6 +48,7 @@ func (r *relay) run() {
 }
 
 func (p *pump) copy(sess *backend.Session) {
+	defer p.unlock()
 	conn := sess.Conn()
 	buf := make([]byte, 16<<10)
 	for {
@@ -56,6 +58,9 @@ func (p *pump) copy(sess *backend.Session) {
 		}
 		if err != nil {
 			return
+		}
+		if !p.halfOut() {
+			p.unlock()
 		}
 	}
 }
@@ -83,7 +88,7 @@ func (p *pump) take(b []byte) error {
 			p.reply.keep = len(p.whole) <= maxKeptBytes
 		}
 		if !p.deliver {
-			if err := p.r.c.writeRaw(b[run:i]); err != nil {
+			if err := p.write(b[run:i]); err != nil {
 				return err
 			}
 			run = i + n
@@ -94,7 +99,7 @@ func (p *pump) take(b []byte) error {
 		}
 	}
 	if run < len(b) {
-		if err := p.r.c.writeRaw(b[run:]); err != nil {
+		if err := p.write(b[run:]); err != nil {
 			return err
 		}
 	}
@@ -121,6 +126,7 @@ func (r *relay) settled(n int) {
 	}
 	r.mu.Lock()
 	r.owed -= n
+	r.expectSoon()
 	r.cond.Broadcast()
 	r.mu.Unlock()
 }

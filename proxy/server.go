@@ -104,6 +104,11 @@ func (s *Server) Close() error {
 			s.log.Debug("drain ended", "error", err)
 		}
 		s.closeErr = s.ln.Close()
+		for _, c := range s.clientsByID() { // redcon closes those that it has; others may be stuck
+			if c.conn != nil {
+				_ = c.conn.Close()
+			}
+		}
 	})
 	return s.closeErr
 }

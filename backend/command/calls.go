@@ -67,3 +67,23 @@ func Blocks(argv [][]byte, c *Command) bool {
 	}
 	return false
 }
+
+// TakesLock reports whether the call takes a lock: SET with NX and an expiry. unit
+// and ttl are the option that says how long, and its value.
+func TakesLock(argv [][]byte) (unit string, ttl []byte, ok bool) {
+	if len(argv) < 5 || !isWord(argv[0], "SET") {
+		return "", nil, false
+	}
+	nx := false
+	for i := 3; i < len(argv); i++ {
+		if isWord(argv[i], "NX") {
+			nx = true
+		}
+		for _, name := range []string{"EX", "PX", "EXAT", "PXAT"} {
+			if isWord(argv[i], name) && i+1 < len(argv) {
+				unit, ttl = name, argv[i+1]
+			}
+		}
+	}
+	return unit, ttl, nx && unit != ""
+}

@@ -96,3 +96,20 @@ func FuzzCalls(f *testing.F) {
 		c.ArityOK(len(argv))
 	})
 }
+
+func TestTakesLock(t *testing.T) {
+	for line, want := range map[string]string{
+		"SET k v NX EX 10": "EX 10", "set k v px 10 nx": "PX 10", "SET k v NX GET EXAT 99": "EXAT 99",
+		"SET k v NX": "", "SET k v EX 10": "", "SETNX k v": "", "SET k v NX EX": "", "GET k": "", "SET NX EX 10": "",
+	} {
+		var argv [][]byte
+		for _, a := range splitNames(line) {
+			argv = append(argv, []byte(a))
+		}
+		unit, ttl, ok := TakesLock(argv)
+		require.Equal(t, want != "", ok, line)
+		if ok {
+			require.Equal(t, want, unit+" "+string(ttl), line)
+		}
+	}
+}

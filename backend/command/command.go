@@ -33,6 +33,7 @@ const (
 	Dangerous        // reaches beyond the keys it names: all data, the server, its replication
 	MayReplicate     // not a write by its flags, yet may be sent to replicas
 	ByDigest         // names a script by its SHA-1: fails where Redis has forgotten that
+	AfterWrites      // waits for the replicas or the disk to have the writes of its connection
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
 )
 

@@ -44,7 +44,7 @@ var overrides = []override{
 		why: "turns the connection into a feed"},
 	{names: "script|debug", set: ConnState,
 		why: "the debugger takes over the connection"},
-	{names: "wait waitaof", set: Blocking | NonDeterministic,
+	{names: "wait waitaof", set: Blocking | NonDeterministic | AfterWrites,
 		why: "waits for replicas or the disk, though the server does not flag it as blocking"},
 
 	// Reply cache: the field's allow-list (go-redis client-side caching). Left
@@ -70,6 +70,7 @@ var overrides = []override{
 	{names: "sadd srem zrem pfadd", set: Repeatable, why: "membership; only the count in the reply differs"},
 	{names: "zadd geoadd", set: Repeatable, why: "assignment of scores; only without options"},
 	{names: "del unlink persist", set: Repeatable, why: "absence of a key or of its expiry"},
+	{names: "script|load", set: Repeatable, why: "the same script under the same name"},
 	// Not here, though each alone may be repeated: EXPIREAT and PEXPIREAT (the
 	// first try finds no key, a later HSET makes it, and the repeat gives the new
 	// key an expiry it never had), everything that copies from another key

@@ -78,6 +78,10 @@ func TestUserWithoutMULTIWritesOnce(t *testing.T) {
 	assert.NoError(t, err)
 	assert.EqualValues(t, 2, n)
 	assert.Equal(t, "2", d.Get(bg, "aiclient:n").Val())
+	_, err = p.client().TxPipelined(bg, func(pipe redis.Pipeliner) error { return pipe.Set(bg, "aiclient:n", "5", 0).Err() })
+	assert.ErrorContains(t, err, "may or may not", "it was: n=%s", d.Get(bg, "aiclient:n").Val())
+	_, err = p.client().TxPipelined(bg, func(pipe redis.Pipeliner) error { return pipe.Get(bg, "aiclient:n").Err() })
+	assert.ErrorContains(t, err, "NOPERM")
 }
 
 // Redis may have executed what the local state refuses: somebody changed the key.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
 
@@ -73,6 +75,82 @@ func TestClientThatDoesNotReadHarmsNobody(t *testing.T) {
 		require.NoError(t, c.Incr(ctx, "n").Err())
 	}
 	assert.EqualValues(t, 1<<20, c.StrLen(ctx, "big").Val())
+}
+
+// A client that reads nothing, and whose commands wait for that, does not keep the
+// proxy from stopping.
+func TestStopWithAStuckClient(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("HELLO", "3")
+	c.do("SUBSCRIBE", "news")
+	d := directClient(t, srv)
+	big := strings.Repeat("x", 1<<20)
+	for range 16 {
+		require.NoError(t, d.Publish(context.Background(), "news", big).Err())
+	}
+	for range 100 {
+		_, err := c.conn.Write(resp.AppendCommandStrings(nil, "CLIENT", "GETNAME"))
+		require.NoError(t, err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	start := time.Now()
+	p.stop()
+	assert.Less(t, time.Since(start), 15*time.Second)
+}
+
+// What a client sends while it blocks is read ahead only so far, and all answered.
+func TestWhatIsReadAheadIsBounded(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.send("BLPOP", "queue", "0")
+	awaitBlocked(t, srv, 1)
+	const n = 60
+	set := resp.AppendCommandStrings(nil, "SET", "big", strings.Repeat("x", 2<<20))
+	var sent atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		for range n {
+			if _, err := c.conn.Write(set); err != nil {
+				done <- err
+				return
+			}
+			sent.Add(1)
+		}
+		done <- nil
+	}()
+	last := int64(-1)
+	redistest.Eventually(t, patience, "it is held up", func() bool {
+		time.Sleep(300 * time.Millisecond)
+		before := last
+		last = sent.Load()
+		return before == last
+	})
+	assert.Less(t, last, int64(n/2))
+	require.NoError(t, directClient(t, srv).RPush(context.Background(), "queue", "v").Err())
+	assert.Contains(t, string(c.next()), "queue")
+	for range n {
+		assert.Equal(t, "+OK\r\n", string(c.next()))
+	}
+	require.NoError(t, <-done)
+}
+
+// Messages for a subscriber that does not read are bounded in bytes, and in the end
+// it is closed, as Redis does.
+func TestEmbeddedSubscriberThatDoesNotReadIsClosed(t *testing.T) {
+	p := startProxy(t, "")
+	stuck := dialRaw(t, p.addr())
+	stuck.do("SUBSCRIBE", "news")
+	c := p.client()
+	big := strings.Repeat("x", 1<<20)
+	heard := 0
+	for range 100 {
+		n, err := c.Publish(context.Background(), "news", big).Result()
+		require.NoError(t, err)
+		heard += int(n)
+	}
+	assert.Less(t, heard, 60)
+	redistest.Eventually(t, patience, "closed", func() bool { return p.st.server.Clients() == 1 })
 }
 
 func selfSigned(t *testing.T) *tls.Config {

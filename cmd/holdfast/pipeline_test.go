@@ -46,6 +46,31 @@ func TestReadBehindARefusedWriteSeesIt(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, d.LRange(ctx, "aiclient:l", 0, -1).Val())
 }
 
+// A Redis that is made a master again in the middle of a pipeline refuses what came
+// before and takes what comes behind: the first must not be made up for at the end.
+func TestRefusedWriteDoesNotLandBehindALaterOne(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c, d := p.client(), directClient(t, srv)
+	require.NoError(t, c.Set(ctx, "aiclient:k", "before", 0).Err())
+	p.awaitMirror()
+	require.NoError(t, d.ReplicaOf(ctx, "127.0.0.1", "1").Err())
+	var first, second *redis.StatusCmd
+	_, _ = c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		first = pipe.Set(ctx, "aiclient:k", "first", 0)
+		pipe.Do(ctx, "REPLICAOF", "NO", "ONE")
+		second = pipe.Set(ctx, "aiclient:k", "second", 0)
+		return nil
+	})
+	require.NoError(t, second.Err())
+	assert.ErrorContains(t, first.Err(), "READONLY")
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, "second", d.Get(ctx, "aiclient:k").Val())
+	assert.Equal(t, "second", c.Get(ctx, "aiclient:k").Val())
+}
+
 // Every WATCH adds to the ones before it.
 func TestSecondWatchKeepsTheFirst(t *testing.T) {
 	ctx := context.Background()

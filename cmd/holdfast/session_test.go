@@ -307,6 +307,54 @@ func TestReplyOffAndSkip(t *testing.T) {
 	c.send("NOSUCH")
 	assert.Equal(t, "+OK\r\n", c.do("CLIENT", "REPLY", "ON"))
 	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
+	c.send("CLIENT", "REPLY", "OFF")
+	c.send("RESET", "all")
+	c.send("CLIENT", "REPLY", "SKIP")
+	c.send("PING")
+	c.send("PING")
+	assert.Equal(t, "+RESET\r\n", c.do("RESET"))
+	assert.Equal(t, "$2\r\n11\r\n", c.do("GET", "a"))
+}
+
+// A subscriber in RESP2 may not begin a unit: what it sends behind MULTI is not part
+// of one.
+func TestSubscriberCannotBeginAUnit(t *testing.T) {
+	srv, p := online(t, func(s *proxySettings) { s.commandTimeout = 5 * time.Second })
+	c, other := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	c.do("SUBSCRIBE", "s")
+	srv.Hang() // so that no answer comes in between
+	for _, cmd := range []string{"MULTI", "UNSUBSCRIBE", "HELLO 3", "CLIENT REPLY OFF", "PING", "CLIENT REPLY ON", "LASTSAVE"} {
+		c.send(strings.Fields(cmd)...)
+	}
+	redistest.Eventually(t, patience, "sent", func() bool {
+		list := other.do("CLIENT", "LIST")
+		return strings.Contains(list, " cmd=unsubscribe ") || strings.Contains(list, " cmd=lastsave ")
+	})
+	srv.Resume()
+	assert.Contains(t, string(c.next()), "Can't execute 'multi'")
+	assert.Contains(t, string(c.next()), "unsubscribe")
+	assert.Contains(t, string(c.next()), "proto\r\n:3")
+	assert.Equal(t, "+OK\r\n", string(c.next()))
+	assert.Contains(t, string(c.next()), ":")
+	assert.Equal(t, "+OK\r\n", c.do("QUIT"))
+}
+
+// CLIENT LIST shows others as they are, not as they were when they last asked.
+func TestClientListShowsOthers(t *testing.T) {
+	_, p := online(t)
+	a, b := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	a.do("HELLO", "3")
+	a.do("SELECT", "3")
+	a.do("GET", "k")
+	for line := range strings.Lines(b.do("CLIENT", "LIST")) {
+		if strings.Contains(line, " cmd=get ") {
+			assert.Contains(t, line, " idle=0 ")
+			assert.Contains(t, line, " db=3 ")
+			assert.Contains(t, line, " resp=3 ")
+			return
+		}
+	}
+	t.Error("not listed")
 }
 
 func TestMonitorSeesCommands(t *testing.T) {
@@ -327,4 +375,75 @@ func TestLargeReplyOverTheRelay(t *testing.T) {
 	assert.Equal(t, ":1\r\n", c.do("RPUSH", "big", big))
 	got := c.do("BLPOP", "big", "1")
 	assert.Equal(t, len(big)+len("*2\r\n$3\r\nbig\r\n$20971520\r\n\r\n"), len(got))
+}
+
+// A Redis that hangs keeps nobody waiting for longer than one command may take, over
+// a connection of its own either.
+func TestHungRedisIsLeftWithinTheBoundByWhoWatches(t *testing.T) {
+	srv, p := online(t)
+	watching, opening := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	require.Equal(t, "+OK\r\n", watching.do("WATCH", "aiclient:a"))
+	time.Sleep(100 * time.Millisecond) // the next PING of the heartbeat is not near
+	srv.Hang()
+	var wg sync.WaitGroup
+	for c, cmd := range map[*rawConn]string{watching: "GET", opening: "WATCH"} {
+		wg.Go(func() {
+			start := time.Now()
+			assert.Contains(t, c.do(cmd, "aiclient:a"), "-UPSTREAMDOWN")
+			took := time.Since(start)
+			t.Log(cmd, took)
+			assert.Less(t, took, p.st.settings.commandTimeout+50*time.Millisecond)
+		})
+	}
+	wg.Wait()
+	srv.Resume()
+	p.awaitMode(fallback.Online)
+	assert.Equal(t, "$-1\r\n", watching.do("GET", "aiclient:a"))
+}
+
+// An answer of the proxy's own does not get into the middle of a long message, and
+// nothing comes behind the answer to RESET.
+func TestAnswersBetweenLongMessages(t *testing.T) {
+	srv, p := online(t)
+	c := dialRaw(t, p.addr())
+	c.do("HELLO", "3")
+	c.do("CLIENT", "SETNAME", "me")
+	c.do("SUBSCRIBE", "news")
+	d := directClient(t, srv)
+	text := strings.Repeat("x", 300_000)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = d.Publish(context.Background(), "news", text).Err()
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	message := fmt.Sprintf(">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$%d\r\n%s\r\n", len(text), text)
+	until := func(want string) {
+		for {
+			switch got := string(c.next()); got {
+			case want:
+				return
+			case message:
+			default:
+				require.Fail(t, "neither a message nor the answer", "%.80q", got)
+			}
+		}
+	}
+	for range 100 {
+		c.send("CLIENT", "GETNAME")
+		until("$2\r\nme\r\n")
+	}
+	c.send("RESET")
+	until("+RESET\r\n")
+	for range 100 {
+		assert.Equal(t, "+PONG\r\n", c.do("PING"))
+	}
 }

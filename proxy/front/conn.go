@@ -43,6 +43,7 @@ type Conn struct {
 	readArmed time.Time
 	writeMu   sync.Mutex
 	armed     time.Time
+	wrote     atomic.Int64 // when Write was last called, in seconds of Unix time
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -338,6 +339,7 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 
 func (c *Conn) armWrite(timeout time.Duration) {
 	now := time.Now()
+	c.wrote.Store(now.Unix())
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	if now.Sub(c.armed) > timeout/4 {
@@ -345,6 +347,10 @@ func (c *Conn) armWrite(timeout time.Duration) {
 		_ = c.Conn.SetWriteDeadline(now.Add(timeout))
 	}
 }
+
+// LastWrite is when something was last written to the client, where there is a
+// WriteTimeout.
+func (c *Conn) LastWrite() time.Time { return time.Unix(c.wrote.Load(), 0) }
 
 // Close closes the socket and gives the client's slot back; idempotent.
 func (c *Conn) Close() error {
