@@ -41,7 +41,7 @@ func (t *tokens) ask(s signIn, refresh string, until time.Time) (store.Renewal, 
 	}
 	got, err := conf.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
 	if err != nil {
-		return store.Renewal{}, refusal(ctx, err)
+		return store.Renewal{}, grantError(ctx, err)
 	}
 	id, _ := got.Extra("id_token").(string)
 	r := store.Renewal{Access: got.AccessToken, ID: id, Expiry: got.Expiry, At: time.Now()}
@@ -51,9 +51,9 @@ func (t *tokens) ask(s signIn, refresh string, until time.Time) (store.Renewal, 
 	return r, nil
 }
 
-// refusal is what an error of a token endpoint means. The library's own texts
+// grantError is what an error of a token endpoint means. The library's own texts
 // quote the answer, which may hold secrets, so none of them gets out.
-func refusal(ctx context.Context, err error) *tokenError {
+func grantError(ctx context.Context, err error) *tokenError {
 	var answer *oauth2.RetrieveError
 	if errors.As(err, &answer) && answer.Response != nil {
 		status := answer.Response.StatusCode

@@ -91,7 +91,7 @@ func (l *link) poll(ctx context.Context) bool {
 	renewals := l.tokens.renewals()
 	found, err := l.loader.tokens(ctx, l.snapshot())
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errVanished) { // of that the next poll tells
 			l.loadFailed(err)
 		}
 		return true // accounts and configuration are there; tokens stay as they were

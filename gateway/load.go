@@ -62,6 +62,10 @@ func (l *loader) load(ctx context.Context) (rawState, error) {
 // tokenBatch is how many tokens one pipeline reads.
 const tokenBatch = 500
 
+// errVanished is a Redis that lost everything since the accounts were read: that
+// there are no tokens means nothing then.
+var errVanished = errors.New("load tokens: the accounts they belong to are gone")
+
 // tokens reads the tokens of all accounts that have one instead of a key; ""
 // for one that is absent.
 func (l *loader) tokens(ctx context.Context, s *snapshot) (map[accountID]string, error) {
@@ -73,6 +77,10 @@ func (l *loader) tokens(ctx context.Context, s *snapshot) (map[accountID]string,
 			}
 		}
 	}
+	state := []string{l.keys.Config()}
+	for _, typ := range s.types {
+		state = append(state, l.keys.Pool(typ))
+	}
 	found := make(map[accountID]string, len(ids))
 	for batch := range slices.Chunk(ids, tokenBatch) {
 		pipe := l.client.Pipeline()
@@ -80,8 +88,12 @@ func (l *loader) tokens(ctx context.Context, s *snapshot) (map[accountID]string,
 		for i, id := range batch {
 			replies[i] = pipe.Get(ctx, l.keys.Token(id.Type, id.UUID))
 		}
+		there := pipe.Exists(ctx, state...)
 		if err := l.exec(ctx, pipe); err != nil {
 			return nil, fmt.Errorf("load tokens: %w", err)
+		}
+		if there.Val() == 0 {
+			return nil, errVanished
 		}
 		for i, id := range batch {
 			found[id] = replies[i].Val()

@@ -35,7 +35,7 @@ func (t *tokens) refresh(k *token, a *account) (outcome string, err *tokenError)
 		return "adopted", nil
 	}
 	t.mu.Lock()
-	cred := k.cred
+	cred, base := k.cred, k.raw
 	err = k.hopeless(a, time.Now())
 	t.mu.Unlock()
 	var got store.Renewal
@@ -53,7 +53,7 @@ func (t *tokens) refresh(k *token, a *account) (outcome string, err *tokenError)
 		return "", err
 	}
 	t.counters.add(a.id, store.RefreshCount)
-	t.accept(k, &unsaved{id: a.id, was: cred, renewal: got, owner: l.owner})
+	t.accept(k, &unsaved{id: a.id, was: cred, renewal: got, base: base, owner: l.owner})
 	return "renewed", nil
 }
 

@@ -159,7 +159,8 @@ func (t *tokens) adopt(found map[accountID]string, began uint64) {
 			k = &token{}
 			t.byID[id] = k
 		}
-		if k.unsaved == nil && k.renewed <= began {
+		// A renewal under way reads for itself.
+		if k.flight == nil && k.unsaved == nil && k.renewed <= began {
 			k.set(raw, now)
 		}
 	}

@@ -17,6 +17,7 @@ type unsaved struct {
 	id      accountID
 	was     store.Credentials
 	renewal store.Renewal
+	base    string // the text that was renewed
 	owner   string // of the lease, kept until the renewal is saved
 
 	mu     sync.Mutex // one write at a time
@@ -27,7 +28,7 @@ type unsaved struct {
 // for Redis. It is for the flight under way.
 func (t *tokens) accept(k *token, u *unsaved) {
 	t.mu.Lock()
-	k.set(string(u.renewal.Apply([]byte(k.raw))), time.Now())
+	k.set(string(u.renewal.Apply([]byte(u.base))), time.Now())
 	t.seq++
 	k.renewed, k.unsaved = t.seq, u
 	close(k.flight.ready)

@@ -117,6 +117,10 @@ func TestTokensThroughTwoProxiesOverAnOutage(t *testing.T) {
 
 	// The next renewal: Redis dies while the provider has the refresh token.
 	require.NoError(t, d.Set(ctx, token, expired(1), 0).Err())
+	for _, proxy := range proxies { // or its gateway would go on with the old one, which it may
+		c := proxy.client()
+		redistest.Eventually(t, patience, "the proxy has it", func() bool { return c.Get(ctx, token).Val() == expired(1) })
+	}
 	redistest.Eventually(t, patience, "both gateways see that it has ended, and one renews it", func() bool {
 		p.mu.Lock()
 		p.taken = srv.Kill
