@@ -107,14 +107,8 @@ func (c *checker) check(ctx context.Context, s *snapshot, p *pool, a *account) {
 	if model == "" {
 		return
 	}
-	ask := &call{
-		requestID: "check-" + uuid.NewString(), dialect: openAI{}, header: http.Header{}, body: checkBody(model, "messages"),
-		path: "/v1/chat/completions", model: model, pool: p, settings: s.settings,
-	}
-	if p.info.adapter.wire() == wireResponses {
-		ask.dialect, ask.body = responses{}, checkBody(model, "input")
-	}
-	if ask.convert() != nil { // this question can be asked in every protocol
+	ask := checkCall(model, p, s.settings)
+	if ask == nil {
 		return
 	}
 	asking, cancel := context.WithTimeout(ctx, checkTimeout)
@@ -151,13 +145,26 @@ func (c *checker) check(ctx context.Context, s *snapshot, p *pool, a *account) {
 	}
 }
 
-// checkBody is the question, in the field of its protocol. It asks for no limit of
+// checkCall is the question in the protocol of the pool; nil where it cannot be
+// asked, which is nowhere as yet. A forward-api account is asked in Chat
+// Completions, at the path where most of them have it. It asks for no limit of
 // the answer: not all models know the same name for it.
-func checkBody(model, field string) []byte {
-	body, _ := json.Marshal(map[string]any{ // plain values cannot fail
+func checkCall(model string, p *pool, s settings) *call {
+	c := &call{
+		requestID: "check-" + uuid.NewString(), dialect: openAI{}, header: http.Header{},
+		path: "/v1/chat/completions", model: model, pool: p, settings: s,
+	}
+	field := "messages"
+	if p.info.adapter.wire() == wireResponses {
+		c.dialect, field = responses{}, "input"
+	}
+	c.body, _ = json.Marshal(map[string]any{ // plain values cannot fail
 		"model": model, field: []map[string]string{{"role": "user", "content": "Hi"}},
 	})
-	return body
+	if c.convert() != nil {
+		return nil
+	}
+	return c
 }
 
 // nowhere is a client that takes everything.
