@@ -154,7 +154,9 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		case !alive:
 			return nil, false
 		case to == routeRelay:
-			r.send(cmds[0])
+			if !r.send(cmds[0]) {
+				return cmds, true // the next look at it finds the relay without Redis
+			}
 			d.relayed = true
 			return cmds[1:], true
 		case to == routeHere:
@@ -178,7 +180,9 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 	if !c.online() {
 		return rest[1:], d.serveAlone(rest[0])
 	}
-	c.startRelay(rest[0])
+	if !c.startRelay(rest[0]) {
+		return rest, true
+	}
 	d.relayed = true
 	return rest[1:], true
 }

@@ -115,7 +115,7 @@ func (r *relay) route(rc redcon.Command, gone <-chan struct{}) (route, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
-		here := !r.stateful() || r.sess == nil || r.local(cmd, known) || isHoldfast(rc.Args)
+		here := !r.stateful() || r.sess == nil || r.gone || r.local(cmd, known) || isHoldfast(rc.Args)
 		if !here {
 			return routeRelay, true
 		}
@@ -172,13 +172,14 @@ func isSubscribing(cmd *command.Command) bool {
 	return bytes.HasSuffix([]byte(cmd.Name), []byte("subscribe"))
 }
 
-// startRelay opens the dedicated connection, if need be, and sends the command.
-func (c *client) startRelay(cmd redcon.Command) {
+// startRelay opens the dedicated connection, if need be, and sends the command. False:
+// as of send.
+func (c *client) startRelay(cmd redcon.Command) bool {
 	r := c.relay
 	if r != nil && r.orphaned() {
 		c.spoil()
 		_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is just back and this command needs the connection that is being restored"))
-		return
+		return true
 	}
 	if r != nil && (r.away() || r.db != c.db || r.proto != c.proto) {
 		r.close()     // idle, and bound to another database, protocol or link
@@ -193,7 +194,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 		if err != nil {
 			c.spoil()
 			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
-			return
+			return true
 		}
 		r := c.newRelay(sess)
 		c.s.wg.Add(1)
@@ -208,7 +209,7 @@ func (c *client) startRelay(cmd redcon.Command) {
 		}
 	}
 	c.moveUnit(c.relay)
-	c.relay.send(cmd)
+	return c.relay.send(cmd)
 }
 
 // spoil makes EXEC refuse the unit that is being collected: one of its commands
@@ -248,8 +249,10 @@ func (c *client) moveUnit(r *relay) {
 	if tx == nil {
 		return
 	}
+	if !r.pass([][]byte{[]byte("MULTI")}, nil, true) {
+		return // it stays here
+	}
 	c.multi = nil
-	r.pass([][]byte{[]byte("MULTI")}, nil, true)
 	for _, argv := range tx.unit {
 		r.pass(argv, nil, true)
 	}
@@ -258,11 +261,12 @@ func (c *client) moveUnit(r *relay) {
 	}
 }
 
-// send forwards one command of the client.
-func (r *relay) send(rc redcon.Command) {
+// send forwards one command of the client. False: Redis went away just now, and the
+// command has to be served without the connection, whose unit and watched keys are
+// lost: an error alone would leave client and proxy of two minds about the unit.
+func (r *relay) send(rc redcon.Command) bool {
 	cmd, _ := command.Lookup(rc.Args)
 	r.c.lastCmd.Store(cmd)
-	r.c.s.commands.Add(1)
 	r.mu.Lock()
 	queueing := r.queueing
 	r.mu.Unlock()
@@ -271,10 +275,14 @@ func (r *relay) send(rc redcon.Command) {
 		// others: any command here takes note of them.
 		r.pass([][]byte{[]byte("PING")}, nil, true)
 	}
-	r.pass(rc.Args, rc.Raw, false)
+	if !r.pass(rc.Args, rc.Raw, false) {
+		return false
+	}
+	r.c.s.commands.Add(1)
 	if r.c.mute == muteNext {
 		r.c.mute = muteOff
 	}
+	return true
 }
 
 // follow tells Redis of a protocol that the client chose with HELLO meanwhile.
@@ -288,8 +296,9 @@ func (r *relay) follow(proto int) {
 	}
 }
 
-// pass writes down what to expect and sends the command.
-func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
+// pass writes down what to expect and sends the command. False: Redis went away just
+// now, and nothing of it was sent.
+func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 	cmd, known := command.Lookup(argv)
 	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
@@ -297,15 +306,14 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
 	c := r.c
 	r.mu.Lock()
 	sess := r.sess
+	if sess == nil || r.gone {
+		r.mu.Unlock()
+		return false
+	}
 	e := expect{left: 1, swallow: swallow, argv: argv, db: r.db, mute: c.muted()}
 	if known {
 		e.cmd = cmd
 		r.note(&e)
-	}
-	if sess == nil || r.gone { // it went away just now
-		r.mu.Unlock()
-		r.fail(&e)
-		return
 	}
 	r.queue = append(r.queue, e)
 	r.owed++
@@ -314,6 +322,7 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) {
 	if _, err := sess.Conn().Write(raw); err != nil {
 		_ = sess.Close() // the pump answers what is owed
 	}
+	return true
 }
 
 // note tracks what the command will leave behind on the connection, except what

@@ -58,6 +58,8 @@ type Engine struct {
 	loading  bool      // between BeginLoad and EndLoad
 	covers   map[keyID]cover
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
+
+	scriptTimeout time.Duration // tests on busy machines wait for longer
 }
 
 // Result is what one command or unit gave.
@@ -85,6 +87,8 @@ func New(cfg Config) *Engine {
 		covers:  map[keyID]cover{},
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
+
+		scriptTimeout: scriptTimeout,
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
 	// stores is the absolute deadline (see DESIGN.md).

@@ -241,7 +241,7 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 		s.cache[sha] = proto
 	}
 	e.scripts.keep(sha, body)
-	ctx, cancel := context.WithTimeout(context.Background(), scriptTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), e.scriptTimeout)
 	defer cancel()
 	s.l.SetContext(ctx)
 	s.call, s.sha, e.run = c, sha, run
