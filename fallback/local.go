@@ -19,6 +19,8 @@ type Request struct {
 	Unit     bool     // answer as EXEC does
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
+	Takeovers uint64
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -48,7 +50,7 @@ func ReplyJournalFailed(dst []byte) []byte { return resp.AppendError(dst, replyJ
 func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, replyUnknownOutcome) }
 
 // Do executes the request on the local state and returns its RESP reply.
-// ErrOnline: the store stopped serving, ask Redis. ErrWatchLost: Redis took over
+// ErrOnline: the store stopped serving since, ask Redis. ErrWatchLost: Redis took over
 // since keys were watched, so that nobody can say whether they changed. The reply
 // may be sent when Pending.Wait has returned nil. A reply that is an error was not
 // executed and is not in the journal.
@@ -62,9 +64,14 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return nil, Pending{}, ErrOnline
 	}
 	for _, w := range req.Watch {
-		if w.takeovers != s.takeovers {
+		if w.takeovers != s.takeovers.Load() {
 			return nil, Pending{}, ErrWatchLost
 		}
+	}
+	if req.Origin.Key != "" && req.Takeovers != s.takeovers.Load() {
+		// The outage that it was under way in is over: if Redis executed it, what was
+		// fetched since may have it, and writes that came later stand on that.
+		return nil, Pending{}, ErrOnline
 	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
 	if reply := s.lockReply(req); reply != nil {
@@ -143,7 +150,7 @@ func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
 	if !s.Serving() {
 		return nil, ErrOnline
 	}
-	return &Watch{s.eng.Watch(db, keys), s.takeovers}, nil
+	return &Watch{s.eng.Watch(db, keys), s.takeovers.Load()}, nil
 }
 
 func argvBytes(argv [][]byte) (n int64) {

@@ -343,7 +343,7 @@ func (m *mirror) touched(id keyID) {
 // voidFetch makes a fetch under way for the key worthless. m.mu is held.
 func (m *mirror) voidFetch(id keyID) {
 	if _, ok := m.last[id]; ok {
-		m.last[id] = m.seq
+		m.last[id] = max(m.seq, 1) // 0 is not void
 	}
 }
 

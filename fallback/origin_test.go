@@ -9,7 +9,7 @@ import (
 // underWay journals a write that had been sent with a fence of its own.
 func (r *rig) underWay(o Origin, args ...string) {
 	r.t.Helper()
-	r.request(Request{Proto: 2, Commands: [][][]byte{words(args...)}, Origin: o})
+	r.request(Request{Proto: 2, Commands: [][][]byte{words(args...)}, Origin: o, Takeovers: r.store.Takeovers()})
 }
 
 // What became of a write under way is what its fence says; where the fence is not

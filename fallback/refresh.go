@@ -15,10 +15,10 @@ const (
 // value: clients would get answers in the next outage that were made up.
 //
 // It is best effort, within the time of the cut-over: the load that follows
-// fetches everything anyway. What is held beside the mirrored prefixes and was not
-// looked at after a restart is given up: it is unknown then, not old. Redis has
-// every write of ours by now and the store's lock is held, so that what is fetched
-// is the newest.
+// fetches everything anyway. What is known to differ, and what is held beside the
+// mirrored prefixes after a restart, is given up where there was no time to look at
+// it: it is unknown then, not old. Redis has every write of ours by now and the
+// store's lock is held, so that what is fetched is the newest.
 func (r *replayer) refresh(ctx context.Context) {
 	s := r.s
 	batches := map[int][]string{}
@@ -27,27 +27,35 @@ func (r *replayer) refresh(ctx context.Context) {
 		batches[id.db] = append(batches[id.db], id.key)
 		n++
 	}
+	old := map[keyID]struct{}{}
+	for id := range s.inDoubt {
+		old[id] = struct{}{}
+	}
 	for id := range s.replay.changed {
+		old[id] = struct{}{}
+	}
+	for id := range old {
 		add(id)
 	}
-	old := map[keyID]struct{}{}
 	if all := s.mark().Unsure; all || s.unsure.n > 0 {
 		s.eng.ForEachKey(func(db int, key string) bool {
 			id := keyID{db, key}
+			if _, twice := old[id]; twice {
+				return true
+			}
 			aside := all && (db != s.cfg.BaseDB || !s.cfg.mirrored(key))
-			if aside {
+			if aside || s.unsure.holds(id) {
 				old[id] = struct{}{}
 			}
-			if _, twice := s.replay.changed[id]; n <= refreshMax && !twice && (all || s.unsure.holds(id)) {
+			if n <= refreshMax && (all || s.unsure.holds(id)) {
 				add(id)
 			}
-			return all || n <= refreshMax
+			return true
 		})
 	}
 	defer func() {
 		for id := range old {
-			s.eng.Delete(id.db, []byte(id.key))
-			s.res.forget(id)
+			s.mirror.unlearn(id.db, [][]byte{[]byte(id.key)})
 		}
 	}()
 	for db, keys := range batches {

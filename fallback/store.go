@@ -32,10 +32,11 @@ type Store struct {
 	staleAt  time.Time     // when local data stopped being coherent; zero while online
 	dirtyGen uint64        // counts changes of the engine, for snapshots
 	closed   bool
-	buf      []byte // record encoding, reused
-	running  *scope // what the running request touches; nil between requests
-	written  keySet // keys written in this outage
-	unsure   keySet // keys that Redis may have changed by a write nobody knows the outcome of
+	buf      []byte             // record encoding, reused
+	running  *scope             // what the running request touches; nil between requests
+	written  keySet             // keys written in this outage
+	unsure   keySet             // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt  map[keyID]struct{} // those of them that came first, by name: also what is not here at all
 	locks    map[keyID]lock
 	lockScan int64                         // Unix ms from which on those that are over may be looked for again
 	held     func(db int, key string) bool // residency.known, made once
@@ -50,7 +51,7 @@ type Store struct {
 	mode    atomic.Int32
 	epoch   atomic.Uint64 // counts changes of mode
 
-	takeovers uint64 // changes to Online
+	takeovers atomic.Uint64 // changes to Online
 	clock     serverClock
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
@@ -79,7 +80,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.away = s.since
 	s.clock.start(&s.cfg)
-	s.locks = map[keyID]lock{}
+	s.locks, s.inDoubt = map[keyID]lock{}, map[keyID]struct{}{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
@@ -216,7 +217,7 @@ func (s *Store) setMode(m Mode) {
 	level := slog.LevelInfo
 	switch {
 	case m == Online:
-		s.takeovers++
+		s.takeovers.Add(1)
 		s.eng.OutageOver()
 	case m == Offline && old == Replaying:
 		s.since, s.failed, level = s.away, true, slog.LevelDebug // whoever connected tells why

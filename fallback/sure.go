@@ -23,12 +23,27 @@ func (s *Store) followFrom(srv Server, settled uint64) {
 	})
 }
 
+// Takeovers counts how often Redis has taken over from the local state. Cheap,
+// without a lock.
+func (s *Store) Takeovers() uint64 { return s.takeovers.Load() }
+
 // Unsure tells the store that a write to a key was sent and never answered, and
 // that nobody else will tell of it: what Redis holds of the key is not known.
-func (s *Store) Unsure(db int, key []byte) {
+// takeovers is what Takeovers was when it was sent. If Redis has taken over since,
+// it did so without a look at this key: what is held of it is given up, or the
+// acknowledged writes that are executed on top of it would give made-up answers.
+func (s *Store) Unsure(db int, key []byte, takeovers uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unsure.add(keyID{db, string(key)})
+	id := keyID{db, string(key)}
+	s.unsure.add(id)
+	if len(s.inDoubt) < refreshMax {
+		s.inDoubt[id] = struct{}{}
+	}
+	if takeovers != s.takeovers.Load() {
+		s.mirror.drainLocked()
+		s.mirror.unlearn(db, [][]byte{key})
+	}
 	s.outdateSnapshots()
 }
 

@@ -58,7 +58,7 @@ func TestWhichSnapshotsTellForeignWrites(t *testing.T) {
 		"made in the outage":  {func(*rig) {}, false},
 		"and opened twice":    {(*rig).crash, false},
 		"an answer came in":   {func(r *rig) { r.store.Acked(0, [][][]byte{words("SET", "m:x", "1")}, []byte("+OK\r\n"), false) }, true},
-		"a write is unknown":  {func(r *rig) { r.store.Unsure(0, []byte("m:x")) }, true},
+		"a write is unknown":  {func(r *rig) { r.store.Unsure(0, []byte("m:x"), r.store.Takeovers()) }, true},
 		"online again":        {func(r *rig) { r.online() }, true},
 		"closed while online": {func(r *rig) { r.loaded(); r.lost(); r.close(); r.open() }, false},
 	} {
@@ -94,7 +94,7 @@ func TestWhatElseMayBeOurs(t *testing.T) {
 		r.loaded()
 		r.redis("INCR", "m:k") // sent, and the answer lost
 		r.lost()
-		r.store.Unsure(0, []byte("m:k"))
+		r.store.Unsure(0, []byte("m:k"), r.store.Takeovers())
 		r.do("INCR", "m:k")
 		r.online()
 		require.Equal(t, "3", r.redis("GET", "m:k"))

@@ -29,10 +29,17 @@ type account struct {
 
 	key, baseURL string
 	credential   credential // how the key is presented
-	supported    []string
-	denied       []string
-	checkModel   string
-	managed      bool
+	// oauth accounts have no key of their own: their access token is it, and sign
+	// has where to renew it (see tokens.go).
+	oauth bool
+	sign  signIn
+
+	supported   []string
+	denied      []string
+	checkModel  string
+	checkHealth bool
+	name        string // customName
+	managed     bool
 }
 
 // LogValue shows the id alone: an account holds credentials.
@@ -58,8 +65,13 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	if info.adapter != nil && info.adapter.wire() == wireAny {
 		a.credential = forwardCredential(entry)
 	}
+	if a.key == "" {
+		a.oauth, a.sign = parseSignIn(id.Type, entry)
+	}
 	a.supported = stringList(entry.Get("supportedModels"))
 	a.denied = stringList(entry.Get("notSupportedModels"))
+	a.checkHealth = entry.Get("checkHealth").Bool()
+	a.name = entry.Get("customName").String()
 	a.checkModel = entry.Get("checkModelName").String()
 	return a
 }
@@ -87,9 +99,17 @@ func stringList(r gjson.Result) []string {
 }
 
 // usable reports whether requests can go to the account at all: this gateway
-// speaks its protocol and it says where to and with which key.
+// speaks its protocol and it says where to and with which credential.
 func (a *account) usable(info providerInfo) bool {
-	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && a.key != ""
+	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && (a.key != "" || a.oauth)
+}
+
+// with is the account with an access token for its key, which every protocol
+// takes as a bearer.
+func (a *account) with(access string) *account {
+	signed := *a
+	signed.key, signed.credential = access, bearer
+	return &signed
 }
 
 // present puts the account's credential on a request. It is the only place that

@@ -50,6 +50,10 @@ type Config struct {
 	// plain completion sends it only when it is done). A stream that has begun
 	// has no time limit.
 	UpstreamConnectTimeout, UpstreamHeaderTimeout time.Duration
+	// TokenWait bounds how long a request waits for its account's access token to
+	// be renewed (10 s), TokenTimeout the token endpoint's answer (20 s; less than
+	// the 30 s that the lease for it lasts).
+	TokenWait, TokenTimeout time.Duration
 	// KeepAlive is the silence after which a stream gets a comment line (15 s).
 	KeepAlive time.Duration
 	// Version is shown in status. Logger gets one line for each state change.
@@ -83,6 +87,8 @@ func (c Config) withDefaults() (Config, error) {
 		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second},
 		{"UpstreamConnectTimeout", &c.UpstreamConnectTimeout, 10 * time.Second},
 		{"UpstreamHeaderTimeout", &c.UpstreamHeaderTimeout, 5 * time.Minute},
+		{"TokenWait", &c.TokenWait, 10 * time.Second},
+		{"TokenTimeout", &c.TokenTimeout, 20 * time.Second},
 		{"KeepAlive", &c.KeepAlive, 15 * time.Second},
 	} {
 		if *d.v == 0 {
@@ -91,6 +97,9 @@ func (c Config) withDefaults() (Config, error) {
 		if *d.v < 0 {
 			errs = append(errs, fmt.Errorf("%s %v is negative: give a time above zero", d.name, *d.v))
 		}
+	}
+	if longest := store.LockLife - 5*time.Second; c.TokenTimeout > longest {
+		errs = append(errs, fmt.Errorf("TokenTimeout %v outlasts the lease: give %v at most", c.TokenTimeout, longest))
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		errs = append(errs, fmt.Errorf("listen address %q is not host:port: give one like 127.0.0.1:3000", c.Addr))

@@ -9,6 +9,7 @@
 //	          route.go    which provider type, which model
 //	          roster.go   which account of that pool
 //	          forward.go  attempts, one account after another, until a first byte
+//	          tokens.go   the access token of an account that has no key
 //	          openai.go   the wire formats: request upstream, errors, end of stream
 //	          responses.go, claude.go, gemini.go, passthrough.go: the same
 //	          converted.go, gateway/convert: where client and provider differ
@@ -20,6 +21,11 @@
 // (snapshot.go); link.go polls for changes and publishes the next one. A
 // request works on the snapshot it started with. While Redis is away the last
 // snapshot serves, and counts wait.
+//
+// Access tokens are renewed in refresh.go (who may, agreed on in Redis), grant.go
+// (the token endpoint) and unsaved.go (what Redis does not have yet). health.go
+// asks accounts a question from time to time; provider_health.go shows them,
+// and so does the page of dashboard.go, behind a password (login.go).
 //
 // What a client protocol looks like is a dialect and what a provider type
 // speaks is an adapter (protocol.go): a new protocol is a new file.

@@ -30,6 +30,7 @@ type forwarder struct {
 	headerTimeout time.Duration
 	keepAlive     time.Duration
 	roster        *roster
+	tokens        *tokens
 	counters      *counters
 	metrics       *metrics
 	log           *slog.Logger
@@ -46,7 +47,9 @@ type attempt struct {
 	cool time.Duration
 	// began says that the client has its status; gone that it left.
 	began, gone bool
-	cause       error // for the log; holds no secrets
+	// unauthorized is a 401: a token may have ended before its time.
+	unauthorized bool
+	cause        error // for the log; holds no secrets
 }
 
 // serve answers a call: one account after another, until one has given its
@@ -54,6 +57,7 @@ type attempt struct {
 // written, except errCutShort: then only cutting the connection can tell.
 func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *apiError {
 	tried := map[accountID]bool{}
+	tokenWait := f.tokens.wait // for all accounts together
 	var last *apiError
 	pause := firstPause
 	for try := 0; try <= c.settings.switches; try++ {
@@ -71,7 +75,7 @@ func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *
 			pause = min(2*pause, maxPause)
 		}
 		tried[a.id] = true
-		result := f.try(ctx, w, c, a)
+		result := f.try(ctx, w, c, a, &tokenWait)
 		f.record(c, a, result)
 		if result.failure == errCutShort {
 			return errCutShort
@@ -103,14 +107,14 @@ func (f *forwarder) record(c *call, a *account, t attempt) {
 	f.metrics.attempts.WithLabelValues(c.pool.typ, t.outcome).Inc()
 	if t.blame {
 		f.counters.add(a.id, errorCount)
-		if f.roster.failed(a.id, c.settings.maxErrors, c.settings.cooldown, t.cool, time.Now()) {
+		if f.roster.failed(a.id, t.outcome, c.settings.maxErrors, c.settings.cooldown, t.cool, time.Now()) {
 			f.metrics.putAside.WithLabelValues(c.pool.typ).Inc()
 			f.log.Warn("account put aside", "account", a.id, "request_id", c.requestID, "outcome", t.outcome)
 		}
 	} else if t.failure == nil && (t.began || !t.gone) {
 		f.counters.add(a.id, usageCount)
 		if !t.gone {
-			f.roster.succeeded(a.id)
+			f.roster.succeeded(a.id, time.Now())
 		}
 	}
 	if t.cause != nil {
@@ -118,8 +122,33 @@ func (f *forwarder) record(c *call, a *account, t attempt) {
 	}
 }
 
-// try makes one attempt on one account.
-func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *account) attempt {
+// try makes one attempt on one account. This is the one place where an access
+// token is put in the place of a key.
+func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *account, tokenWait *time.Duration) attempt {
+	if !a.oauth {
+		return f.send(ctx, w, c, a)
+	}
+	out, used := attempt{}, ""
+	for range 2 {
+		access, err := f.tokens.bearer(ctx, a, used, c.settings.nearExpiry, tokenWait)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return leftAlone(context.Cause(ctx), false)
+		case err != nil:
+			return err.attempt()
+		case access == used: // the provider's refusal stands
+			return out
+		}
+		out, used = f.send(ctx, w, c, a.with(access)), access
+		if !out.unauthorized {
+			break
+		}
+	}
+	return out
+}
+
+// send sends a call to an account, once.
+func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a *account) attempt {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := c.pool.info.adapter.newRequest(ctx, a, c)

@@ -28,8 +28,10 @@ type Gateway struct {
 	link      *link
 	roster    *roster
 	counters  *counters
+	tokens    *tokens
 	metrics   *metrics
 	forwarder *forwarder
+	checker   *checker
 	paths     map[string]endpoint
 
 	draining  atomic.Bool
@@ -61,21 +63,27 @@ func Open(cfg Config) (*Gateway, error) {
 	k := keys{store.Keys{Prefix: cfg.KeyPrefix}}
 	patience := cfg.ConnectTimeout + cfg.CommandTimeout
 	g := &Gateway{
-		cfg: cfg, log: cfg.Logger, client: client, roster: newRoster(),
+		cfg: cfg, log: cfg.Logger, client: client,
 		counters: newCounters(client, k, patience, cfg.Logger),
 		ready:    make(chan struct{}), closed: make(chan struct{}), idle: make(chan struct{}),
 	}
-	g.metrics = newMetrics(func() float64 { return float64(g.counters.pending()) })
-	g.counters.metrics = g.metrics
+	upstream := newHTTPClient(cfg)
+	g.tokens = newTokens(cfg, store.New(client, cfg.KeyPrefix), upstream)
+	g.roster = newRoster(g.tokens)
+	g.metrics = newMetrics(g.counters.pending, g.tokens.unsavedTokens)
+	g.counters.metrics, g.tokens.metrics, g.tokens.counters = g.metrics, g.metrics, g.counters
 	g.link = &link{
-		cfg: cfg, client: client, log: cfg.Logger, metrics: g.metrics, roster: g.roster,
+		cfg: cfg, client: client, log: cfg.Logger, metrics: g.metrics, roster: g.roster, tokens: g.tokens,
 		loader: &loader{client: client, keys: k, timeout: patience},
 	}
+	g.tokens.redis = func(ctx context.Context) linkHealth { return g.link.probe(ctx, probeAge) }
+	g.tokens.noticed = g.link.noticed
 	g.link.state.Store(buildSnapshot(rawState{}, sourceNone, cfg.APIKey, nil))
 	g.forwarder = &forwarder{
-		client: newHTTPClient(cfg), headerTimeout: cfg.UpstreamHeaderTimeout, keepAlive: cfg.KeepAlive,
-		roster: g.roster, counters: g.counters, metrics: g.metrics, log: cfg.Logger,
+		client: upstream, headerTimeout: cfg.UpstreamHeaderTimeout, keepAlive: cfg.KeepAlive,
+		roster: g.roster, tokens: g.tokens, counters: g.counters, metrics: g.metrics, log: cfg.Logger,
 	}
+	g.checker = &checker{forwarder: g.forwarder, roster: g.roster, state: g.link.snapshot, metrics: g.metrics, log: cfg.Logger}
 	g.paths = g.endpoints()
 	if err := g.firstState(); err != nil {
 		_ = g.Close()
@@ -108,8 +116,8 @@ func (g *Gateway) firstState() error {
 
 // Run listens and serves until ctx ends or Close is called. Then it drains:
 // /readyz turns to 503 and new API requests are refused, those in flight go on
-// for DrainTimeout at most, then counts are delivered. It returns nil after a
-// drain in which nothing was cut or lost. Call it once.
+// for DrainTimeout at most, then renewed tokens are saved and counts delivered.
+// It returns nil after a drain in which nothing was cut or lost. Call it once.
 func (g *Gateway) Run(ctx context.Context) error {
 	listener, err := g.listen(ctx)
 	if err != nil {
@@ -128,6 +136,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.link.run(background) })
 	wg.Go(func() { g.counters.run(background) })
+	wg.Go(func() { g.tokens.run(background, g.link.snapshot) })
+	wg.Go(func() { g.checker.run(background) })
 	serveErr := make(chan error, 1)
 	wg.Go(func() { serveErr <- server.Serve(listener) })
 	close(g.ready)
@@ -143,8 +153,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	cutErr := g.drain(server, cut, deadline)
 	stopBackground()
 	wg.Wait()
+	tokenErr := g.tokens.finish(deadline)
 	g.forwarder.client.CloseIdleConnections()
-	return errors.Join(err, cutErr, g.lastFlush(deadline))
+	return errors.Join(err, cutErr, tokenErr, g.lastFlush(deadline))
 }
 
 // listen binds and marks the gateway as running.

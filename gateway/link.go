@@ -22,6 +22,7 @@ type link struct {
 	log     *slog.Logger
 	metrics *metrics
 	roster  *roster
+	tokens  *tokens
 	state   atomic.Pointer[snapshot]
 
 	warned  bool   // of a state that became empty; the poll's
@@ -45,6 +46,7 @@ type linkHealth struct {
 	firstAt     time.Time
 	lastAt      time.Time // last seen connected
 	lostAt      time.Time // zero while connected
+	backAt      time.Time // of the last return; zero: none yet
 	lastErrorAt time.Time
 	lastError   string
 	reconnects  int64
@@ -83,8 +85,19 @@ func (l *link) poll(ctx context.Context) bool {
 		}
 		return false
 	}
+	if !l.adopt(raw, sourceRedis) {
+		return true
+	}
+	renewals := l.tokens.renewals()
+	found, err := l.loader.tokens(ctx, l.snapshot())
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, errVanished) { // of that the next poll tells
+			l.loadFailed(err)
+		}
+		return true // accounts and configuration are there; tokens stay as they were
+	}
 	l.refused = ""
-	l.adopt(raw, sourceRedis)
+	l.tokens.adopt(found, renewals)
 	return true
 }
 
@@ -92,9 +105,7 @@ func (l *link) poll(ctx context.Context) bool {
 // nothing about the connection; it is logged when it is a new one.
 func (l *link) loadFailed(err error) {
 	l.metrics.redisFails.Inc()
-	var answered redis.Error
-	if !errors.As(err, &answered) {
-		l.failed(err)
+	if l.noticed(err) {
 		return
 	}
 	if l.refused != err.Error() {
@@ -103,21 +114,33 @@ func (l *link) loadFailed(err error) {
 	}
 }
 
-// adopt publishes a state if it differs from the one in use. A state that is
+// noticed takes note of an error that any command got, if it says that the
+// connection does not work; a refusal by Redis does not.
+func (l *link) noticed(err error) bool {
+	var answered redis.Error
+	if errors.As(err, &answered) {
+		return false
+	}
+	l.failed(err)
+	return true
+}
+
+// adopt publishes a state if it differs from the one in use; false for one that
+// was not believed. A state that is
 // suddenly completely empty is more likely a Redis that was wiped or is the
 // wrong one than a wish to drop every account at once, so the last one stays.
-func (l *link) adopt(raw rawState, source string) {
+func (l *link) adopt(raw rawState, source string) bool {
 	prev := l.snapshot()
 	if source == sourceRedis && raw.empty() && !prev.raw.empty() {
 		if !l.warned {
 			l.log.Warn("Redis holds no configuration and no pools: going on with the last known state", "source", prev.source, "key_prefix", l.cfg.KeyPrefix)
 			l.warned = true
 		}
-		return
+		return false
 	}
 	l.warned = false
 	if source == prev.source && raw.equal(prev.raw) {
-		return
+		return true
 	}
 	next := buildSnapshot(raw, source, l.cfg.APIKey, prev)
 	l.state.Store(next)
@@ -140,6 +163,7 @@ func (l *link) adopt(raw rawState, source string) {
 	if len(next.unknown) > 0 {
 		l.log.Warn("unknown default providers are left out", "names", next.unknown)
 	}
+	return true
 }
 
 // probe asks what is on the other side, unless that was asked less than maxAge
@@ -244,6 +268,7 @@ func (l *link) note(change func(*linkHealth)) linkHealth {
 			h.firstAt = now
 		} else if !was {
 			h.reconnects++
+			h.backAt = now
 		}
 		h.lastAt, h.lostAt, h.lastError = now, time.Time{}, "" // lastErrorAt tells when it was
 		l.metrics.redisUp.Set(1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
 	"time"
 
@@ -56,6 +57,49 @@ func (l *loader) load(ctx context.Context) (rawState, error) {
 		raw.pools[typ] = replies[i].Val()
 	}
 	return raw, nil
+}
+
+// tokenBatch is how many tokens one pipeline reads.
+const tokenBatch = 500
+
+// errVanished is a Redis that lost everything since the accounts were read: that
+// there are no tokens means nothing then.
+var errVanished = errors.New("load tokens: the accounts they belong to are gone")
+
+// tokens reads the tokens of all accounts that have one instead of a key; ""
+// for one that is absent.
+func (l *loader) tokens(ctx context.Context, s *snapshot) (map[accountID]string, error) {
+	var ids []accountID
+	for _, p := range s.pools {
+		for _, a := range p.accounts {
+			if a.oauth {
+				ids = append(ids, a.id)
+			}
+		}
+	}
+	state := []string{l.keys.Config()}
+	for _, typ := range s.types {
+		state = append(state, l.keys.Pool(typ))
+	}
+	found := make(map[accountID]string, len(ids))
+	for batch := range slices.Chunk(ids, tokenBatch) {
+		pipe := l.client.Pipeline()
+		replies := make([]*redis.StringCmd, len(batch))
+		for i, id := range batch {
+			replies[i] = pipe.Get(ctx, l.keys.Token(id.Type, id.UUID))
+		}
+		there := pipe.Exists(ctx, state...)
+		if err := l.exec(ctx, pipe); err != nil {
+			return nil, fmt.Errorf("load tokens: %w", err)
+		}
+		if there.Val() == 0 {
+			return nil, errVanished
+		}
+		for i, id := range batch {
+			found[id] = replies[i].Val()
+		}
+	}
+	return found, nil
 }
 
 // exec runs a pipeline. A nil reply is not an error here, and a key that holds

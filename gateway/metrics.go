@@ -20,11 +20,13 @@ type metrics struct {
 	reloads    prometheus.Counter
 	countFails prometheus.Counter
 	countsSent prometheus.Counter
+	renewals   *prometheus.CounterVec // provider, outcome
+	checks     *prometheus.CounterVec // provider, outcome
 }
 
-// newMetrics registers everything; pending is asked for the number of counts
-// that wait.
-func newMetrics(pending func() float64) *metrics {
+// newMetrics registers everything; pending and unsaved are asked for the number
+// of counts and of tokens that wait for Redis.
+func newMetrics(pending, unsaved func() int64) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -54,8 +56,14 @@ func newMetrics(pending func() float64) *metrics {
 	m.reloads = counter("holdfast_gateway_reloads_total", "Changed states taken over.")
 	m.countFails = counter("holdfast_gateway_count_delivery_failures_total", "Deliveries of counts that failed and are tried again.")
 	m.countsSent = counter("holdfast_gateway_counts_delivered_total", "Counts delivered to Redis.")
+	m.renewals = counters("holdfast_gateway_token_refreshes_total", "Refreshes of access tokens by outcome; adopted is one that another gateway made.", "provider", "outcome")
+	m.checks = counters("holdfast_gateway_health_checks_total", "Scheduled health checks by outcome.", "provider", "outcome")
+	asked := func(name, help string, ask func() int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(ask()) })
+	}
 	m.registry.MustRegister(m.duration, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "holdfast_gateway_counts_pending", Help: "Counts waiting for Redis."}, pending))
+		asked("holdfast_gateway_counts_pending", "Counts waiting for Redis.", pending),
+		asked("holdfast_gateway_tokens_unsaved", "Renewed tokens waiting for Redis.", unsaved))
 	return m
 }

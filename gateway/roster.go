@@ -9,6 +9,8 @@ import (
 // this process only: a new process gives every account a new chance. Safe for
 // concurrent use.
 type roster struct {
+	tokens *tokens
+
 	mu    sync.Mutex
 	seq   uint64
 	marks map[accountID]*mark
@@ -19,20 +21,64 @@ type mark struct {
 	lastUse   uint64 // order of choices; 0: never chosen
 	errors    int    // in a row
 	coolUntil time.Time
+	reason    string    // of the rest
+	rested    bool      // the provider itself asked for the rest
+	goodAt    time.Time // last success
+	checkedAt time.Time // last health check that said anything
+	// healed is the entry that is marked unhealthy and passed a health check. An
+	// entry that changes is believed again.
+	healed string
 }
 
-func newRoster() *roster { return &roster{marks: map[accountID]*mark{}} }
+func newRoster(t *tokens) *roster { return &roster{tokens: t, marks: map[accountID]*mark{}} }
+
+// ailment is what keeps an account from being chosen.
+type ailment int
+
+const (
+	fit ailment = iota
+	unreadable
+	noEndpoint
+	unhealthy // marked so in the store
+	resting
+	unsigned // no access token, and none to be had without a new sign-in
+)
+
+// diagnosis is an ailment, when it ends (zero: not by itself) and what to tell.
+type diagnosis struct {
+	ailment
+	until time.Time
+	text  string
+}
 
 // shortage says why nobody could be chosen.
 type shortage struct {
-	total, disabled, unhealthy, cooling, noEndpoint, noModel int
+	total, disabled, unhealthy, cooling, noEndpoint, noModel, signedOut int
 	// recovery is when the first cooling account is back; zero: none is cooling.
 	recovery time.Time
 }
 
+func (s *shortage) count(d diagnosis) {
+	switch d.ailment {
+	case unreadable:
+		s.disabled++
+	case noEndpoint:
+		s.noEndpoint++
+	case unhealthy:
+		s.unhealthy++
+	case unsigned:
+		s.signedOut++
+	case resting:
+		s.cooling++
+		if s.recovery.IsZero() || d.until.Before(s.recovery) {
+			s.recovery = d.until
+		}
+	}
+}
+
 // pick chooses the account of p that was used longest ago among those that are
-// enabled, healthy, have an endpoint, serve the model and were not tried yet.
-// Taking turns follows from it: an account goes to the end when it is chosen.
+// enabled, fit, serve the model and were not tried yet. Taking turns follows
+// from it: an account goes to the end when it is chosen.
 func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.Time) (*account, shortage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,21 +90,16 @@ func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.
 		m := r.mark(a.id)
 		switch {
 		case tried[a.id]:
-		case !a.valid || a.disabled:
+		case a.disabled:
 			why.disabled++
-		case !a.serves(model):
+		case a.valid && !a.serves(model):
 			why.noModel++
-		case a.baseURL == "" || a.key == "":
-			why.noEndpoint++
-		case a.marked(now):
-			why.unhealthy++
-		case now.Before(m.coolUntil):
-			why.cooling++
-			if why.recovery.IsZero() || m.coolUntil.Before(why.recovery) {
-				why.recovery = m.coolUntil
+		default:
+			if d := r.diagnose(a, m, now); d.ailment != fit {
+				why.count(d)
+			} else if best == nil || m.lastUse < bestMark.lastUse {
+				best, bestMark = a, m
 			}
-		case best == nil || m.lastUse < bestMark.lastUse:
-			best, bestMark = a, m
 		}
 	}
 	if best != nil {
@@ -66,6 +107,28 @@ func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.
 		bestMark.lastUse = r.seq
 	}
 	return best, why
+}
+
+// diagnose says what ails an account that is not disabled; r.mu is held.
+func (r *roster) diagnose(a *account, m *mark, now time.Time) diagnosis {
+	switch {
+	case !a.valid:
+		return diagnosis{ailment: unreadable, text: "the entry is not a JSON object"}
+	case a.baseURL == "" || a.key == "" && !a.oauth:
+		return diagnosis{ailment: noEndpoint, text: "no endpoint configured"}
+	case a.marked(now) && m.healed != a.raw:
+		return diagnosis{unhealthy, a.recoverAt, "marked unhealthy in its entry"}
+	case now.Before(m.coolUntil):
+		return diagnosis{resting, m.coolUntil, "resting after: " + m.reason}
+	}
+	switch e := r.tokens.standing(a, now); {
+	case e == nil:
+		return diagnosis{}
+	case e.kind == signedOut:
+		return diagnosis{ailment: unsigned, text: e.text}
+	default:
+		return diagnosis{resting, now.Add(e.retry), e.text}
+	}
 }
 
 func (r *roster) mark(id accountID) *mark {
@@ -78,23 +141,25 @@ func (r *roster) mark(id accountID) *mark {
 }
 
 // succeeded clears an account's errors.
-func (r *roster) succeeded(id accountID) {
+func (r *roster) succeeded(id accountID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.mark(id)
-	m.errors, m.coolUntil = 0, time.Time{}
+	m.errors, m.coolUntil, m.goodAt = 0, time.Time{}, now
 }
 
 // failed records an error. limit errors in a row (0: no limit) put the account
-// aside for cool; a positive atOnce (a provider's 429) does so at the first. It reports whether the account was put aside by this call.
-func (r *roster) failed(id accountID, limit int, cool, atOnce time.Duration, now time.Time) bool {
+// aside for cool; a positive atOnce (a provider's 429 or 402) does so at the
+// first. It reports whether the account was put aside by this call.
+func (r *roster) failed(id accountID, reason string, limit int, cool, atOnce time.Duration, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.mark(id)
 	m.errors++
+	m.rested = false
 	until := time.Time{}
 	if atOnce > 0 {
-		until = now.Add(atOnce)
+		until, m.rested = now.Add(atOnce), reason == outcomeRateLimited
 	} else if limit > 0 && m.errors >= limit {
 		// Not reset: after its rest one more error puts it aside again.
 		until = now.Add(cool)
@@ -103,7 +168,7 @@ func (r *roster) failed(id accountID, limit int, cool, atOnce time.Duration, now
 		return false
 	}
 	fresh := !now.Before(m.coolUntil)
-	m.coolUntil = until
+	m.coolUntil, m.reason = until, reason
 	return fresh
 }
 

@@ -44,12 +44,13 @@ type endpoint struct {
 
 func (g *Gateway) endpoints() map[string]endpoint {
 	metrics := promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{})
-	return map[string]endpoint{
+	paths := map[string]endpoint{
 		"/health":             {route: "health", method: http.MethodGet, handler: g.serveHealth},
 		"/healthz":            {route: "healthz", method: http.MethodGet, handler: g.serveHealthz},
 		"/readyz":             {route: "readyz", method: http.MethodGet, handler: g.serveReadyz},
 		"/api/redis/status":   {route: "redis_status", method: http.MethodGet, handler: g.serveRedisStatus},
 		"/api/storage/status": {route: "storage_status", method: http.MethodGet, handler: g.serveStorageStatus},
+		"/provider_health":    {route: "provider_health", method: http.MethodGet, handler: g.serveProviderHealth},
 		"/metrics": {route: "metrics", method: http.MethodGet, handler: func(w http.ResponseWriter, r *request) *apiError {
 			metrics.ServeHTTP(w, r.Request)
 			return nil
@@ -61,6 +62,8 @@ func (g *Gateway) endpoints() map[string]endpoint {
 		"/v1/messages":              g.generation("messages", claude{}, opGenerate),
 		"/v1/messages/count_tokens": g.generation("count_tokens", claude{}, opCount),
 	}
+	newDashboard(g, g.tokens.store).endpoints(func(path string, e endpoint) { paths[path] = e })
+	return paths
 }
 
 // recorder remembers the status, for metrics and to know if one was sent.

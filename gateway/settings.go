@@ -15,6 +15,8 @@ const (
 	maxSwitches        = 20
 	defaultCooldown    = 30 * time.Second
 	defaultCooldownMax = 5 * time.Minute
+	defaultNearMinutes = 15
+	maxNearMinutes     = 7 * 24 * 60
 	fallbackProvider   = "gemini-cli-oauth"
 )
 
@@ -31,6 +33,12 @@ type settings struct {
 	// switches is how many further accounts one request may try.
 	switches              int
 	cooldown, cooldownMax time.Duration
+	// nearExpiry is how long before its end an access token is renewed;
+	// sweepTokens says that this is done for accounts without requests, too.
+	nearExpiry  time.Duration
+	sweepTokens bool
+	checks      checkSettings
+	login       loginSettings
 }
 
 // parseSettings reads the configuration's text; override wins over its key.
@@ -39,6 +47,7 @@ func parseSettings(raw, override string) (settings, bool) {
 	s := settings{
 		maxErrors: defaultMaxErrors, switches: defaultSwitches,
 		cooldown: defaultCooldown, cooldownMax: defaultCooldownMax,
+		nearExpiry: defaultNearMinutes * time.Minute, login: parseLogin(gjson.Result{}),
 	}
 	raw = strings.TrimPrefix(raw, "\ufeff")
 	ok := gjson.Valid(raw) && gjson.Parse(raw).IsObject()
@@ -55,6 +64,10 @@ func parseSettings(raw, override string) (settings, bool) {
 		s.maxErrors = bounded(cfg.Get("MAX_ERROR_COUNT"), defaultMaxErrors, 1<<20)
 		s.switches = bounded(cfg.Get("CREDENTIAL_SWITCH_MAX_RETRIES"), defaultSwitches, maxSwitches)
 		s.cooldown = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MS"), defaultCooldown)
+		s.nearExpiry = time.Duration(bounded(cfg.Get("CRON_NEAR_MINUTES"), defaultNearMinutes, maxNearMinutes)) * time.Minute
+		s.sweepTokens = cfg.Get("CRON_REFRESH_TOKEN").Bool()
+		s.login = parseLogin(cfg)
+		s.checks = parseChecks(cfg.Get("SCHEDULED_HEALTH_CHECK"))
 		s.cooldownMax = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MAX_MS"), defaultCooldownMax)
 	}
 	if key != "" {

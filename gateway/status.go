@@ -26,6 +26,7 @@ type redisStatus struct {
 		FailedCommands int64 `json:"failedCommands"`
 		QueuedWrites   int64 `json:"queuedWrites"`
 		QueuedCounts   int64 `json:"queuedCounts"`
+		UnsavedTokens  int64 `json:"unsavedTokens"`
 	} `json:"stats"`
 	Timestamps struct {
 		InitialConnectionAt *string `json:"initialConnectionAt"`
@@ -64,16 +65,16 @@ func storageOf(h linkHealth, s *snapshot) string {
 
 func (g *Gateway) redisStatus(h linkHealth) redisStatus {
 	s := g.link.snapshot()
-	counts := g.counters.pending()
+	counts, unsaved := g.counters.pending(), g.tokens.unsavedTokens()
 	out := redisStatus{
 		Enabled: true, Connected: h.connected, Mode: h.mode,
 		Storage: storageOf(h, s), URL: safeURL(g.cfg.RedisURL), KeyPrefix: g.cfg.KeyPrefix,
-		LastConnectedAt: stamp(h.lastAt), QueuedWrites: h.queued + counts,
+		LastConnectedAt: stamp(h.lastAt), QueuedWrites: h.queued + counts + unsaved,
 		DegradedMode: !h.connected,
 	}
 	out.StorageType = out.Storage
 	out.Stats.ReconnectCount, out.Stats.TotalCommands, out.Stats.FailedCommands = h.reconnects, h.commands, h.failures
-	out.Stats.QueuedWrites, out.Stats.QueuedCounts = out.QueuedWrites, counts
+	out.Stats.QueuedWrites, out.Stats.QueuedCounts, out.Stats.UnsavedTokens = out.QueuedWrites, counts, unsaved
 	out.Timestamps.InitialConnectionAt, out.Timestamps.LastConnectedAt = stamp(h.firstAt), stamp(h.lastAt)
 	out.Timestamps.LastErrorAt, out.Timestamps.StateLoadedAt = stamp(h.lastErrorAt), stamp(s.loadedAt)
 	out.Health.CheckedAt = stamp(h.checkedAt)

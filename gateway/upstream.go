@@ -51,12 +51,15 @@ func withoutURL(err error) error {
 func upstreamError(c *call, a *account, resp *http.Response) attempt {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	status := resp.StatusCode
-	t := attempt{outcome: "request_error"}
+	t := attempt{outcome: "request_error", unauthorized: status == http.StatusUnauthorized}
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		t.outcome, t.retry, t.blame = "account_error", true, true
+	case status == http.StatusPaymentRequired:
+		t.outcome, t.retry, t.blame = outcomeUnpaid, true, true
+		t.cool = untilNextMonth(time.Now())
 	case status == http.StatusTooManyRequests:
-		t.outcome, t.retry, t.blame = "rate_limited", true, true
+		t.outcome, t.retry, t.blame = outcomeRateLimited, true, true
 		t.cool = coolFor(resp.Header, c.settings, time.Now())
 	case status >= 500:
 		t.outcome, t.retry, t.blame = "server_error", true, true
@@ -69,8 +72,10 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 	}
 	t.failure = &apiError{
 		status: status, kind: kindOf(status), code: "upstream_error",
-		message:    fmt.Sprintf("the provider answered %d", resp.StatusCode),
-		retryAfter: t.cool,
+		message: fmt.Sprintf("the provider answered %d", resp.StatusCode),
+	}
+	if t.outcome == outcomeRateLimited {
+		t.failure.retryAfter = t.cool
 	}
 	body = a.redact(body)
 	if c.conversion == nil && c.dialect.isErrorBody(body) {
@@ -99,6 +104,19 @@ func errorText(body []byte) string {
 	return ""
 }
 
+// Outcomes of attempts that put an account aside at the first time.
+const (
+	outcomeRateLimited = "rate_limited"
+	outcomeUnpaid      = "payment_required"
+)
+
+// untilNextMonth is how long an account rests after a 402: quotas begin anew on
+// the first of the month, UTC. A health check that succeeds ends it earlier.
+func untilNextMonth(now time.Time) time.Duration {
+	y, m, _ := now.UTC().Date()
+	return time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC).Sub(now)
+}
+
 // coolFor is how long an account rests after a 429: what the provider asks for,
 // within the configured maximum, or the configured default.
 func coolFor(h http.Header, s settings, now time.Time) time.Duration {
@@ -112,6 +130,10 @@ func coolFor(h http.Header, s settings, now time.Time) time.Duration {
 	return min(max(d, time.Second), s.cooldownMax)
 }
 
+// maxRetryAfter bounds what a client is told: an account may be back, or be
+// added, at any time.
+const maxRetryAfter = 10 * time.Minute
+
 // explain is the answer when no account could be chosen and none was tried.
 func (s shortage) explain(c *call) *apiError {
 	if s.total > 0 && s.noModel > 0 && s.noModel+s.disabled == s.total {
@@ -122,11 +144,11 @@ func (s shortage) explain(c *call) *apiError {
 	}
 	e := &apiError{
 		status: http.StatusServiceUnavailable, kind: kindServer, code: "no_healthy_provider", retryAfter: 5 * time.Second,
-		message: fmt.Sprintf("provider %s has no healthy account for this request: %d accounts, %d disabled, %d unhealthy, %d resting after errors, %d with no endpoint configured, %d without the model",
-			c.pool.typ, s.total, s.disabled, s.unhealthy, s.cooling, s.noEndpoint, s.noModel),
+		message: fmt.Sprintf("provider %s has no healthy account for this request: %d accounts, %d disabled, %d unhealthy, %d resting after errors, %d with no endpoint configured, %d signed out, %d without the model",
+			c.pool.typ, s.total, s.disabled, s.unhealthy, s.cooling, s.noEndpoint, s.signedOut, s.noModel),
 	}
-	if !s.recovery.IsZero() {
-		e.retryAfter = max(time.Until(s.recovery), time.Second)
+	if !s.recovery.IsZero() { // of a rest for weeks, a client need not know
+		e.retryAfter = min(max(time.Until(s.recovery), time.Second), maxRetryAfter)
 	}
 	return e
 }

@@ -32,6 +32,7 @@ type item struct {
 	fence   int             // 1 + index in batch.fences; 0 = not fenced
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it
+	sent    uint64          // of a write: Local.Takeovers before it was sent
 	local   [2]int          // kindDone: the answer, in batch.aux
 }
 

@@ -245,7 +245,7 @@ func (c *client) push(it item) {
 
 // beginWrite keeps the item's keys out of the cache until endWrite.
 func (c *client) beginWrite(it *item) {
-	it.wrote = true
+	it.wrote, it.sent = true, c.s.cfg.Local.Takeovers()
 	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
 		c.s.beforeWrite(cmd, c.db, argv)
 		if c.reachesAll(cmd) {

@@ -48,7 +48,8 @@ type Local interface {
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
-	Unsure(db int, key []byte)
+	Unsure(db int, key []byte, takeovers uint64)
+	Takeovers() uint64
 	Unlearn(db int, keys [][]byte)
 	Read(db int, key []byte)
 	RememberScript(body []byte, loaded bool)

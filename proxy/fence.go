@@ -220,7 +220,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 	n := call.Fence + uint64(it.fence) - 1
 	req := c.request(it)
 	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
-	if c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
+	if c.s.cfg.Local.Takeovers() != it.sent || c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
 		c.outcomeUnknown(it)
 		return
 	}

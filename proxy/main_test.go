@@ -39,7 +39,8 @@ func (onlineLocal) Sent(int, []byte)                                           {
 func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {}
 func (onlineLocal) Read(int, []byte)                                           {}
 func (onlineLocal) Unlearn(int, [][]byte)                                      {}
-func (onlineLocal) Unsure(int, []byte)                                         {}
+func (onlineLocal) Takeovers() uint64                                          { return 0 }
+func (onlineLocal) Unsure(int, []byte, uint64)                                 {}
 func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
 func (onlineLocal) RememberScript([]byte, bool)                                {}
 func (onlineLocal) Script(string) (string, bool)                               { return "", false }

@@ -40,7 +40,7 @@ func (c *client) unanswered(it *item, sent bool) {
 func (c *client) outcomeUnknown(it *item) {
 	c.eachWrite(it, func(_ *command.Command, _ [][]byte) {
 		for _, key := range c.keys {
-			c.s.cfg.Local.Unsure(c.db, key)
+			c.s.cfg.Local.Unsure(c.db, key, it.sent)
 		}
 	})
 	c.batch.out = fallback.ReplyUnknownOutcome(c.batch.out)
@@ -187,7 +187,7 @@ func (it *item) encode(dst *[]byte) int {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin}
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent}
 }
 
 // commands are those of a unit, or the one command.

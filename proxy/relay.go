@@ -40,6 +40,7 @@ type relay struct {
 	units    int          // MULTI, EXEC and DISCARD sent
 	unit     [][][]byte   // commands queued there, which EXEC will acknowledge
 	held     [][]byte     // keys they write, kept out of the cache until EXEC
+	heldAt   uint64       // Local.Takeovers before the first of them
 	outbox   chan []byte  // messages and invalidations while there is no sess
 	waiting  atomic.Int64 // bytes in outbox
 	selected bool         // db or proto was changed over the relay
@@ -67,6 +68,7 @@ type expect struct {
 	argv    [][]byte
 	db      int
 	wrote   [][]byte // keys with cache.WriteBegin
+	sent    uint64   // of a write: Local.Takeovers before it was sent
 	undo    func()   // takes the noted state back when Redis refuses
 }
 
@@ -360,6 +362,7 @@ func (r *relay) note(e *expect) {
 		r.c.s.aboutScripts(e.cmd, e.argv)
 		return
 	}
+	e.sent = r.c.s.cfg.Local.Takeovers()
 	r.c.s.beforeWrite(e.cmd, e.db, e.argv)
 	if e.cmd.Flags&command.Dangerous != 0 {
 		r.c.s.cache.Invalidate(nil) // and again when it is answered

@@ -20,7 +20,7 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	}
 	cutOff := p.decided && p.deliver || p.stream // half a frame has gone out: nothing can follow it
 	if len(r.held) > 0 {
-		owed = append(owed, expect{swallow: true, wrote: r.held, db: r.db})
+		owed = append(owed, expect{swallow: true, wrote: r.held, db: r.db, sent: r.heldAt})
 		r.owed++
 	}
 	r.queue, r.sess, r.held = nil, nil, nil
@@ -91,7 +91,7 @@ func (r *relay) fail(e *expect) {
 		r.mu.Unlock()
 	}
 	for _, k := range e.wrote {
-		r.c.s.cfg.Local.Unsure(e.db, k)
+		r.c.s.cfg.Local.Unsure(e.db, k, e.sent)
 	}
 	r.endWrites(e)
 	if e.swallow || e.mute {

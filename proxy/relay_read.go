@@ -297,6 +297,9 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 		return nil
 	}
 	if bytes.HasPrefix(head, []byte("+QUEUED")) {
+		if len(r.held) == 0 {
+			r.heldAt = e.sent
+		}
 		r.unit, r.held = append(r.unit, e.argv), append(r.held, e.wrote...)
 		e.wrote = nil
 		return nil

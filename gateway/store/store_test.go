@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,28 +25,33 @@ func open(t *testing.T) *Store {
 	return New(c, "p:")
 }
 
-func TestTokenCompareAndSet(t *testing.T) {
+func TestSwapToken(t *testing.T) {
 	s, ctx := open(t), context.Background()
 	for _, name := range []string{"refreshToken", "refresh_token"} {
-		first := []byte("\xef\xbb\xbf{ \"" + name + "\": \"r1\", \"n\": 12345678901234567890, \"l\": [] }")
-		next := []byte(`{"` + name + `":"r2","l":[],"f":1.0}`)
-		ok, err := s.CompareAndSetToken(ctx, "t", name, "", first)
+		access := strings.Replace(name, "refresh", "access", 1)
+		raw := "\xef\xbb\xbf{ \"" + name + "\": \"r1\", \"n\": 12345678901234567890, \"" + access + "\":\"a1\", \"l\": [] }"
+		require.NoError(t, s.Set(ctx, s.Keys.Token("t", name), []byte(raw)))
+		want := strings.NewReplacer("r1", "r2", "a1", "a2").Replace(raw)
+		next := Renewal{Access: "a2", Refresh: "r2"}
+		for _, other := range []Credentials{{Access: "a1", Refresh: "r0"}, {Access: "a0", Refresh: "r1"}} {
+			got, err := s.SwapToken(ctx, "t", name, other, next)
+			require.NoError(t, err)
+			assert.Equal(t, raw, string(got), "somebody else refreshed: theirs stays")
+		}
+		for range 2 { // the second time it is there already
+			got, err := s.SwapToken(ctx, "t", name, Credentials{Access: "a1", Refresh: "r1"}, next)
+			require.NoError(t, err)
+			assert.Equal(t, want, string(got))
+		}
+		stored, err := s.Token(ctx, "t", name)
 		require.NoError(t, err)
-		assert.True(t, ok, "absent, none expected")
-		ok, err = s.CompareAndSetToken(ctx, "t", name, "r0", next)
-		require.NoError(t, err)
-		assert.False(t, ok, "somebody else refreshed")
-		ok, err = s.CompareAndSetToken(ctx, "t", name, "r1", next)
-		require.NoError(t, err)
-		assert.True(t, ok)
-		got, _, err := s.Token(ctx, "t", name)
-		require.NoError(t, err)
-		assert.Equal(t, string(next), string(got), "bytes are never decoded")
+		assert.Equal(t, want, string(stored), "bytes are never decoded")
 		assert.EqualValues(t, -1, s.Client().TTL(ctx, s.Keys.Token("t", name)).Val())
 	}
-	ok, err := s.CompareAndSetToken(ctx, "t", "gone", "r1", []byte("{}"))
+	got, err := s.SwapToken(ctx, "t", "gone", Credentials{Access: "a1", Refresh: "r1"}, Renewal{Access: "a2"})
 	require.NoError(t, err)
-	assert.False(t, ok)
+	assert.Nil(t, got, "an account that was deleted gets no token")
+	require.Zero(t, s.Client().Exists(ctx, s.Keys.Token("t", "gone")).Val())
 }
 
 func TestTokenLock(t *testing.T) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,73 +17,68 @@ const LockLife = 30 * time.Second
 // wrote other fields of the same token.
 const casTries = 8
 
+// readNow reads a value at Redis itself: a script, unlike GET, is never answered
+// from a proxy's cache, which may lag behind what the lease's last owner wrote
+// through another proxy.
+const readNow = `return redis.call('GET', KEYS[1])`
+
 // swapIfSame replaces a value only where it is byte for byte the one that was
 // read. The scripts never decode JSON: that would change it.
 const swapIfSame = `
-local v = redis.call('GET', KEYS[1])
-if ARGV[1] == '0' then
-  if v then return 0 end
-elseif v ~= ARGV[2] then
-  return 0
-end
-redis.call('SET', KEYS[1], ARGV[3])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
 return 1`
 
 const deleteIfSame = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-// Token reads an account's OAuth credentials.
-func (s *Store) Token(ctx context.Context, typ, uuid string) (raw []byte, ok bool, err error) {
-	return s.Get(ctx, s.Keys.Token(typ, uuid))
-}
-
-// RefreshToken is the refresh token in a credentials JSON, written refreshToken
-// or refresh_token; "" for none.
-func RefreshToken(raw []byte) string {
-	for _, name := range []string{"refreshToken", "refresh_token"} {
-		if v, ok := Member(raw, name); ok && v.String() != "" {
-			return v.String()
-		}
+// Token reads an account's OAuth credentials as Redis has them now; nil where
+// there are none.
+func (s *Store) Token(ctx context.Context, typ, uuid string) ([]byte, error) {
+	text, err := s.rdb.Eval(ctx, readNow, []string{s.Keys.Token(typ, uuid)}).Text()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
 	}
-	return ""
+	if err != nil {
+		return nil, fmt.Errorf("read token of %s %s: %w", typ, uuid, err)
+	}
+	return []byte(text), nil
 }
 
-// CompareAndSetToken writes new credentials if the stored ones still have the
-// refresh token expected ("" for credentials that are absent or have none). It
-// reports false, without writing, where somebody else has refreshed meanwhile.
-// The key gets no expiry. After an error it is unknown whether it was written;
-// calling again is safe: it then reports false if it was.
-func (s *Store) CompareAndSetToken(ctx context.Context, typ, uuid, expected string, next []byte) (bool, error) {
-	key := s.Keys.Token(typ, uuid)
+// SwapToken puts a renewal into an account's stored credentials if those still
+// have the access and the refresh token of was: a newer token is never
+// overwritten, and fields that somebody else changed meanwhile stay. The key
+// gets no expiry.
+//
+// It gives what is stored then. That has the renewal's tokens exactly if this
+// call, or one before it whose answer was lost, wrote them: after an error, call
+// it again.
+func (s *Store) SwapToken(ctx context.Context, typ, uuid string, was Credentials, r Renewal) ([]byte, error) {
 	for range casTries {
-		cur, ok, err := s.Get(ctx, key)
+		cur, err := s.Token(ctx, typ, uuid)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if RefreshToken(cur) != expected {
-			return false, nil
+		have := ParseCredentials(cur)
+		if have.Refresh != was.Refresh || have.Access != was.Access {
+			return cur, nil
 		}
-		if ok && bytes.Equal(cur, next) {
-			return true, nil
-		}
-		present := "0"
-		if ok {
-			present = "1"
-		}
-		n, err := s.rdb.Eval(ctx, swapIfSame, []string{key}, present, cur, next).Int()
+		next := r.Apply(cur)
+		n, err := s.rdb.Eval(ctx, swapIfSame, []string{s.Keys.Token(typ, uuid)}, cur, next).Int()
 		if err != nil {
-			return false, fmt.Errorf("replace token of %s %s: %w", typ, uuid, err)
+			return nil, fmt.Errorf("replace token of %s %s: %w", typ, uuid, err)
 		}
 		if n == 1 {
-			return true, nil
+			return next, nil
 		}
 	}
-	return false, fmt.Errorf("replace token of %s %s: it changed %d times meanwhile", typ, uuid, casTries)
+	return nil, fmt.Errorf("replace token of %s %s: it changed %d times meanwhile", typ, uuid, casTries)
 }
 
 // LockToken takes the refresh lease of an account for LockLife. It gives the
-// owner id to release it with; ok is false where somebody else holds it.
+// owner id to release it with; ok is false where somebody else holds it. After
+// an error it may have been taken: release it all the same.
 func (s *Store) LockToken(ctx context.Context, typ, uuid string) (owner string, ok bool, err error) {
 	owner = rand.Text()
 	err = s.rdb.Do(ctx, "SET", s.TokenLock(typ, uuid), owner, "NX", "EX", int(LockLife/time.Second)).Err()
@@ -92,7 +86,7 @@ func (s *Store) LockToken(ctx context.Context, typ, uuid string) (owner string, 
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("lock token of %s %s: %w", typ, uuid, err)
+		return owner, false, fmt.Errorf("lock token of %s %s: %w", typ, uuid, err)
 	}
 	return owner, true, nil
 }

@@ -1,0 +1,77 @@
+package fallback
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// still ends the mirror's own work: what the outages that follow have is what the
+// cut-over left.
+func (r *rig) still() {
+	r.stop()
+	r.stop = nil
+}
+
+// A client learns late that nobody knows what became of its write: Redis has taken
+// over meanwhile. What is held may lack the write, and is not built upon.
+func TestUnknownOutcomeToldAfterRedisTookOver(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:k", "1")
+	r.loaded()
+	r.still()
+	sent := r.store.Takeovers()
+	r.redis("INCR", "m:k") // and the answer is lost
+	r.lost()
+	r.online()
+	r.store.Unsure(0, []byte("m:k"), sent)
+	r.via("INCR", "m:k")
+	r.lost()
+	refused(t, r.do("INCR", "m:k"))
+}
+
+// The same of a key that is not held: its absence is in doubt as well. Redis is
+// asked at the cut-over.
+func TestUnknownOutcomeOfANewKey(t *testing.T) {
+	r := newRig(t)
+	r.loaded()
+	r.still()
+	r.redis("INCR", "m:k")
+	r.lost()
+	r.store.Unsure(0, []byte("m:k"), r.store.Takeovers())
+	r.online()
+	r.via("INCR", "m:k")
+	r.lost()
+	require.Equal(t, ":3\r\n", r.do("INCR", "m:k"))
+}
+
+// A key that Redis changed in the outage and that cannot be fetched at the cut-over
+// is unknown.
+func TestWhatCannotBeLookedAtIsUnknown(t *testing.T) {
+	r := newRig(t)
+	r.redis("SET", "m:k", "1")
+	r.loaded()
+	r.still()
+	r.redis("INCR", "m:k")
+	r.redis("ACL", "SETUSER", "default", "resetkeys", "%W~*", "%R~{holdfast}*")
+	r.lost()
+	r.store.Unsure(0, []byte("m:k"), r.store.Takeovers())
+	r.online()
+	r.lost()
+	refused(t, r.do("GET", "m:k"))
+}
+
+// A write that was under way in an outage that is over is not executed locally in
+// the next one: Redis may have it, and what is held with it.
+func TestAWriteUnderWayIsOfItsOutage(t *testing.T) {
+	r := newRig(t)
+	r.loaded()
+	r.still()
+	sent := r.store.Takeovers()
+	r.lost()
+	r.online()
+	r.lost()
+	_, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("INCR", "m:k")},
+		Origin: Origin{Key: "{holdfast}:fence:x:online:2:0", Number: 1}, Takeovers: sent})
+	require.ErrorIs(t, err, ErrOnline)
+}
