@@ -15,9 +15,8 @@ const (
 // value: clients would get answers in the next outage that were made up.
 //
 // It is best effort, within the time of the cut-over: the load that follows
-// fetches everything anyway. What is known to differ, and what is held beside the
-// mirrored prefixes after a restart, is given up where there was no time to look at
-// it: it is unknown then, not old. Redis has every write of ours by now and the
+// fetches everything anyway. What is known to differ, and after a restart all else,
+// is given up where there was no time to look at it: it is unknown then, not old. Redis has every write of ours by now and the
 // store's lock is held, so that what is fetched is the newest.
 func (r *replayer) refresh(ctx context.Context) {
 	s := r.s
@@ -37,7 +36,8 @@ func (r *replayer) refresh(ctx context.Context) {
 	for id := range old {
 		add(id)
 	}
-	if all := s.mark().Unsure; all || s.unsure.n > 0 {
+	all := s.mark().Unsure
+	if all || s.unsure.n > 0 {
 		s.eng.ForEachKey(func(db int, key string) bool {
 			id := keyID{db, key}
 			if _, twice := old[id]; twice {
@@ -53,7 +53,11 @@ func (r *replayer) refresh(ctx context.Context) {
 			return true
 		})
 	}
+	seen := map[string]struct{}{} // mirrored keys that were looked at
 	defer func() {
+		if all {
+			s.res.onlyKnown(s.cfg.BaseDB, seen)
+		}
 		for id := range old {
 			s.mirror.unlearn(id.db, [][]byte{[]byte(id.key)})
 		}
@@ -71,6 +75,9 @@ func (r *replayer) refresh(ctx context.Context) {
 				if !values[i].busy && !values[i].large {
 					s.mirror.store(keyID{db, key}, values[i])
 					delete(old, keyID{db, key})
+					if all && db == s.cfg.BaseDB && s.cfg.mirrored(key) {
+						seen[key] = struct{}{}
+					}
 				}
 			}
 		}

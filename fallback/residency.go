@@ -107,6 +107,19 @@ func (r *residency) learnOwn(id keyID) {
 	}
 }
 
+// onlyKnown makes all mirrored keys of a database unknown but these, until the
+// prefixes are loaded.
+func (r *residency) onlyKnown(db int, keys map[string]struct{}) {
+	delete(r.complete, db)
+	for key := range r.own[db] {
+		r.interest.add(key, -1)
+	}
+	delete(r.own, db)
+	for key := range keys {
+		r.learnOwn(keyID{db, key})
+	}
+}
+
 // forget makes the key unknown.
 func (r *residency) forget(id keyID) {
 	if r.cfg.mirrored(id.key) {
