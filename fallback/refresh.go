@@ -20,39 +20,8 @@ const (
 // store's lock is held, so that what is fetched is the newest.
 func (r *replayer) refresh(ctx context.Context) {
 	s := r.s
-	batches := map[int][]string{}
-	n := 0
-	add := func(id keyID) {
-		batches[id.db] = append(batches[id.db], id.key)
-		n++
-	}
-	old := map[keyID]struct{}{}
-	for id := range s.inDoubt {
-		old[id] = struct{}{}
-	}
-	for id := range s.replay.changed {
-		old[id] = struct{}{}
-	}
-	for id := range old {
-		add(id)
-	}
 	all := s.mark().Unsure
-	if all || s.unsure.n > 0 {
-		s.eng.ForEachKey(func(db int, key string) bool {
-			id := keyID{db, key}
-			if _, twice := old[id]; twice {
-				return true
-			}
-			aside := all && (db != s.cfg.BaseDB || !s.cfg.mirrored(key))
-			if aside || s.unsure.holds(id) {
-				old[id] = struct{}{}
-			}
-			if n <= refreshMax && (all || s.unsure.holds(id)) {
-				add(id)
-			}
-			return true
-		})
-	}
+	batches, old := r.toRefresh(all)
 	seen := map[string]struct{}{} // mirrored keys that were looked at
 	defer func() {
 		if all {
@@ -72,14 +41,51 @@ func (r *replayer) refresh(ctx context.Context) {
 				return
 			}
 			for i, key := range part {
-				if !values[i].busy && !values[i].large {
-					s.mirror.store(keyID{db, key}, values[i])
-					delete(old, keyID{db, key})
-					if all && db == s.cfg.BaseDB && s.cfg.mirrored(key) {
-						seen[key] = struct{}{}
-					}
+				if values[i].busy || values[i].large {
+					continue
+				}
+				s.mirror.store(keyID{db, key}, values[i])
+				delete(old, keyID{db, key})
+				if all && db == s.cfg.BaseDB && s.cfg.mirrored(key) {
+					seen[key] = struct{}{}
 				}
 			}
 		}
 	}
+}
+
+// toRefresh is what refresh looks at, by database, and what of it is given up
+// unless it was looked at. all: any key may differ.
+func (r *replayer) toRefresh(all bool) (batches map[int][]string, old map[keyID]struct{}) {
+	s := r.s
+	batches, old = map[int][]string{}, map[keyID]struct{}{}
+	for id := range s.inDoubt {
+		old[id] = struct{}{}
+	}
+	for id := range s.replay.changed {
+		old[id] = struct{}{}
+	}
+	n := len(old)
+	for id := range old {
+		batches[id.db] = append(batches[id.db], id.key)
+	}
+	if !all && s.unsure.n == 0 {
+		return batches, old
+	}
+	s.eng.ForEachKey(func(db int, key string) bool {
+		id := keyID{db, key}
+		if _, twice := old[id]; twice {
+			return true
+		}
+		unsure := s.unsure.holds(id)
+		if unsure || all && (db != s.cfg.BaseDB || !s.cfg.mirrored(key)) {
+			old[id] = struct{}{}
+		}
+		if n <= refreshMax && (all || unsure) {
+			batches[db] = append(batches[db], key)
+			n++
+		}
+		return true
+	})
+	return batches, old
 }
