@@ -166,17 +166,12 @@ func (r *reader) chatMessage(q *request, field string, m gjson.Result) {
 
 func (r *reader) chatContent(field, role string, v gjson.Result) (parts []part) {
 	if v.Type == gjson.String {
-		if v.Str == "" {
-			return nil
-		}
-		return []part{{kind: textPart, field: field, text: v.Str}}
+		return textParts(field, v.Str)
 	}
 	r.list(field, v, func(field string, p gjson.Result) {
 		switch typ := p.Get("type").Str; {
 		case typ == "text", typ == "refusal" && role == "assistant":
-			if s := r.text(field+"."+typ, p.Get(typ)); s != "" {
-				parts = append(parts, part{kind: textPart, field: field, text: s})
-			}
+			parts = append(parts, textParts(field, r.text(field+"."+typ, p.Get(typ)))...)
 		case typ == "image_url" && role == "user":
 			parts = append(parts, r.image(field+".image_url.url", p.Get("image_url.url").Str))
 		default:

@@ -143,17 +143,12 @@ func (r *reader) claudeMessage(q *request, field string, m gjson.Result) {
 // result.
 func (r *reader) claudeBlocks(field, where string, v gjson.Result) (parts []part) {
 	if v.Type == gjson.String {
-		if v.Str == "" {
-			return nil
-		}
-		return []part{{kind: textPart, field: field, text: v.Str}}
+		return textParts(field, v.Str)
 	}
 	r.list(field, v, func(field string, b gjson.Result) {
 		switch typ := b.Get("type").Str; {
 		case typ == "text":
-			if s := r.text(field+".text", b.Get("text")); s != "" {
-				parts = append(parts, part{kind: textPart, field: field, text: s})
-			}
+			parts = append(parts, textParts(field, r.text(field+".text", b.Get("text")))...)
 		case typ == "image" && where != "system" && where != "assistant":
 			parts = append(parts, r.claudeImage(field, b.Get("source")))
 		case typ == "tool_use" && where == "assistant":

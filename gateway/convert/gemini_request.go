@@ -214,9 +214,7 @@ func (r *reader) geminiParts(field string, v gjson.Result, turn int) (parts []pa
 		case get(p, "functionResponse").Exists():
 			parts = append(parts, r.geminiResult(field+".functionResponse", get(p, "functionResponse")))
 		case p.Get("text").Type == gjson.String:
-			if s := p.Get("text").Str; s != "" {
-				parts = append(parts, part{kind: textPart, field: field, text: s})
-			}
+			parts = append(parts, textParts(field, p.Get("text").Str)...)
 		default:
 			r.unable(field)
 		}

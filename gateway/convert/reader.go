@@ -68,6 +68,14 @@ func (r *reader) text(field string, v gjson.Result) string {
 	return v.Str
 }
 
+// textParts is a text as parts of a turn; an empty one is none.
+func textParts(field, s string) []part {
+	if s == "" {
+		return nil
+	}
+	return []part{{kind: textPart, field: field, text: s}}
+}
+
 func (r *reader) flag(field string, v gjson.Result) bool {
 	if v.Type != gjson.True && v.Type != gjson.False {
 		r.refuse(field, "is not true or false")
