@@ -246,6 +246,9 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 			unseen = append(unseen, id)
 			if mirrored(id) {
 				gone++
+				if !s.res.known(id) {
+					s.res.forget(id) // what is held is older than the load, which makes its prefix known
+				}
 			}
 		}
 		return true
