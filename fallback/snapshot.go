@@ -104,7 +104,17 @@ func (ss *snapshotState) preimage(s *Store, id keyID) {
 	}
 	d.early[id] = struct{}{}
 	for _, argv := range s.eng.DumpKey(id.db, []byte(id.key)) {
-		d.w.frame(id.db, argv)
+		s.dumpFrame(d.w, id.db, argv)
+	}
+}
+
+// dumpFrame writes a command that recreates a key, and whether its value is known: what
+// a cut-over behind a restart did not look at is held and cannot be answered, and
+// would be what the mirror last saw once it came out of a snapshot.
+func (s *Store) dumpFrame(w *snapshotWriter, db int, argv [][]byte) {
+	w.frame(db, argv)
+	if id := (keyID{db, recreated(argv)}); s.cfg.mirrored(id.key) && !s.res.known(id) {
+		w.frame(db, argvOf("", noteDoubt, id.key))
 	}
 }
 
@@ -234,7 +244,7 @@ func (s *Store) dumpSlice(d *dump, n int) (finished bool, err error) {
 	}
 	skip := func(db int, key string) bool { _, early := d.early[keyID{db, key}]; return early }
 	d.at, finished, err = s.eng.DumpSlice(d.at, n, skip, func(db int, argv [][]byte) error {
-		d.w.frame(db, argv)
+		s.dumpFrame(d.w, db, argv)
 		return d.w.err
 	})
 	if finished || err != nil {
