@@ -186,10 +186,13 @@ func (r *replayer) takeOver(ctx context.Context) error {
 		return err
 	}
 	fence, there, err := r.watchFence(ctx)
+	st, settled := r.s.jr.Stats(), r.s.settled.Load()
+	if isForbidden(err) {
+		return r.withoutFence(ctx, err, st.LastSeq)
+	}
 	if err != nil {
 		return err
 	}
-	st, settled := r.s.jr.Stats(), r.s.settled.Load()
 	switch {
 	case !there:
 		r.s.mirror.suspect(r.s.mark().FenceSeen)
@@ -209,6 +212,30 @@ func (r *replayer) takeOver(ctx context.Context) error {
 	}
 	r.advance(max(fence, st.TruncatedTo), 0)
 	return nil
+}
+
+// withoutFence goes on with a Redis whose user may not keep the fence, if nothing
+// is queued and the policy queues nothing: a user that may only read is enough then.
+// Units it needs all the same: the mirror reads a value and its expiry in one.
+func (r *replayer) withoutFence(ctx context.Context, err error, last uint64) error {
+	p := r.s.cfg.Policy
+	if (p == ReadOnly || p == Refuse) && r.s.jr.Count(r.s.settled.Load()) == 0 {
+		if err = r.conn.Process(ctx, redis.NewStatusCmd(ctx, "MULTI")); err == nil {
+			err = r.conn.Process(ctx, redis.NewSliceCmd(ctx, "EXEC"))
+		}
+		if err == nil {
+			r.done = last
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: allow the Redis user MULTI, EXEC, WATCH, GET, SET and the keys ~{holdfast}:*, without which nothing can be replayed exactly once; "+
+		"with --offline readonly MULTI and EXEC are enough", err)
+}
+
+// isForbidden reports whether Redis refused a command to our user.
+func isForbidden(err error) bool {
+	var re redis.Error
+	return errors.As(err, &re) && redis.HasErrorPrefix(re, "NOPERM")
 }
 
 // tailMissing tells of a Redis that lost writes it had answered for: a replica
