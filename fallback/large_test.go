@@ -100,7 +100,7 @@ func TestLargeStringThatChangesIsNotTakenForTheOneHeld(t *testing.T) {
 		r.redis("SETRANGE", "m:a", 0, "x")
 		return time.Now()
 	}
-	_, same, err := compareLarge(context.Background(), r.direct, "m:a", held, now)
+	_, same, err := newSource(r.cfg.NewClient).compareLarge(context.Background(), r.direct, "m:a", held, now)
 	require.ErrorIs(t, err, redis.TxFailedErr)
 	require.False(t, same)
 }

@@ -28,6 +28,7 @@ type source struct {
 	// beyond fetchRoom.
 	heavy  bool
 	noInfo bool // XINFO is refused, until the next link
+	noWhen bool // PEXPIRETIME is refused, until the next link
 }
 
 func newSource(newClient func(db int) *redis.Client) *source {
@@ -48,7 +49,7 @@ func (f *source) Close() error {
 	for _, c := range f.clients {
 		errs = append(errs, c.Close())
 	}
-	f.clients, f.noInfo = map[int]*redis.Client{}, false
+	f.clients, f.noInfo, f.noWhen = map[int]*redis.Client{}, false, false
 	return errors.Join(errs...)
 }
 
@@ -92,7 +93,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 			out[i].busy = typ != "none" && typ != "" && !out[i].large && !out[i].later
 			continue
 		default:
-			out[i] = toValue(k, types[i].Val(), reads[i], asked)
+			out[i] = f.toValue(k, types[i].Val(), reads[i], asked)
 		}
 		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
 			out[i] = value{large: true, size: most}
@@ -101,11 +102,11 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	return out, nil
 }
 
-// readValues asks for the values that are not there yet, each with its remaining
-// life. The result has the reply of EXEC for each key, nil if it was not asked for.
+// readValues asks for the values that are not there yet, each with its expiry.
+// The result has the reply of EXEC for each key, nil if it was not asked for.
 func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string, types []*redis.StatusCmd, limit func(key string) int64, have map[string]value) ([]*redis.Cmd, error) {
 	reads := make([]*redis.Cmd, len(keys))
-	var infos []*redis.Cmd
+	var infos, expiries []*redis.Cmd
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, k := range keys {
 			args := readCommand(types[i].Val(), k)
@@ -116,7 +117,7 @@ func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string,
 				continue
 			}
 			p.Do(ctx, "MULTI")
-			p.Do(ctx, "PTTL", k)
+			expiries = append(expiries, p.Do(ctx, f.askExpiry(), k))
 			p.Do(ctx, args...)
 			if types[i].Val() == "stream" && !f.noInfo {
 				infos = append(infos, p.Do(ctx, "XINFO", "STREAM", k)) // the last id outlives its entry
@@ -127,6 +128,9 @@ func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string,
 	})
 	if err != nil && !isReply(err) {
 		return nil, fmt.Errorf("fetch values: %w", err)
+	}
+	if f.refusesExpiry(expiries...) {
+		return f.readValues(ctx, c, keys, types, limit, have) // once: it asks otherwise now
 	}
 	for _, info := range infos {
 		f.noInfo = f.noInfo || isReply(info.Err()) // this user may not: what it aborted is fetched again without
@@ -212,21 +216,21 @@ func readCommand(typ, key string) []any {
 	return nil
 }
 
-// toValue turns the EXEC reply [PTTL, value], of a stream [PTTL, value, XINFO],
+// toValue turns the EXEC reply [expiry, value], of a stream [expiry, value, XINFO],
 // into the commands that recreate the key.
-func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
+func (f *source) toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
 	parts, err := cmd.Slice()
 	if err != nil || len(parts) < 2 {
 		return value{busy: true}
 	}
-	ttl, ok := parts[0].(int64)
+	expiry, ok := parts[0].(int64)
 	if !ok {
 		return value{busy: true}
 	}
 	if _, failed := parts[1].(error); failed {
 		return value{busy: true} // its type changed between the two round trips
 	}
-	if ttl == -2 || parts[1] == nil {
+	if expiry == -2 || parts[1] == nil {
 		return value{} // gone
 	}
 	b := builder{key: key}
@@ -239,10 +243,7 @@ func toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
 	if len(b.out) == 0 {
 		return value{}
 	}
-	if ttl >= 0 {
-		at := strconv.FormatInt(asked.UnixMilli()+ttl, 10)
-		b.out = append(b.out, argvOf("PEXPIREAT", key, at))
-	}
+	b.expireAt(f.deadline(expiry, asked))
 	return value{commands: b.out, size: b.size}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -49,7 +48,7 @@ func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys [
 		if n.Val() <= largeHash {
 			continue
 		}
-		v, whole, err := readLarge(ctx, c, k, now)
+		v, whole, err := f.readLarge(ctx, c, k, now)
 		if err != nil && !isReply(err) {
 			return nil, fmt.Errorf("fetch a large hash: %w", err)
 		}
@@ -63,7 +62,7 @@ func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys [
 // readLarge reads one hash by HSCAN. The key is watched, so that the EXEC at the
 // end answers nil if it changed since the beginning: the pieces are of one value
 // then, or they are thrown away.
-func readLarge(ctx context.Context, c *redis.Client, key string, now func() time.Time) (v value, whole bool, err error) {
+func (f *source) readLarge(ctx context.Context, c *redis.Client, key string, now func() time.Time) (v value, whole bool, err error) {
 	conn := c.Conn()
 	defer conn.Close()
 	if err := conn.Do(ctx, "WATCH", key).Err(); err != nil {
@@ -81,28 +80,25 @@ func readLarge(ctx context.Context, c *redis.Client, key string, now func() time
 			break
 		}
 	}
-	return b.finish(ctx, conn, now)
+	return f.finish(ctx, conn, &b, now)
 }
 
 // finish adds the expiry of a key that was read piece by piece. EXEC answers nil if
 // the key changed since it was watched.
-func (b *builder) finish(ctx context.Context, conn *redis.Conn, now func() time.Time) (v value, whole bool, err error) {
+func (f *source) finish(ctx context.Context, conn *redis.Conn, b *builder, now func() time.Time) (v value, whole bool, err error) {
 	asked := now()
-	cmds, err := conn.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.PTTL(ctx, b.key)
-		return nil
-	})
-	if err != nil || len(cmds) != 1 { // redis.Nil: it changed
+	expiry := conn.Do(ctx, f.askExpiry(), b.key)
+	if f.refusesExpiry(expiry) {
+		expiry = conn.Do(ctx, f.askExpiry(), b.key)
+	}
+	n, err := expiry.Int64()
+	if err != nil || n == -2 {
 		return value{}, false, err
 	}
-	left, err := cmds[0].(*redis.DurationCmd).Result()
-	if err != nil || left == -2 {
+	if _, err := conn.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Exists(ctx, b.key).Err() }); err != nil { // redis.Nil: it changed
 		return value{}, false, err
 	}
-	if left >= 0 {
-		at := strconv.FormatInt(asked.Add(left).UnixMilli(), 10)
-		b.out = append(b.out, argvOf("PEXPIREAT", b.key, at))
-	}
+	b.expireAt(f.deadline(n, asked))
 	return value{commands: b.out, size: b.size}, true, nil
 }
 
@@ -117,7 +113,7 @@ func (f *source) compareHeld(ctx context.Context, c *redis.Client, id keyID, now
 	if held == nil {
 		return nil
 	}
-	v, same, err := compareLarge(ctx, c, id.key, held, now)
+	v, same, err := f.compareLarge(ctx, c, id.key, held, now)
 	if err != nil && !isReply(err) {
 		return fmt.Errorf("compare a large string: %w", err)
 	}
@@ -128,7 +124,7 @@ func (f *source) compareHeld(ctx context.Context, c *redis.Client, id keyID, now
 }
 
 // compareLarge compares a string with what is held of it, under WATCH as readLarge.
-func compareLarge(ctx context.Context, c *redis.Client, key string, held []byte, now func() time.Time) (v value, same bool, err error) {
+func (f *source) compareLarge(ctx context.Context, c *redis.Client, key string, held []byte, now func() time.Time) (v value, same bool, err error) {
 	conn := c.Conn()
 	defer conn.Close()
 	if err := conn.Do(ctx, "WATCH", key).Err(); err != nil {
@@ -151,7 +147,7 @@ func compareLarge(ctx context.Context, c *redis.Client, key string, held []byte,
 		}
 	}
 	b := builder{key: key, out: [][][]byte{{[]byte("SET"), []byte(key), held}}, size: n}
-	return b.finish(ctx, conn, now)
+	return f.finish(ctx, conn, &b, now)
 }
 
 // heldLarge is the large string that is held of a key; nobody writes to it. One
