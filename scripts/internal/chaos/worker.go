@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ type worker struct {
 	sentAt, gotAt time.Time // of the last pipeline
 
 	acked, unknown, refusedN, broken, reads int64
+	notHeld                                 int64            // of the refused: of mirrored keys, which were not known
 	texts                                   map[string]int64 // error texts, how often
 	slowest                                 time.Duration
 }
@@ -177,6 +179,9 @@ func (wk *worker) judge(o op, reply clients.Reply, sent bool) outcome {
 	if wk.db == 0 && strings.Contains(reply.Err, "cannot be answered without it") {
 		wk.w.violate("unexplained error", "client %d, %v: %s", wk.id, o.cmds, reply.Err) // all that is used here works offline
 	}
+	if strings.Contains(reply.Err, "not held locally") && wk.mirrored(o.cmds[0]) {
+		wk.notHeld++
+	}
 	known := refusals
 	if o.own {
 		known = append([]string{"MASTERDOWN ", "READONLY ", "LOADING "}, refusals...)
@@ -190,6 +195,11 @@ func (wk *worker) judge(o op, reply clients.Reply, sent bool) outcome {
 		wk.w.violate("unexplained error", "client %d, %v: %s", wk.id, o.cmds[0], reply.Err)
 	}
 	return unknown
+}
+
+// mirrored reports whether the command is about a mirrored key.
+func (wk *worker) mirrored(argv []string) bool {
+	return wk.db == 0 && slices.ContainsFunc(argv, func(arg string) bool { return strings.HasPrefix(arg, prefix) })
 }
 
 // refusals start the error texts that say: not applied. The first two are the
