@@ -57,6 +57,14 @@ type journalStatus struct {
 	Refused      uint64     `json:"refusedWrites"`
 }
 
+// OldestAge is how long the oldest write has waited for Redis; 0 when none waits.
+func (j journalStatus) OldestAge() time.Duration {
+	if j.OldestAt == nil {
+		return 0
+	}
+	return max(0, time.Since(*j.OldestAt))
+}
+
 type replayStatus struct {
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`

@@ -41,6 +41,8 @@ var metrics = []metric{
 		func(_ *Server, st *Status) float64 { return flag(st.Mirror.Complete) }},
 	{"holdfast_journal_queued_writes", "Acknowledged writes that wait for Redis.", prometheus.GaugeValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Journal.QueuedWrites) }},
+	{"holdfast_journal_oldest_write_age_seconds", "How long the oldest of them has waited, 0 when none waits.", prometheus.GaugeValue,
+		func(_ *Server, st *Status) float64 { return st.Journal.OldestAge().Seconds() }},
 	{"holdfast_journal_bytes", "Size of the journal on disk.", prometheus.GaugeValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Journal.Bytes) }},
 	{"holdfast_journal_failed", "1 when the journal cannot be written and writes are refused.", prometheus.GaugeValue,

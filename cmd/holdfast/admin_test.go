@@ -1,12 +1,19 @@
 package main
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
 )
 
 // Whoever can reach the admin address from elsewhere needs the proxy's password,
@@ -51,4 +58,35 @@ func TestAdminBeyondLoopbackWantsThePassword(t *testing.T) {
 	local := startProxy(t, "", func(s *proxySettings) { s.password = "s3cret" }).st.admin.Addr().String()
 	assert.Equal(t, 200, get(local, "/status", "", ""))
 	assert.Equal(t, 200, get(local, "/debug/pprof/", "", ""))
+}
+
+// Who is called at night sees how long the writes have been waiting.
+func TestStatusTellsTheAgeOfTheOldestQueuedWrite(t *testing.T) {
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	admin := p.st.admin.Addr().String()
+	defer http.DefaultClient.CloseIdleConnections()
+	age := func() float64 {
+		res, err := http.Get("http://" + admin + "/metrics")
+		require.NoError(t, err)
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		_, rest, found := strings.Cut(string(text), "\nholdfast_journal_oldest_write_age_seconds ")
+		require.True(t, found)
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.ParseFloat(line, 64)
+		require.NoError(t, err)
+		return n
+	}
+	assert.Zero(t, age())
+	assert.NotContains(t, tool(t, 0, "status", "--admin", admin), "oldest")
+	p.awaitMirror()
+	srv.Kill()
+	c := p.client()
+	redistest.Eventually(t, 20*time.Second, "a write is queued", func() bool {
+		return c.Incr(context.Background(), "aiclient:n").Err() == nil && p.st.store.Status().QueuedWrites > 0
+	})
+	assert.Positive(t, age())
+	assert.Regexp(t, `queued writes +\d+, the oldest since \d{4}-.*\)`, tool(t, 0, "status", "--admin", admin))
 }
