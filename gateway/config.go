@@ -47,8 +47,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// UpstreamConnectTimeout bounds dialing and the TLS handshake with a
 	// provider (10 s), UpstreamHeaderTimeout the wait for its status (5 min: a
-	// plain completion sends it only when it is done). A stream that has begun
-	// has no time limit.
+	// plain completion sends it only when it is done) and any silence after it. An
+	// answer that goes on has no time limit.
 	UpstreamConnectTimeout, UpstreamHeaderTimeout time.Duration
 	// TokenWait bounds how long a request waits for its account's access token to
 	// be renewed (10 s), TokenTimeout the token endpoint's answer (20 s; less than

@@ -22,8 +22,7 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 	case err != nil && ctx.Err() != nil:
 		return leftAlone(context.Cause(ctx), false)
 	case err != nil:
-		return attempt{outcome: "broken", blame: true, retry: true, cause: withoutURL(err), failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_body_failed", message: "the provider's answer broke off"}}
+		return bodyFailed(err)
 	case len(body) > maxAnswer:
 		err = fmt.Errorf("the provider's answer is over %d MiB", maxAnswer>>20)
 	}
@@ -42,13 +41,15 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 	}
 	if err != nil {
 		told := &toldError{string(a.redact([]byte(err.Error())))}
-		return attempt{outcome: "unusable", blame: true, retry: true, cause: told, failure: &apiError{
+		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: told, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
 	}
 	convertedHeader(w.Header(), resp.Header, contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(out)))
 	w.WriteHeader(http.StatusOK)
-	if _, err := w.Write(out); err != nil {
+	to := newPatientWriter(w, writeTimeout)
+	defer to.end()
+	if _, err := to.Write(out); err != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	return attempt{outcome: "ok", began: true}

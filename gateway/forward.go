@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -41,8 +42,9 @@ type attempt struct {
 	outcome string    // for the metric
 	failure *apiError // nil: the client has its answer
 	// retry says that another account may do better and the client has seen
-	// nothing yet; blame says that the account is at fault.
-	retry, blame bool
+	// nothing yet; blame says that the account is at fault; done that the provider
+	// may have carried the request out all the same.
+	retry, blame, done bool
 	// cool puts the account aside at once, for so long.
 	cool time.Duration
 	// began says that the client has its status; gone that it left.
@@ -84,7 +86,7 @@ func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *
 			return nil
 		}
 		last = result.failure
-		if !result.retry {
+		if !result.retry || result.done && !c.repeatable() {
 			break
 		}
 	}
@@ -159,12 +161,18 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	}
 	a.present(req.Header)
 	copyRequestHeader(req.Header, c.header, c.presented)
+	if c.repeatable() && req.Header["Idempotency-Key"] == nil {
+		// Not sent. It lets net/http take a new connection where a kept one turns out
+		// to be closed at the other end, which is nobody's fault.
+		req.Header["Idempotency-Key"] = []string{}
+	}
 	timer := time.AfterFunc(f.headerTimeout, func() { cancel(errHeaderTimeout) })
 	resp, err := f.client.Do(req)
 	timer.Stop()
 	if err != nil {
 		return unreachable(ctx, err)
 	}
+	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK && (c.op != opForward || resp.StatusCode/100 != 2):
@@ -185,13 +193,15 @@ func unreachable(ctx context.Context, err error) attempt {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, errHeaderTimeout) {
 		// Not tried again: the client has waited long, and the request was taken.
-		return attempt{outcome: "timeout", blame: true, cause: cause, failure: &apiError{
+		return attempt{outcome: "timeout", blame: true, done: true, cause: cause, failure: &apiError{
 			status: http.StatusGatewayTimeout, kind: kindServer, code: "upstream_timeout", message: cause.Error()}}
 	}
 	if cause != nil {
 		return leftAlone(cause, false)
 	}
-	return attempt{outcome: "unreachable", blame: true, retry: true, cause: withoutURL(err), failure: &apiError{
+	var op *net.OpError
+	dialing := errors.As(err, &op) && op.Op == "dial"
+	return attempt{outcome: "unreachable", blame: true, retry: true, done: !dialing, cause: withoutURL(err), failure: &apiError{
 		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: "the provider could not be reached"}}
 }
 
@@ -211,10 +221,10 @@ func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *c
 	var told *toldError
 	switch {
 	case errors.As(err, &told): // and the client has nothing yet
-		return attempt{outcome: "stream_error", blame: true, retry: true, cause: told, failure: &apiError{
+		return attempt{outcome: "stream_error", blame: true, retry: true, done: true, cause: told, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
 	case errors.As(err, &broken):
-		return attempt{outcome: "broken", began: s.began, blame: true, retry: true, cause: broken.error, failure: &apiError{
+		return attempt{outcome: "broken", began: s.began, blame: true, retry: !errors.Is(broken.error, errSilent), done: true, cause: broken.error, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
 	case s.reported: // whether or not the client stayed for the rest
 		return attempt{outcome: "stream_error", began: true, blame: true, cause: errors.New("the provider's stream held an error event")}
@@ -235,8 +245,7 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 		if ctx.Err() != nil {
 			return leftAlone(context.Cause(ctx), false)
 		}
-		return attempt{outcome: "broken", blame: true, retry: true, cause: withoutURL(err), failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_body_failed", message: "the provider's answer broke off"}}
+		return bodyFailed(err)
 	}
 	copyResponseHeader(w.Header(), resp.Header)
 	if resp.StatusCode == http.StatusNoContent {
@@ -247,14 +256,21 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 		w.Header().Set("Content-Length", fmt.Sprint(resp.ContentLength))
 	}
 	w.WriteHeader(resp.StatusCode)
-	out := attempt{outcome: "ok", began: true}
-	if _, werr := w.Write(held.Bytes()); werr != nil {
+	out := newPatientWriter(w, writeTimeout)
+	defer out.end()
+	if _, werr := out.Write(held.Bytes()); werr != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	if err == nil {
-		out = copyRest(ctx, w, resp.Body)
+		return copyRest(ctx, out, resp.Body)
 	}
-	return out
+	return attempt{outcome: "ok", began: true}
+}
+
+// bodyFailed is an attempt whose answer broke off before the client saw any of it.
+func bodyFailed(err error) attempt {
+	return attempt{outcome: "broken", blame: true, retry: !errors.Is(err, errSilent), done: true, cause: withoutURL(err), failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_body_failed", message: "the provider's answer broke off"}}
 }
 
 // copyRest streams what follows the held part. A break here cannot be told to

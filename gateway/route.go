@@ -46,6 +46,12 @@ type call struct {
 	conversion *convert.Conversion
 }
 
+// repeatable reports whether the provider may get the call twice: a generation costs
+// at worst its price again. What is forwarded may create something.
+func (c *call) repeatable() bool {
+	return c.op != opForward || c.method == http.MethodGet || c.method == http.MethodHead || c.method == http.MethodOptions
+}
+
 // splitProvider takes a provider off the front of a path: known types, existing
 // pools and "auto". Any other first segment is part of the path.
 func splitProvider(path string, s *snapshot) (provider, rest string) {

@@ -62,9 +62,9 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		t.outcome, t.retry, t.blame = outcomeRateLimited, true, true
 		t.cool = coolFor(resp.Header, c.settings, time.Now())
 	case status >= 500:
-		t.outcome, t.retry, t.blame = "server_error", true, true
+		t.outcome, t.retry, t.blame, t.done = "server_error", true, true, status != http.StatusServiceUnavailable
 	case status < 400: // a redirect, or a success this protocol does not have
-		t.outcome, t.retry, t.blame = "unexpected_status", true, true
+		t.outcome, t.retry, t.blame, t.done = "unexpected_status", true, true, true
 		status, body = http.StatusBadGateway, nil
 	}
 	if t.blame {
