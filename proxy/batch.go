@@ -33,6 +33,7 @@ type item struct {
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it
 	sent    uint64          // of a write: Local.Takeovers before it was sent
+	behind  bool            // a read that may tell of what a group before it writes
 	local   [2]int          // kindDone: the answer, in batch.aux
 }
 
@@ -56,6 +57,7 @@ type batch struct {
 	open      bool     // the last group still takes commands
 	writes    bool     // a write is among the items
 	moved     bool     // a write of this call was executed after the call, or locally
+	regrouped bool     // so was one of a group that Redis refused
 	wrote     [][]byte // keys of its writes
 	wroteAny  bool     // a write may have reached keys that are not among them
 	asked     asked
@@ -87,7 +89,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt = b.call.FenceAt[:0]
-	b.fences, b.open, b.moved, b.writes = b.fences[:0], false, false, false
+	b.fences, b.open, b.moved, b.regrouped, b.writes = b.fences[:0], false, false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
 	b.asked.reset()
@@ -158,7 +160,7 @@ func (c *client) flush() {
 	}
 	var err error
 	c.closeFence()
-	b.moved = false // what was executed here before this call is no reason to repeat its reads
+	b.moved, b.regrouped = false, false // what was executed here before this call is no reason to repeat its reads
 	if b.call.N > 0 {
 		b.sent = time.Now()
 		if b.writes {
@@ -232,7 +234,7 @@ func (c *client) deliver(err error) {
 				c.unanswered(it, false) // the reply proves that it was not executed
 			case it.unit != nil && !isOK(c.replyAt(it.first)):
 				c.unitWithoutMulti(it, c.replyAt(last))
-			case b.moved && it.cmd.Flags&command.Read != 0 && !it.wrote:
+			case (b.moved || b.regrouped && it.behind) && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:
 				c.delivered(it, c.replyAt(it.first+it.skip))

@@ -202,6 +202,9 @@ func (c *client) forward(it item) {
 		return
 	}
 	c.closeFence()
+	if !it.wrote && len(b.fences) > 0 {
+		it.behind = c.readsBehindGroup(&it)
+	}
 	if it.unit == nil {
 		if len(b.call.Payload) == 0 && len(it.raw) > maxKeptBytes {
 			b.call.Payload = it.raw[:len(it.raw):len(it.raw)] // sent as it is, without a copy
@@ -212,6 +215,37 @@ func (c *client) forward(it item) {
 		it.encode(&b.call.Payload)
 	}
 	c.push(it)
+}
+
+// readsBehindGroup reports whether a read may tell of what a group before it writes:
+// if Redis refuses the group it is repeated behind the call. So a write to what it
+// reads must not be in that call any more, as if this one wrote there, too.
+func (c *client) readsBehindGroup(it *item) bool {
+	b := &c.batch
+	behind := false
+	for _, argv := range it.commands() {
+		cmd, ok := command.Lookup(argv)
+		if ok {
+			c.keys = cmd.Keys(c.keys[:0], argv)
+		}
+		if !ok || len(c.keys) == 0 && cmd.Flags&command.Read != 0 {
+			b.noteWrite(nil) // KEYS, DBSIZE: it tells of any
+			return true
+		}
+		behind = behind || slices.ContainsFunc(c.keys, b.writesTo)
+	}
+	if !behind {
+		return false
+	}
+	for _, argv := range it.commands() {
+		if cmd, ok := command.Lookup(argv); ok {
+			c.keys = cmd.Keys(c.keys[:0], argv)
+		}
+		for _, key := range c.keys {
+			b.noteWrite(key)
+		}
+	}
+	return true
 }
 
 // behindGroup reports whether the write follows a group that has one to the same

@@ -141,7 +141,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 	c.endWrite(it)
 	if g.unit {
 		if refusedAny(c, it) || c.fenceRefused(it, g) {
-			c.elsewhere(it)
+			c.regrouped(it)
 			return
 		}
 		c.batch.out = append(c.batch.out, exec...)
@@ -155,7 +155,17 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		c.batch.out = append(c.batch.out, queued...)
 		return
 	}
+	c.regrouped(it)
+}
+
+// regrouped sends a command of a refused group again. Redis has executed the rest of
+// the call meanwhile: of its reads only those are repeated that were noted as behind
+// the group, for the others may have writes to their keys behind them.
+func (c *client) regrouped(it *item) {
+	b := &c.batch
+	moved := b.moved
 	c.elsewhere(it)
+	b.moved, b.regrouped = moved, true
 }
 
 // withoutMulti answers an item of a group whose MULTI was refused: the user may

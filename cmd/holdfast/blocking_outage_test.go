@@ -70,3 +70,47 @@ func TestOutOfMemoryLetsQueuesBeDrained(t *testing.T) {
 	assert.Equal(t, []string{"2", "3"}, []string{popped.Val(), pushed.Val()})
 	assert.Empty(t, d.LRange(ctx, "aiclient:q", 0, -1).Val())
 }
+
+// What Redis refuses in a pipeline is asked again behind the rest of it. Reads keep
+// their place all the same: behind the writes before them, before those behind them.
+func TestReadsOfARefusedPipelineKeepTheirPlace(t *testing.T) {
+	ctx := context.Background()
+	srv, p := online(t)
+	c, d := p.client(), directClient(t, srv)
+	for range 20 { // whatever is cached meanwhile
+		require.NoError(t, d.ConfigSet(ctx, "maxmemory", "0").Err())
+		require.NoError(t, d.FlushAll(ctx).Err())
+		require.NoError(t, d.RPush(ctx, "aiclient:q", "1", "2", "3").Err())
+		require.NoError(t, d.MSet(ctx, "aiclient:a", "1", "aiclient:b", "2", "aiclient:c", "3").Err())
+		require.NoError(t, d.ConfigSet(ctx, "maxmemory", "1").Err())
+		cmds, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			pipe.RPush(ctx, "aiclient:q", "4") // refused, and with it the group
+			pipe.LPop(ctx, "aiclient:q")       // so this is asked again
+			pipe.Get(ctx, "aiclient:a")
+			pipe.Del(ctx, "aiclient:a")
+			pipe.LRange(ctx, "aiclient:q", 0, -1)
+			pipe.MGet(ctx, "aiclient:a", "aiclient:b")
+			pipe.Exists(ctx, "aiclient:q", "aiclient:b", "aiclient:c")
+			pipe.Del(ctx, "aiclient:b", "aiclient:q")
+			pipe.Keys(ctx, "aiclient:*")
+			pipe.Del(ctx, "aiclient:c")
+			pipe.Keys(ctx, "aiclient:*")
+			return nil
+		})
+		require.ErrorContains(t, err, "OOM ")
+		var got []any
+		for _, cmd := range cmds[1:] {
+			switch v := cmd.(type) {
+			case *redis.StringCmd:
+				got = append(got, v.Val())
+			case *redis.IntCmd:
+				got = append(got, v.Val())
+			case *redis.StringSliceCmd:
+				got = append(got, v.Val())
+			case *redis.SliceCmd:
+				got = append(got, v.Val())
+			}
+		}
+		require.Equal(t, []any{"1", "1", int64(1), []string{"2", "3"}, []any{nil, "2"}, int64(3), int64(2), []string{"aiclient:c"}, int64(1), []string{}}, got)
+	}
+}
