@@ -274,22 +274,24 @@ func TestStreamsThatAreNotWhole(t *testing.T) {
 	require.ErrorIs(t, err, errMalformed)
 }
 
-// Calls of a provider that gives no index to their pieces.
-func TestCallsWithoutAnIndex(t *testing.T) {
-	s := (&Conversion{client: Claude, provider: Chat}).Stream()
-	var out []byte
-	for _, data := range []string{
-		`{"id":"i","model":"m","choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":"}}]}}]}`,
-		`{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"1}"}}]}}]}`,
-		`{"choices":[{"delta":{"tool_calls":[{"id":"b","function":{"name":"g","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`,
-		`[DONE]`,
-	} {
-		events, _, err := s.Event([]byte(data))
-		require.NoError(t, err)
-		out = append(out, bytes.Join(events, nil)...)
+// Calls of a provider that gives no index to their pieces, or the same to all.
+func TestCallsWithoutAnIndexOfTheirOwn(t *testing.T) {
+	for _, index := range []string{"", `"index":0,`} {
+		s := (&Conversion{client: Claude, provider: Chat}).Stream()
+		var out []byte
+		for _, data := range []string{
+			`{"id":"i","model":"m","choices":[{"delta":{"tool_calls":[{@"id":"a","function":{"name":"f","arguments":"{\"x\":"}}]}}]}`,
+			`{"choices":[{"delta":{"tool_calls":[{@"function":{"arguments":"1}"}}]}}]}`,
+			`{"choices":[{"delta":{"tool_calls":[{@"id":"b","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`,
+			`[DONE]`,
+		} {
+			events, _, err := s.Event([]byte(strings.ReplaceAll(data, "@", index)))
+			require.NoError(t, err)
+			out = append(out, bytes.Join(events, nil)...)
+		}
+		a := whole(t, Claude, out)
+		require.Equal(t, []part{{kind: callPart, id: "a", name: "f", args: `{"x":1}`}, {kind: callPart, id: "b", name: "f", args: `{}`}}, a.parts)
 	}
-	a := whole(t, Claude, out)
-	require.Equal(t, []part{{kind: callPart, id: "a", name: "f", args: `{"x":1}`}, {kind: callPart, id: "b", name: "g", args: `{}`}}, a.parts)
 }
 
 // Nothing that a client or a provider sends makes the package panic.

@@ -111,6 +111,7 @@ type chatDecoder struct {
 	started, ended bool
 	calls          int // begun
 	index          int // of the last one, as the provider counts
+	id             string
 	reason         string
 	usage          usage
 }
@@ -146,17 +147,17 @@ func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
 }
 
 // call reads a piece of a call: a new index, or without any index a name, begins
-// the next one.
+// the next one. So does a name with another id: some count every call as the first.
 func (d *chatDecoder) call(v gjson.Result) (out []event, _ error) {
-	index, name := indexOf(v.Get("index")), v.Get("function.name").Str
+	index, name, id := indexOf(v.Get("index")), v.Get("function.name").Str, v.Get("id").Str
 	switch {
-	case d.calls == 0, index > d.index, index < 0 && name != "":
+	case d.calls == 0, index > d.index, index < 0 && name != "", index == d.index && name != "" && id != "" && id != d.id:
 		if index < 0 {
 			index = d.calls
 		}
 		d.calls++
-		d.index = index
-		out = append(out, event{kind: evCall, id: callID(v.Get("id").Str), name: name})
+		d.index, d.id = index, id
+		out = append(out, event{kind: evCall, id: callID(id), name: name})
 	case index >= 0 && index < d.index:
 		return nil, fmt.Errorf("%w: pieces of calls are mixed", errMalformed)
 	}
