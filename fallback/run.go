@@ -75,7 +75,6 @@ func (m *mirror) startLoad() {
 	m.flush = true
 	m.mu.Unlock()
 	m.signal()
-	m.s.snap.request()
 }
 
 // Warm fills the local state with commands before there was any Redis: the

@@ -2,8 +2,11 @@ package fallback
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
 )
 
 // still ends the mirror's own work: what the outages that follow have is what the
@@ -128,4 +131,23 @@ func TestWhatARestartDidNotLookAtStaysUnknownInASnapshot(t *testing.T) {
 	r.crash()
 	refused(t, r.do("GET", "m:a"))
 	require.Equal(t, "$1\r\n1\r\n", r.do("GET", "m:b"))
+}
+
+// They are in a snapshot as soon as the load has them: a restart without Redis need
+// not wait for the next regular one.
+func TestWhatALoadBringsIsSavedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.restartBlindTo("INCR", "m:a")
+	r.online()
+	r.redis("ACL", "SETUSER", "default", "allkeys")
+	saved := func() (at time.Time) {
+		r.store.mu.Lock()
+		defer r.store.mu.Unlock()
+		return r.store.snap.savedAt
+	}
+	before := saved()
+	r.run()
+	redistest.Eventually(t, bound, "a new snapshot", func() bool { return saved().After(before) })
+	r.crash()
+	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:a"))
 }
