@@ -227,6 +227,7 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 	s.res.complete[s.cfg.BaseDB] = true
 	m.stats.loaded = true
 	m.stats.refreshedAt = s.cfg.Now()
+	s.dirtyGen++     // what is known changed, though perhaps no value
 	s.snap.request() // a restart without Redis has what was loaded; one made before may lack keys
 	s.log.Info("mirror loaded", "keys", len(seen), "prefixes", s.cfg.MirrorPrefixes)
 	return gone, true

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -150,4 +151,23 @@ func TestWhatALoadBringsIsSavedAtOnce(t *testing.T) {
 	redistest.Eventually(t, bound, "a new snapshot", func() bool { return saved().After(before) })
 	r.crash()
 	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:a"))
+}
+
+// Even if one was made between the last fetch and the end of the load, which changes
+// no value any more.
+func TestTheEndOfALoadIsSavedThoughNoValueChanges(t *testing.T) {
+	r := newRig(t)
+	r.restartBlindTo("INCR", "m:a")
+	r.online()
+	r.redis("ACL", "SETUSER", "default", "allkeys")
+	src := newSource(r.cfg.NewClient)
+	defer src.Close()
+	m, seen := r.store.mirror, map[string]struct{}{}
+	require.NoError(t, m.loadPrefix(context.Background(), src, "m:", seen))
+	require.NoError(t, r.store.saveSnapshot())
+	_, done := m.endLoad(context.Background(), r.store.epoch.Load(), r.store.res.cleared.Load(), seen)
+	require.True(t, done)
+	require.NoError(t, r.store.saveSnapshot())
+	r.crash()
+	require.Equal(t, "*2\r\n", r.do("KEYS", "m:*")[:4])
 }
