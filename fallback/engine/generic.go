@@ -130,10 +130,10 @@ func (c *call) rename() {
 
 // inherit hands what the index alone knows of a key to the key made from it.
 func (c *call) inherit(old *entry, db int, key string) {
-	lastID, field := old.lastID, old.field
+	value, field := old.stream, old.field
 	c.e.touch(db, key)
 	if en := c.e.find(db, key); en != nil {
-		en.lastID, en.field = lastID, field
+		en.stream, en.field = value, field
 		c.e.schedule(en)
 	}
 }
@@ -183,23 +183,15 @@ func (c *call) copyKey() {
 	c.e.drop(db, dst)
 	c.e.duplicate(c.db, src, db, dst)
 	c.inherit(old, db, dst)
+	if old.stream != nil {
+		c.e.find(db, dst).stream = old.stream.Clone()
+	}
 	c.integer(1)
 }
 
-// duplicate copies a key that exists to a name that does not. miniredis shares
-// a stream's entries between copies and drops the deadlines of hash fields, so
-// these are copied by commands.
+// duplicate copies a key that exists to a name that does not. miniredis drops the
+// deadlines of hash fields.
 func (e *Engine) duplicate(db int, key string, toDB int, to string) {
-	if e.keyType(db, key) == "stream" {
-		for _, argv := range e.dumpAs(db, key, to) {
-			if argv[0] != "XSETID" {
-				e.streamTime(argv[0])
-				e.raw(toDB, 2, argv...)
-				e.streamTime("")
-			}
-		}
-		return
-	}
 	en := e.find(db, key)
 	if en != nil && en.held {
 		e.putString(toDB, to, en.value, en.deadline)
