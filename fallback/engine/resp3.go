@@ -17,8 +17,6 @@ func (c *call) fixRESP3() {
 		c.null()
 	case setReplies[name] && c.reply[0] == '*':
 		c.reply[0] = '~'
-	case name == "ZSCAN" && c.reply[0] == '*':
-		c.reply = c.own(c.e.raw(c.db, 2, c.args...)) // scores stay strings
 	case pairReplies[name] && (len(c.args) > 2 || name[1] != 'P'):
 		v, _ := parseReply(c.reply)
 		if len(v.list) < 2 || v.list[1].kind != ',' {
