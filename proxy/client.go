@@ -189,6 +189,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.cached(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
+		c.iterates(&it)
 		c.forwardRead(it)
 	}
 }

@@ -48,6 +48,7 @@ type relay struct {
 	tracking [][]byte  // the CLIENT TRACKING ON command
 	sticky   bool      // something we cannot follow: it stays to the end
 	gone     bool      // ended for good
+	scanned  uint64    // the server's process that had the last step of an iteration
 	left     time.Time // when the client was seen to have hung up
 
 	checker  *time.Timer // see expectSoon
@@ -300,7 +301,11 @@ func (r *relay) follow(proto int) {
 // now, and nothing of it was sent.
 func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 	cmd, known := command.Lookup(argv)
-	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
+	sent, _ := r.c.redirected(argv)
+	if known && cursorPlace[cmd] != 0 {
+		sent = r.iterates(cmd, argv)
+	}
+	if raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
 	}
 	c := r.c
