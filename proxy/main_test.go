@@ -34,6 +34,7 @@ type onlineLocal struct{ Local }
 func (onlineLocal) Mode() fallback.Mode                                        { return fallback.Online }
 func (onlineLocal) Serving() bool                                              { return false }
 func (onlineLocal) AwaitServing(time.Duration) error                           { return context.DeadlineExceeded }
+func (onlineLocal) Ready(int, [][]byte) bool                                   { return true }
 func (onlineLocal) Sending(int, []byte)                                        {}
 func (onlineLocal) Sent(int, []byte)                                           {}
 func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {}
