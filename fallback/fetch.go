@@ -116,7 +116,9 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	if v.size >= resp.Large {
 		m.large += v.size // it, or the one it replaces, is dead soon
 	}
-	if known := s.res.known(id); overtaken && !known || v.busy && !(known && s.eng.Has(id.db, []byte(id.key))) {
+	switch known := s.res.known(id); {
+	case known && overtaken: // it stays known: our writes are followed, and it is fetched again soon
+	case overtaken, v.busy && !(known && s.eng.Has(id.db, []byte(id.key))):
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}
 	switch {
