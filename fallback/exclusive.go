@@ -98,6 +98,20 @@ func (m *mirror) askUrgently(db int, keys [][]byte) <-chan struct{} {
 	return m.fetchedOne
 }
 
+// askSoon asks for an exclusive fetch of a key that has become unknown by a write
+// of ours: the next one would wait for it.
+func (m *mirror) askSoon(id keyID) {
+	if m.s.Mode() != Online {
+		return
+	}
+	m.mu.Lock()
+	if len(m.urgent) < dirtyMax {
+		m.urgent[id] = struct{}{}
+	}
+	m.mu.Unlock()
+	m.signal()
+}
+
 // fetchUrgent fetches what writes wait for, a bounded number of times: there may
 // always be more, and others wait for the load.
 func (m *mirror) fetchUrgent(ctx context.Context, src *source) error {

@@ -362,6 +362,7 @@ func (m *mirror) unlearn(db int, keys [][]byte) {
 		m.s.res.forget(id)
 		if m.s.cfg.mirrored(id.key) {
 			m.touched(id)
+			m.askSoon(id)
 			continue
 		}
 		m.mu.Lock()
