@@ -31,11 +31,11 @@ func (r *replayer) refresh(ctx context.Context) error {
 	all := s.mark().Unsure
 	batches, old := r.toRefresh(all)
 	seen := map[string]struct{}{} // mirrored keys that were looked at
-	err := r.look(ctx, batches, old, seen)
-	if err == nil && ctx.Err() != nil && len(old) > 0 {
+	looked, err := r.look(ctx, batches, old, seen)
+	if err == nil && len(old) > 0 {
 		err = ctx.Err()
 	}
-	if err != nil && !all {
+	if err != nil && !(all && looked > 0) { // behind a restart it may be any key: those that there was time for
 		if s.replay.unrefreshed++; s.replay.unrefreshed <= refreshTries {
 			return fmt.Errorf("look at keys of unknown value: %w", err)
 		}
@@ -50,8 +50,9 @@ func (r *replayer) refresh(ctx context.Context) error {
 	return nil
 }
 
-// look fetches keys in batches, and takes out of old those that it has looked at.
-func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[keyID]struct{}, seen map[string]struct{}) error {
+// look fetches keys in batches, and takes out of old those that it has looked at. It
+// returns how many keys it fetched.
+func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[keyID]struct{}, seen map[string]struct{}) (looked int, err error) {
 	s := r.s
 	for db, keys := range batches {
 		for len(keys) > 0 && ctx.Err() == nil {
@@ -60,8 +61,9 @@ func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[k
 			values, err := r.src.fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
 			if err != nil {
 				s.log.Debug("refresh at the cut-over ended early", "error", err)
-				return err
+				return looked, err
 			}
+			looked += len(part)
 			for i, key := range part {
 				if values[i].busy || values[i].large {
 					continue
@@ -74,7 +76,7 @@ func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[k
 			}
 		}
 	}
-	return nil
+	return looked, nil
 }
 
 // toRefresh is what refresh looks at, by database, and what of it is given up
