@@ -41,6 +41,7 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
+	answered  func()   // tellAnswered, made once
 	told      uint64   // the beat after what it was told that names no keys
 	keys      [][]byte // reused for key extraction
 	cmds      []redcon.Command
@@ -71,6 +72,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
+	c.answered = c.tellAnswered
 	c.publish()
 	return c
 }
@@ -176,6 +178,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	write := cmd.Flags&(command.Write|command.Script) != 0
 	switch {
 	case write:
+		c.awaitReady(&it)
 		if c.batch.followers > 0 {
 			c.flush() // a read before this write must not see it
 		}
@@ -277,6 +280,19 @@ func (c *client) push(it item) {
 	b.items = append(b.items, it)
 }
 
+// awaitReady lets the mirror fetch the item's keys first, where it has to. What was
+// collected before goes to Redis meanwhile, or the fetch would wait for it.
+func (c *client) awaitReady(it *item) {
+	c.eachWrite(it, func(_ *command.Command, _ [][]byte) {
+		if c.s.cfg.Local.Ready(c.db, c.keys) {
+			return
+		}
+		keys := slices.Clone(c.keys) // flush uses c.keys
+		c.flush()
+		c.s.cfg.Local.AwaitReady(c.db, keys)
+	})
+}
+
 // beginWrite keeps the item's keys out of the cache until endWrite.
 func (c *client) beginWrite(it *item) {
 	it.wrote, it.sent = true, c.s.cfg.Local.Takeovers()
@@ -301,13 +317,10 @@ func (c *client) endWrite(it *item) { c.finishWrite(it, nil) }
 // when it was not acknowledged.
 func (c *client) finishWrite(it *item, reply []byte) {
 	it.wrote = false
-	if reply != nil && it.unit != nil && len(it.unit) > 0 {
-		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
+	if reply != nil && !it.told {
+		c.tell(it, reply)
 	}
 	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
-		if reply != nil && it.unit == nil {
-			c.s.cfg.Local.AckedOne(c.db, cmd, argv, c.keys, reply)
-		}
 		if c.reachesAll(cmd) {
 			c.s.cache.FlushEnd()
 		}
@@ -316,6 +329,57 @@ func (c *client) finishWrite(it *item, reply []byte) {
 			c.s.cfg.Local.Sent(c.db, key)
 		}
 	})
+}
+
+// tell tells the mirror of an acknowledged item.
+func (c *client) tell(it *item, reply []byte) {
+	it.told = true
+	if it.unit != nil && len(it.unit) > 0 {
+		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
+	} else if it.unit == nil {
+		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
+		c.s.cfg.Local.AckedOne(c.db, it.cmd, it.argv, c.keys, reply)
+	}
+}
+
+// tellAnswered tells the mirror of what a call that was answered has written. The
+// reader of the connection calls it while this client waits, so that the mirror
+// learns of all clients' writes in the order in which Redis executed them.
+func (c *client) tellAnswered() {
+	b := &c.batch
+	for i := range b.items {
+		it := &b.items[i]
+		if !it.wrote {
+			continue
+		}
+		reply := c.answerTo(it)
+		if reply != nil {
+			reply = acknowledged(reply)
+		}
+		if reply != nil {
+			c.tell(it, reply)
+		}
+	}
+}
+
+// answerTo is the reply that a write got in an answered call; nil: what became of
+// it is to be judged, see deliver.
+func (c *client) answerTo(it *item) []byte {
+	switch {
+	case it.fence > 0:
+		g := &c.batch.fences[it.fence-1]
+		c.splitGroup(g)
+		switch {
+		case g.elems == nil:
+			return nil
+		case g.unit:
+			return unitReply(g.elems[:g.count])
+		}
+		return g.elems[it.first-g.first-1]
+	case it.unit != nil && !isOK(c.replyAt(it.first)):
+		return nil
+	}
+	return c.replyAt(it.first + it.skip)
 }
 
 // reachesAll reports whether the write may change keys that it does not name:

@@ -111,13 +111,7 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		return
 	}
 	reply := c.replyAt(exec)
-	if !g.split {
-		g.split = true
-		g.elems = splitArray(reply, g.count+1)
-		if g.elems != nil {
-			c.s.seenFences.Store([2]int{c.proto, c.db}, true)
-		}
-	}
+	c.splitGroup(g)
 	switch {
 	case g.elems == nil && reply[0] == '-':
 		c.fencedAborted(it, g, reply)
@@ -127,6 +121,18 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		c.delivered(it, unitReply(g.elems[:g.count]))
 	default:
 		c.delivered(it, g.elems[it.first-g.first-1])
+	}
+}
+
+// splitGroup takes the answer of an answered group apart, once.
+func (c *client) splitGroup(g *fenceGroup) {
+	if g.split {
+		return
+	}
+	g.split = true
+	g.elems = splitArray(c.replyAt(g.first+g.count+2), g.count+1)
+	if g.elems != nil {
+		c.s.seenFences.Store([2]int{c.proto, c.db}, true)
 	}
 }
 

@@ -304,6 +304,14 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 		raw = resp.AppendCommand(nil, sent...)
 	}
 	c := r.c
+	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
+		r.mu.Lock()
+		db := r.db
+		r.mu.Unlock()
+		if keys := cmd.WriteKeys(nil, argv); !c.s.cfg.Local.Ready(db, keys) {
+			c.s.cfg.Local.AwaitReady(db, keys)
+		}
+	}
 	r.mu.Lock()
 	sess := r.sess
 	if sess == nil || r.gone {
