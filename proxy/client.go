@@ -87,6 +87,14 @@ func (c *client) handle(rc redcon.Command) bool {
 	}
 	cmd, known := command.Lookup(argv)
 	c.lastCmd.Store(cmd)
+	if known && mentionsOwn(argv) && c.s.cfg.Upstream != nil {
+		var refused bool
+		if rc, refused = withoutOwnNames(cmd, rc); refused {
+			c.reject(ownRefused)
+			return true
+		}
+		argv = rc.Args
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -187,6 +195,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forward(it)
 	case cmd.Flags&command.Cacheable != 0:
 		c.cached(it)
+	case cmd.Flags&command.ShowsKeyspace != 0:
+		c.askShown(&it)
+		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
 		c.forwardRead(it)
@@ -205,7 +216,7 @@ func (c *client) forward(it item) {
 	if !it.wrote && len(b.fences) > 0 {
 		it.behind = c.readsBehindGroup(&it)
 	}
-	if it.unit == nil {
+	if it.unit == nil && it.wire == nil {
 		if len(b.call.Payload) == 0 && len(it.raw) > maxKeptBytes {
 			b.call.Payload = it.raw[:len(it.raw):len(it.raw)] // sent as it is, without a copy
 		} else {

@@ -110,6 +110,9 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.elsewhere(&it)
 		return
 	}
+	if shows(it.unit) {
+		c.askShown(&it)
+	}
 	if c.batch.followers > 0 {
 		c.flush()
 	}
