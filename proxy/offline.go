@@ -40,6 +40,11 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 			return c.reach(cmd, argv) // it may be what makes Redis serve again
 		}
 		c.answer(replyOK)
+	case "readonly", "readwrite", "asking":
+		if c.clustered() {
+			return false
+		}
+		c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
 	case "client|getredir":
 		c.answer(resp.AppendInt(nil, -1))
 	case "acl|whoami":
@@ -51,6 +56,10 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	case "role":
 		c.answer([]byte("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))
 	default:
+		if help := helpOf(cmd); help != nil {
+			c.answer(help)
+			return true
+		}
 		return c.reach(cmd, argv)
 	}
 	return true
@@ -76,6 +85,19 @@ func (c *client) reach(cmd *command.Command, argv [][]byte) bool {
 		return false
 	}
 	return true
+}
+
+// helpOf is the reply to HELP of a container; nil for any other command.
+func helpOf(cmd *command.Command) []byte {
+	if container, ok := strings.CutSuffix(cmd.Name, "|help"); ok {
+		return command.Help(container)
+	}
+	return nil
+}
+
+// clustered reports whether Redis said that it is part of a cluster.
+func (c *client) clustered() bool {
+	return c.s.cfg.Upstream != nil && c.s.cfg.Upstream.Status().Info.Parameters["cluster-enabled"].Value == "yes"
 }
 
 // turnsIntoFeed reports whether more than one reply may follow: MONITOR, SYNC.

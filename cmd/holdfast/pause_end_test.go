@@ -80,7 +80,9 @@ func TestAnOutageMadeThroughTheProxyEndsThroughIt(t *testing.T) {
 		})
 		require.NoError(t, c.Do(ctx, outage.end...).Err(), "%v", outage.end)
 		over := time.Now()
-		redistest.Eventually(t, patience, "the end", func() bool { return c.Set(ctx, "unheld"+time.Now().String(), 1, 0).Err() == nil && p.st.store.Mode() == fallback.Online })
+		redistest.Eventually(t, patience, "the end", func() bool {
+			return c.Set(ctx, "unheld"+time.Now().String(), 1, 0).Err() == nil && p.st.store.Mode() == fallback.Online
+		})
 		assert.Less(t, time.Since(over), 2*time.Second)
 	}
 	srv.Kill()
