@@ -41,6 +41,7 @@ type Server struct {
 	turns      turns
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
+	own        ownKeys
 	hub        *hub
 
 	mu      sync.Mutex
@@ -202,7 +203,17 @@ const emulatedVersion = "7.0.15"
 
 // Invalidate drops changed keys from the cache; nil means all. It is called
 // from the tracking connection, in the server's order.
-func (s *Server) Invalidate(keys [][]byte) { s.cache.Invalidate(keys) }
+func (s *Server) Invalidate(keys [][]byte) {
+	s.cache.Invalidate(keys)
+	if keys == nil {
+		s.own.flushed()
+	}
+	for _, key := range keys {
+		if isOwn(key) {
+			s.own.saw(key)
+		}
+	}
+}
 
 // Fencing reports whether fenced writes of a dead link still look for their
 // place. Redis must not be declared back before: their fence would move on.

@@ -35,6 +35,7 @@ const (
 	ByDigest         // names a script by its SHA-1: fails where Redis has forgotten that
 	AfterWrites      // waits for the replicas or the disk to have the writes of its connection
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
+	ShowsKeyspace    // its reply says which keys there are, or how many, without naming them in the call
 )
 
 // Command is one command or subcommand.
