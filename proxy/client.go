@@ -98,6 +98,8 @@ func (c *client) handle(rc redcon.Command) bool {
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
+		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
 		if c.online() || c.s.cfg.Upstream == nil {
 			return false

@@ -22,6 +22,8 @@ type Upstream interface {
 	Do(proto, db int, c *backend.Call) error
 	// OpenSession opens a dedicated connection for state that cannot be shared.
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
+	// Aside sends one command on a connection of its own, whether Redis is up or busy.
+	Aside(ctx context.Context, proto int, args ...[]byte) ([]byte, error)
 	// Status tells how the link is.
 	Status() backend.Status
 	// FenceName is the key that fenced calls of the protocol write in the database;
