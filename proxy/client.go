@@ -78,6 +78,10 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 // handle takes one command. It returns false, with nothing done, when the
 // command needs a dedicated connection first.
 func (c *client) handle(rc redcon.Command) bool {
+	if isHTTP(rc.Args) {
+		c.closeHTTP()
+		return true
+	}
 	if c.mute != muteOff {
 		return c.handleMuted(rc)
 	}
