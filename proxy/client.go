@@ -80,6 +80,10 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 // handle takes one command. It returns false, with nothing done, when the
 // command needs a dedicated connection first.
 func (c *client) handle(rc redcon.Command) bool {
+	if isHTTP(rc.Args) {
+		c.closeHTTP()
+		return true
+	}
 	if c.mute != muteOff {
 		return c.handleMuted(rc)
 	}
@@ -108,6 +112,8 @@ func (c *client) handle(rc redcon.Command) bool {
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
+		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
 		if c.online() || c.s.cfg.Upstream == nil {
 			return false
