@@ -29,9 +29,9 @@ func (k Keys) Config() string { return k.Prefix + "config" }
 // hint, since people and programs add pools without it.
 func (k Keys) PoolIndex() string { return k.Prefix + "pool-types" }
 
-// oldPoolIndex is where earlier versions kept their set of types: among the
+// OldPoolIndex is where earlier versions kept their set of types: among the
 // pools, where the original application takes every key for a hash.
-func (k Keys) oldPoolIndex() string { return k.PoolPrefix() + "index" }
+func (k Keys) OldPoolIndex() string { return k.PoolPrefix() + "index" }
 
 // Pool is the hash of one provider type's accounts, by uuid. Nothing follows the
 // type, so it stands there as it is, for the original application to read.

@@ -25,13 +25,13 @@ func (s *Store) FindTypes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.setOfTypes(ctx, s.oldPoolIndex())
+	old, err := s.setOfTypes(ctx, s.OldPoolIndex())
 	if err != nil {
 		return nil, err
 	}
 	skip := map[string]bool{}
 	if len(old) > 0 {
-		skip[s.oldPoolIndex()] = true
+		skip[s.OldPoolIndex()] = true
 	}
 	for _, typ := range old {
 		if s.oldPool(typ) != s.Keys.Pool(typ) {
@@ -70,7 +70,7 @@ func (s *Store) Upgrade(ctx context.Context) (had bool, err error) {
 		err = s.rdb.Watch(ctx, func(tx *redis.Tx) error {
 			had, err = s.upgrade(ctx, tx)
 			return err
-		}, s.PoolIndex(), s.oldPoolIndex())
+		}, s.PoolIndex(), s.OldPoolIndex())
 		if !errors.Is(err, redis.TxFailedErr) {
 			break
 		}
@@ -83,7 +83,7 @@ func (s *Store) Upgrade(ctx context.Context) (had bool, err error) {
 
 // upgrade is one try of it, under WATCH.
 func (s *Store) upgrade(ctx context.Context, tx *redis.Tx) (had bool, err error) {
-	old, err := s.setOfTypes(ctx, s.oldPoolIndex())
+	old, err := s.setOfTypes(ctx, s.OldPoolIndex())
 	if err != nil {
 		return false, err
 	}
@@ -106,7 +106,7 @@ func (s *Store) upgrade(ctx context.Context, tx *redis.Tx) (had bool, err error)
 		if len(old) == 0 {
 			return nil
 		}
-		p.Del(ctx, s.oldPoolIndex())
+		p.Del(ctx, s.OldPoolIndex())
 		for _, typ := range old {
 			if from, to := s.oldPool(typ), s.Keys.Pool(typ); from != to && tx.Exists(ctx, from).Val() == 1 {
 				p.RenameNX(ctx, from, to)
