@@ -41,9 +41,11 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
-	answered  func()   // tellAnswered, made once
-	told      uint64   // the beat after what it was told that names no keys
-	keys      [][]byte // reused for key extraction
+	answered  func()                  // tellAnswered, made once
+	parked    *blocked                // what it waits for once it is detached
+	blocked   atomic.Pointer[blocked] // in a blocking command of an embedded store
+	told      uint64                  // the beat after what it was told that names no keys
+	keys      [][]byte                // reused for key extraction
 	cmds      []redcon.Command
 
 	name    atomic.Pointer[string]
@@ -115,8 +117,11 @@ func (c *client) handle(rc redcon.Command) bool {
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
-		if c.online() || c.s.cfg.Upstream == nil {
+		switch {
+		case c.online(), c.s.cfg.Upstream == nil && isSubscribing(cmd):
 			return false
+		case c.s.cfg.Upstream == nil:
+			return c.blockHere(argv)
 		}
 		c.data(cmd, rc)
 	case c.s.cfg.Upstream == nil && cmd.Flags&command.PubSub != 0:
