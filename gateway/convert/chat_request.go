@@ -247,7 +247,7 @@ func (r *reader) chatContent(field, role string, v gjson.Result) (parts []part) 
 			}
 			parts = append(parts, r.image(field+".image_url.url", address.Str))
 		case typ == "input_audio" && media:
-			parts = append(parts, blob(field, "audio/"+p.Get("input_audio.format").Str, p.Get("input_audio.data").Str))
+			parts = append(parts, r.blob(field, "audio/"+p.Get("input_audio.format").Str, p.Get("input_audio.data").Str))
 		case typ == "file" && media && p.Get("file.file_data").Exists():
 			parts = append(parts, r.file(field+".file.file_data", p.Get("file.filename").Str, p.Get("file.file_data").Str))
 		case (typ == "thinking" || typ == "reasoning") && role == "assistant":

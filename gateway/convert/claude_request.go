@@ -212,7 +212,7 @@ func (r *reader) claudeSource(field string, b gjson.Result) []part {
 	switch source.Get("type").Str {
 	case "base64":
 		data := r.text(field+".source.data", source.Get("data"))
-		p := blob(field, source.Get("media_type").Str, data)
+		p := r.blob(field, source.Get("media_type").Str, data)
 		p.filename = b.Get("title").Str
 		return []part{p}
 	case "url":

@@ -196,7 +196,7 @@ func (r *reader) geminiParts(field string, v gjson.Result, turn int) (parts []pa
 			parts = append(parts, part{kind: thoughtPart, field: field, text: p.Get("text").Str})
 		case get(p, "inlineData").Exists():
 			d := get(p, "inlineData")
-			made := blob(field, get(d, "mimeType").Str, r.text(field+".inlineData.data", d.Get("data")))
+			made := r.blob(field, get(d, "mimeType").Str, r.text(field+".inlineData.data", d.Get("data")))
 			made.filename = get(d, "displayName").Str
 			parts = append(parts, made)
 		case get(p, "fileData").Exists():

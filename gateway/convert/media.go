@@ -103,8 +103,11 @@ func isWeb(address string) bool {
 }
 
 // blob is data that came with the name of its type.
-func blob(field, media, data string) part {
+func (r *reader) blob(field, media, data string) part {
 	data = plainBase64(data)
+	if data == "" {
+		r.refuse(field, "has no data")
+	}
 	p := part{kind: filePart, field: field, media: mediaOf(media, data), data: data}
 	if strings.HasPrefix(p.media, "image/") {
 		p.kind = imagePart
@@ -118,11 +121,8 @@ func (r *reader) file(field, name, data string) part {
 	if !ok {
 		media, plain = mediaByExtension[strings.ToLower(path.Ext(name))], data
 	}
-	p := blob(field, media, plain)
+	p := r.blob(field, media, plain)
 	p.filename = name
-	if p.data == "" {
-		r.refuse(field, "has no data")
-	}
 	return p
 }
 

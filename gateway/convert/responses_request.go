@@ -153,7 +153,7 @@ func (r *reader) responsesContent(field string, v gjson.Result) (parts []part) {
 			address := p.Get("file_url").Str
 			parts = append(parts, part{kind: filePart, field: field + ".file_url", url: address, media: mediaOfURL(address), filename: p.Get("filename").Str})
 		case typ == "input_audio":
-			parts = append(parts, blob(field, "audio/"+p.Get("input_audio.format").Str, p.Get("input_audio.data").Str))
+			parts = append(parts, r.blob(field, "audio/"+p.Get("input_audio.format").Str, p.Get("input_audio.data").Str))
 		default:
 			r.unable(field + ".type")
 		}
