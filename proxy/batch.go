@@ -36,6 +36,7 @@ type item struct {
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it
 	sent    uint64          // of a write: Local.Takeovers before it was sent
+	run     uint64          // of a step of an iteration: the server's process; see iterates
 	behind  bool            // a read that may tell of what a group before it writes
 	local   [2]int          // kindDone: the answer, in batch.aux
 }
@@ -348,6 +349,9 @@ func acknowledged(reply []byte) []byte {
 func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))
+	}
+	if it.run != 0 {
+		reply = c.marked(it, reply)
 	}
 	c.appendReply(reply)
 }

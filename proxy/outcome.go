@@ -125,6 +125,7 @@ func (c *client) elsewhere(it *item) {
 // single sends one command alone. again says that it may be tried once more.
 func (c *client) single(it *item) (done, again bool) {
 	call := &backend.Call{}
+	c.iterates(it)
 	call.N = it.encode(&call.Payload)
 	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
@@ -145,7 +146,7 @@ func (c *client) single(it *item) (done, again bool) {
 		}
 		acked = acknowledged(reply)
 		c.tellsAlone(it)
-		c.batch.out = append(c.batch.out, reply...)
+		c.batch.out = append(c.batch.out, c.marked(it, reply)...)
 		return true, false
 	}
 	answered, sent := outcome(err, len(call.Ends))
