@@ -142,6 +142,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.staleAt, s.oldest = time.Time{}, time.Time{}
 	s.lookForRoom()
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[keyID]struct{}{}
+	clear(s.unclaimed)
 	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()

@@ -22,6 +22,8 @@ type item struct {
 	argv    [][]byte
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
+	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
+	spans   []int           // how many of wire belong to each command; nil: they are the same
 	first   int             // index of its first reply in the call
 	replies int             // how many replies of the call are this item's
 	skip    int             // how many of them come before the one the client gets
@@ -239,7 +241,7 @@ func (c *client) deliver(err error) {
 			case (b.moved || b.regrouped && it.behind) && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:
-				c.delivered(it, c.replyAt(it.first+it.skip))
+				c.delivered(it, c.replyTo(it, func(i int) []byte { return c.replyAt(it.first + i) }))
 			}
 		}
 	}

@@ -80,6 +80,10 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 // handle takes one command. It returns false, with nothing done, when the
 // command needs a dedicated connection first.
 func (c *client) handle(rc redcon.Command) bool {
+	if isHTTP(rc.Args) {
+		c.closeHTTP()
+		return true
+	}
 	if c.mute != muteOff {
 		return c.handleMuted(rc)
 	}
@@ -89,6 +93,14 @@ func (c *client) handle(rc redcon.Command) bool {
 	}
 	cmd, known := command.Lookup(argv)
 	c.lastCmd.Store(cmd)
+	if known && mentionsOwn(argv) && c.s.cfg.Upstream != nil {
+		var refused bool
+		if rc, refused = withoutOwnNames(cmd, rc); refused {
+			c.reject(ownRefused)
+			return true
+		}
+		argv = rc.Args
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -100,6 +112,8 @@ func (c *client) handle(rc redcon.Command) bool {
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
+		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
 		if c.online() || c.s.cfg.Upstream == nil {
 			return false
@@ -190,6 +204,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forward(it)
 	case cmd.Flags&command.Cacheable != 0:
 		c.cached(it)
+	case cmd.Flags&command.ShowsKeyspace != 0:
+		c.askShown(&it)
+		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
 		c.forwardRead(it)
@@ -208,7 +225,7 @@ func (c *client) forward(it item) {
 	if !it.wrote && len(b.fences) > 0 {
 		it.behind = c.readsBehindGroup(&it)
 	}
-	if it.unit == nil {
+	if it.unit == nil && it.wire == nil {
 		if len(b.call.Payload) == 0 && len(it.raw) > maxKeptBytes {
 			b.call.Payload = it.raw[:len(it.raw):len(it.raw)] // sent as it is, without a copy
 		} else {
@@ -278,19 +295,6 @@ func (c *client) push(it item) {
 	b.writes = b.writes || it.wrote
 	b.call.N += it.replies
 	b.items = append(b.items, it)
-}
-
-// awaitReady lets the mirror fetch the item's keys first, where it has to. What was
-// collected before goes to Redis meanwhile, or the fetch would wait for it.
-func (c *client) awaitReady(it *item) {
-	c.eachWrite(it, func(_ *command.Command, _ [][]byte) {
-		if c.s.cfg.Local.Ready(c.db, c.keys) {
-			return
-		}
-		keys := slices.Clone(c.keys) // flush uses c.keys
-		c.flush()
-		c.s.cfg.Local.AwaitReady(c.db, keys)
-	})
 }
 
 // beginWrite keeps the item's keys out of the cache until endWrite.
@@ -380,30 +384,4 @@ func (c *client) answerTo(it *item) []byte {
 		return nil
 	}
 	return c.replyAt(it.first + it.skip)
-}
-
-// reachesAll reports whether the write may change keys that it does not name:
-// FLUSHALL and SWAPDB, and scripts that declare no keys. c.keys are its keys.
-func (c *client) reachesAll(cmd *command.Command) bool {
-	if cmd.Flags&command.Script != 0 {
-		return len(c.keys) == 0 && cmd.Flags&command.MayReplicate != 0
-	}
-	return cmd.Flags&command.Dangerous != 0
-}
-
-// eachWrite calls fn for each write of the item, with its keys in c.keys.
-func (c *client) eachWrite(it *item, fn func(cmd *command.Command, argv [][]byte)) {
-	if it.unit == nil {
-		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
-		fn(it.cmd, it.argv)
-		return
-	}
-	for _, argv := range it.unit {
-		cmd, ok := command.Lookup(argv)
-		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
-			continue
-		}
-		c.keys = cmd.WriteKeys(c.keys[:0], argv)
-		fn(cmd, argv)
-	}
 }

@@ -22,6 +22,8 @@ type Upstream interface {
 	Do(proto, db int, c *backend.Call) error
 	// OpenSession opens a dedicated connection for state that cannot be shared.
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
+	// Reach sends a command about the server, not its data, also while it is not up.
+	Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error)
 	// Status tells how the link is.
 	Status() backend.Status
 	// FenceName is the key that fenced calls of the protocol write in the database;

@@ -113,6 +113,9 @@ func (c *client) cmdExec(argv [][]byte) {
 	if tx.writes {
 		c.awaitReady(&it)
 	}
+	if shows(it.unit) {
+		c.askShown(&it)
+	}
 	if c.batch.followers > 0 {
 		c.flush()
 	}
