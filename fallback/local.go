@@ -19,6 +19,9 @@ type Request struct {
 	Unit     bool     // answer as EXEC does
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	// Until is when the client must have its answer: a script that takes longer is
+	// ended and undone. The zero time: only the engine's own bound counts.
+	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
 }
@@ -84,8 +87,17 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}
 	s.running = sc
-	res := s.execute(req)
+	res, late := s.executeInTime(req)
 	s.running = nil
+	if late && req.Unit && req.Origin.Key != "" {
+		// A script in it was ended, and Redis may have executed all of it: what the rest
+		// did here is not what Redis did.
+		for _, t := range sc.writes {
+			s.res.forget(t.id)
+		}
+		s.dirtyGen++
+		return resp.AppendError(nil, replyScriptTime), Pending{}, nil
+	}
 	if len(res.Effects) == 0 {
 		return res.Reply, Pending{}, nil
 	}

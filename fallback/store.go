@@ -32,7 +32,8 @@ type Store struct {
 	staleAt   time.Time     // when local data stopped being coherent; zero while online
 	dirtyGen  uint64        // counts changes of the engine, for snapshots
 	closed    bool
-	buf       []byte             // record encoding, reused
+	buf       []byte // record encoding, reused
+	scripts   scriptTime
 	running   *scope             // what the running request touches; nil between requests
 	written   keySet             // keys written in this outage
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
@@ -84,6 +85,7 @@ func Open(cfg Config) (*Store, error) {
 	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
+		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },

@@ -93,6 +93,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt, b.call.Answered = b.call.FenceAt[:0], nil
+	b.sent = time.Time{}
 	b.fences, b.open, b.moved, b.regrouped, b.writes = b.fences[:0], false, false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
