@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"holdfast/backend/command"
@@ -76,6 +77,9 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		// fetched since may have it, and writes that came later stand on that.
 		return nil, Pending{}, ErrOnline
 	}
+	if s.jr.Failed() {
+		s.undoRefused()
+	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
 	s.eng.StopClock()
 	defer s.eng.StartClock()
@@ -138,14 +142,15 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 	}
 	if err != nil {
 		// Room was checked before, so this is a journal that just failed, or a script
-		// that grew beyond all slack. What it changed was not acknowledged: it becomes
-		// unknown rather than wrong.
+		// that grew beyond all slack. What it changed was not acknowledged. Writes before
+		// it that were refused as well are put back before the next request.
 		s.log.Error("journal refused a write", "error", err)
-		for _, t := range sc.writes {
-			s.res.forget(t.id)
+		for i := range slices.Backward(sc.images) {
+			s.putBack(&sc.images[i])
 		}
 		return Pending{}, err
 	}
+	s.keepImages(sc, ticket.Seq())
 	if !s.cfg.Embedded {
 		for _, t := range sc.writes {
 			s.written.add(t.id)
