@@ -95,6 +95,9 @@ func (c *client) handle(rc redcon.Command) bool {
 		}
 		argv = rc.Args
 	}
+	if known && cmd.Flags&command.Admin != 0 {
+		c.expectSilence(cmd, argv)
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -121,6 +124,13 @@ func (c *client) handle(rc redcon.Command) bool {
 	return true
 }
 
+// expectSilence notes what CLIENT PAUSE or DEBUG SLEEP will do to all who wait for Redis.
+func (c *client) expectSilence(cmd *command.Command, argv [][]byte) {
+	if d := command.Silence(argv, cmd); d > 0 && c.online() && c.authed.Load() && c.multi == nil {
+		c.s.cfg.Upstream.ExpectSilence(d)
+	}
+}
+
 // isData are the flags of commands that read or write data.
 const isData = command.Read | isWriting
 
@@ -138,6 +148,7 @@ func (c *client) reject(text string) {
 // refuse rejects a command; EXEC, refused, ends its unit.
 func (c *client) refuse(cmd *command.Command, text string) {
 	if cmd.Name == "exec" {
+		c.release()
 		c.multi, c.watch, c.watchLost = nil, nil, false
 		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
 	}

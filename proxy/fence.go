@@ -150,6 +150,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 			c.regrouped(it)
 			return
 		}
+		exec = c.aborted(it, exec, func(i int) []byte { return c.replyAt(it.first + i) })
 		c.batch.out = append(c.batch.out, exec...)
 		return
 	}

@@ -143,7 +143,9 @@ func (c *client) single(it *item) (done, again bool) {
 			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
 			return true, false
 		}
-		acked = acknowledged(reply)
+		if acked = acknowledged(reply); it.unit != nil && acked == nil {
+			reply = c.aborted(it, reply, func(i int) []byte { return call.Reply(1 + i) })
+		}
 		c.tellsAlone(it)
 		c.batch.out = append(c.batch.out, reply...)
 		return true, false

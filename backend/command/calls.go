@@ -1,5 +1,11 @@
 package command
 
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
 // Idempotent reports whether repeating the call argv of c is harmless: a run of
 // such calls that was cut off anywhere may be sent again from its beginning and
 // leaves the same data, though counts in its replies may differ. It depends on
@@ -86,4 +92,25 @@ func TakesLock(argv [][]byte) (unit string, ttl []byte, ok bool) {
 		}
 	}
 	return unit, ttl, nx && unit != ""
+}
+
+// Silence is for how long the call makes the server answer nobody: CLIENT PAUSE of all
+// commands, and DEBUG SLEEP; 0 for any other.
+func Silence(argv [][]byte, c *Command) time.Duration {
+	switch {
+	case !c.ArityOK(len(argv)):
+	case c.Name == "client|pause" && (len(argv) == 3 || isWord(argv[3], "ALL")):
+		ms, err := strconv.ParseInt(string(argv[2]), 10, 64)
+		if err != nil || ms > math.MaxInt64/int64(time.Millisecond) {
+			return 0
+		}
+		return max(0, time.Duration(ms)*time.Millisecond)
+	case c.Name == "debug" && len(argv) == 3 && isWord(argv[1], "SLEEP"):
+		s, err := strconv.ParseFloat(string(argv[2]), 64)
+		if err != nil || !(s > 0 && s < 1e9) {
+			return 0
+		}
+		return time.Duration(s * float64(time.Second))
+	}
+	return 0
 }

@@ -89,3 +89,38 @@ func TestAnOutageMadeThroughTheProxyEndsThroughIt(t *testing.T) {
 	p.awaitMode(fallback.Offline)
 	assert.ErrorContains(t, c.Do(ctx, "REPLICAOF", "NO", "ONE").Err(), "UPSTREAMDOWN")
 }
+
+// A pause or a sleep of up to a second that a client of the proxy asked for is no outage:
+// the others wait for it, as they do at Redis.
+func TestAShortPauseIsNoOutage(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, "--enable-debug-command", "yes")
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	slow := func(o *redis.Options) { o.ReadTimeout = patience }
+	for i, args := range [][]any{{"CLIENT", "PAUSE", 1000}, {"CLIENT", "PAUSE", "1000", "ALL"}, {"DEBUG", "SLEEP", "1"}} {
+		who := p.client(slow)
+		var wg sync.WaitGroup
+		began := make(chan struct{})
+		wg.Go(func() {
+			close(began)
+			assert.NoError(t, who.Do(ctx, args...).Err())
+		})
+		<-began
+		if args[0] == "CLIENT" {
+			wg.Wait()
+		}
+		for j := range 20 {
+			wg.Go(func() {
+				c := p.client(slow)
+				key := strconv.Itoa(i) + "unheld" + strconv.Itoa(j)
+				start := time.Now()
+				assert.NoError(t, c.Incr(ctx, key).Err(), "%v", args)
+				assert.NoError(t, c.FlushDB(ctx).Err(), "%v", args)
+				assert.Less(t, time.Since(start), 2*time.Second)
+			})
+		}
+		wg.Wait()
+	}
+	assert.Zero(t, p.st.upstream.Status().Reconnects)
+}
