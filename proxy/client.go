@@ -96,7 +96,7 @@ func (c *client) handle(rc redcon.Command) bool {
 		argv = rc.Args
 	}
 	if known && cmd.Flags&command.Admin != 0 {
-		c.expectSilence(cmd, argv)
+		c.administers(cmd, argv)
 	}
 	switch {
 	case !known:
@@ -124,10 +124,17 @@ func (c *client) handle(rc redcon.Command) bool {
 	return true
 }
 
-// expectSilence notes what CLIENT PAUSE or DEBUG SLEEP will do to all who wait for Redis.
-func (c *client) expectSilence(cmd *command.Command, argv [][]byte) {
-	if d := command.Silence(argv, cmd); d > 0 && c.online() && c.authed.Load() && c.multi == nil {
+// administers prepares for what a command does to the proxy's own use of Redis: it is
+// silent for a while, or wants another password.
+func (c *client) administers(cmd *command.Command, argv [][]byte) {
+	if c.s.cfg.Upstream == nil || !c.authed.Load() {
+		return
+	}
+	if d := command.Silence(argv, cmd); d > 0 && c.online() && c.multi == nil {
 		c.s.cfg.Upstream.ExpectSilence(d)
+	}
+	if user, password, ok := command.NewPassword(argv, cmd); ok {
+		c.s.cfg.Upstream.OfferPassword(user, password)
 	}
 }
 

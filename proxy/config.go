@@ -24,6 +24,8 @@ type Upstream interface {
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
 	// Reach sends a command about the server, not its data, also while it is not up.
 	Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error)
+	// OfferPassword tells of a password that the user may have at Redis from now on.
+	OfferPassword(user, password string)
 	// ExpectSilence notes that Redis was told to answer nobody for a while.
 	ExpectSilence(d time.Duration)
 	// Status tells how the link is.

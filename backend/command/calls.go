@@ -114,3 +114,23 @@ func Silence(argv [][]byte, c *Command) time.Duration {
 	}
 	return 0
 }
+
+// NewPassword is the password that the call gives to a user of the server, if it does:
+// CONFIG SET requirepass, and ACL SETUSER with one in clear text.
+func NewPassword(argv [][]byte, c *Command) (user, password string, ok bool) {
+	switch c.Name {
+	case "config|set":
+		for i := 2; i+1 < len(argv); i += 2 {
+			if isWord(argv[i], "REQUIREPASS") {
+				user, password, ok = "default", string(argv[i+1]), true
+			}
+		}
+	case "acl|setuser":
+		for _, rule := range argv[min(3, len(argv)):] {
+			if len(rule) > 0 && rule[0] == '>' {
+				user, password, ok = string(argv[2]), string(rule[1:]), true
+			}
+		}
+	}
+	return user, password, ok
+}

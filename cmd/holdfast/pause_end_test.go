@@ -124,3 +124,30 @@ func TestAShortPauseIsNoOutage(t *testing.T) {
 	}
 	assert.Zero(t, p.st.upstream.Status().Reconnects)
 }
+
+// A client that changes the password of the proxy's user at Redis does not shut it out.
+func TestANewPasswordIsFollowed(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c := p.client()
+	for i, change := range [][]any{
+		{"CONFIG", "SET", "requirepass", "one"}, {"CONFIG", "SET", "maxmemory", "0", "requirepass", "two"},
+		{"ACL", "SETUSER", "default", "resetpass", ">three"}, {"CONFIG", "SET", "requirepass", ""}, {"CONFIG", "SET", "requirepass", "four"},
+	} {
+		require.NoError(t, c.Do(ctx, change...).Err())
+		other := p.client(func(o *redis.Options) { o.DB, o.Protocol = 1+i, 2 }) // wants a new connection to Redis
+		require.NoError(t, other.Incr(ctx, "n").Err(), "%v", change)
+		sub := p.client().Subscribe(ctx, "ch")
+		_, err := sub.Receive(ctx)
+		require.NoError(t, err, "%v", change)
+		require.NoError(t, sub.Close())
+	}
+	assert.Zero(t, p.st.upstream.Status().Reconnects)
+	srv.Kill() // and with it goes the password
+	p.awaitMode(fallback.Offline)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	assert.NotContains(t, p.logs.String(), "three")
+}
