@@ -192,6 +192,10 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if c.s.newerForm(it.commands()) {
+			c.elsewhere(&it)
+			return
+		}
 		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
 			c.batch.out = out
 			return

@@ -229,7 +229,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 		c.elsewhere(it)
 		return
 	}
-	if it.digest || !c.speculable(it) {
+	if it.digest || !c.speculable(it) || c.s.newerForm(it.commands()) {
 		c.outcomeUnknown(it)
 		return
 	}

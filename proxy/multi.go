@@ -245,6 +245,10 @@ var watchedLost = resp.AppendError(nil, "EXECABORT Transaction discarded because
 // not executed, and the error (not nil, which would make clients loop) says so.
 func (c *client) execWatched(it *item, watch []*fallback.Watch) {
 	c.flush()
+	if c.s.newerForm(it.unit) {
+		c.answer(notWithoutRedis)
+		return
+	}
 	req := c.request(it)
 	req.Watch = watch
 	reply, pending, err := c.s.cfg.Local.Do(req)
