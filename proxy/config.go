@@ -77,6 +77,9 @@ type Config struct {
 	CacheBytes int64
 	MaxAge     time.Duration
 	NoCache    []string // key prefixes that are never cached
+	// TouchEvery is how often Redis is told of keys that are read from the cache, so
+	// that it does not take them for idle when it evicts [10s].
+	TouchEvery time.Duration
 
 	BaseDB   int // database that new connections start in
 	Upstream Upstream
@@ -102,6 +105,9 @@ func (c *Config) withDefaults() error {
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 64 << 20
+	}
+	if c.TouchEvery == 0 {
+		c.TouchEvery = 10 * time.Second
 	}
 	if c.MaxAge == 0 {
 		c.MaxAge = 5 * time.Minute

@@ -77,7 +77,7 @@ func startServer(t *testing.T, url string, wrap func(Upstream) Upstream, set ...
 	}
 	u, err := backend.Open(bc)
 	require.NoError(t, err)
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: onlineLocal{}, CommandTimeout: bc.CommandTimeout}
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: onlineLocal{}, CommandTimeout: bc.CommandTimeout, TouchEvery: 300 * time.Millisecond}
 	if wrap != nil {
 		cfg.Upstream = wrap(u)
 	}
