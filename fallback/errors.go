@@ -30,6 +30,8 @@ const (
 	replyUnknownKey     = "UPSTREAMDOWN Redis is unavailable and this key is not held locally"
 	replyUnknownRange   = "UPSTREAMDOWN Redis is unavailable and this command would need keys that are not held locally"
 	replyNotOffline     = "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it"
+	replyNoLock         = "UPSTREAMDOWN Redis is unavailable and only Redis can say who is the first to set this key: no lock is granted"
+	replyNoExpiry       = "UPSTREAMDOWN Redis is unavailable and this key was not created with its expiry: it is not created without one"
 	replyNoGroups       = "UPSTREAMDOWN Redis is unavailable and the consumer groups of streams are not held locally"
 	replyReadOnly       = "UPSTREAMDOWN Redis is unavailable and the offline policy is readonly: write refused, not queued"
 	replyRefuse         = "UPSTREAMDOWN Redis is unavailable and the offline policy is refuse"

@@ -74,10 +74,12 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return nil, Pending{}, ErrOnline
 	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
+	s.eng.StopClock()
+	defer s.eng.StartClock()
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != ""}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}

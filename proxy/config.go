@@ -50,6 +50,8 @@ type Local interface {
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
 	ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
+	Ready(db int, keys [][]byte) bool
+	AwaitReady(db int, keys [][]byte)
 	Sending(db int, key []byte)
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)

@@ -112,16 +112,7 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		return
 	}
 	reply := c.replyAt(exec)
-	if !g.split {
-		g.split = true
-		g.elems = splitArray(reply, g.count+1)
-		if g.elems != nil {
-			if !c.s.fenceSeen(c.proto, c.db) {
-				c.s.own.saw([]byte(c.s.cfg.Upstream.FenceName(c.proto, c.db)))
-			}
-			c.s.seenFences.Store([2]int{c.proto, c.db}, true)
-		}
-	}
+	c.splitGroup(g)
 	switch {
 	case g.elems == nil && reply[0] == '-':
 		c.fencedAborted(it, g, reply)
@@ -134,6 +125,22 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 	default:
 		c.delivered(it, g.elems[it.first-g.first-1])
 	}
+}
+
+// splitGroup takes the answer of an answered group apart, once.
+func (c *client) splitGroup(g *fenceGroup) {
+	if g.split {
+		return
+	}
+	g.split = true
+	g.elems = splitArray(c.replyAt(g.first+g.count+2), g.count+1)
+	if g.elems == nil {
+		return
+	}
+	if !c.s.fenceSeen(c.proto, c.db) {
+		c.s.own.saw([]byte(c.s.cfg.Upstream.FenceName(c.proto, c.db)))
+	}
+	c.s.seenFences.Store([2]int{c.proto, c.db}, true)
 }
 
 // fencedAborted handles a group that Redis refused: nothing of it was executed.

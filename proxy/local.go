@@ -129,7 +129,7 @@ func (c *client) cmdAuth(argv [][]byte) {
 // login answers the error itself when the password is wrong.
 func (c *client) login(user string, password []byte) bool {
 	if !c.s.checkPassword(user, password) {
-		c.reject("WRONGPASS invalid username-password pair or user is disabled.")
+		c.refuseLogin()
 		return false
 	}
 	c.user = user

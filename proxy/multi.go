@@ -192,6 +192,9 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.elsewhere(&it)
 		return
 	}
+	if tx.writes {
+		c.awaitReady(&it)
+	}
 	if shows(it.unit) {
 		c.askShown(&it)
 	}

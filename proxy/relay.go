@@ -312,19 +312,13 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 	return r.passAs(argv, raw, expect{swallow: swallow, mute: r.c.muted()})
 }
 
-// passExtras queues what is asked in front of a command that shows the keyspace.
-func (r *relay) passExtras(argv [][]byte) {
-	if cmd, ok := command.Lookup(argv); ok && cmd.Flags&command.ShowsKeyspace != 0 {
-		for _, extra := range showings[cmd.Name].before(r.c.s, argv) {
-			r.passAs(extra, nil, expect{swallow: true, extra: true})
-		}
-	}
-}
-
 func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	cmd, known := command.Lookup(argv)
 	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
+	}
+	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
+		r.awaitReady(cmd, argv)
 	}
 	r.mu.Lock()
 	sess := r.sess

@@ -42,6 +42,9 @@ type Server struct {
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
 	own        ownKeys
+	http       sampledWarning
+	logins     logins
+	closing    chan struct{} // closed by Close: nobody waits any more
 	hub        *hub
 
 	mu      sync.Mutex
@@ -58,7 +61,7 @@ func Open(cfg Config) (*Server, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub()}
+	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), closing: make(chan struct{})}
 	if n, ok := cfg.Local.(interface {
 		OnWrite(func(db int, commands [][][]byte))
 	}); ok {
@@ -104,6 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 // every connection. Idempotent.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
+		close(s.closing)
 		_ = s.ln.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		defer cancel()

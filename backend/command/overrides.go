@@ -106,6 +106,8 @@ var overrides = []override{
 	{names: "object|encoding object|idletime object|freq object|refcount memory|usage dump", set: NonDeterministic,
 		why: "about one server's memory, not about the data"},
 
+	{names: "script|kill function|kill shutdown", set: Aside, why: "they end what keeps a server busy, and must not wait behind it"},
+
 	// Newer versions take more arguments than the server the table is from: the
 	// least strict arity is kept, and the server has the last word.
 	{names: "zrank zrevrank", arity: -3, why: "WITHSCORE since 7.2"},

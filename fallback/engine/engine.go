@@ -55,8 +55,10 @@ type Engine struct {
 	nowMS    int64     // server time of the running command, in ms
 	writes   uint64    // counts key changes; a key's version is its value then
 	expiring bool      // Config.Expiring is being asked
+	still    bool      // between StopClock and StartClock
 	loading  bool      // between BeginLoad and EndLoad
 	covers   map[keyID]cover
+	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
@@ -114,12 +116,22 @@ func (e *Engine) Close() {
 // tick reads the clock once for a command, a unit or a script, as Redis does,
 // and deletes what is due by it.
 func (e *Engine) tick() {
-	if e.run != nil || e.expiring {
+	if e.run != nil || e.expiring || e.still {
 		return // Config looks at keys meanwhile: time stands still
 	}
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// StopClock lets time stand still until StartClock: what the caller sees of keys is
+// what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
+func (e *Engine) StopClock() {
+	e.tick()
+	e.still = true
+}
+
+// StartClock ends StopClock.
+func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
