@@ -28,11 +28,7 @@ func readChat(r *reader, body gjson.Result) *request {
 			q.frequency = r.number(field, v)
 		case "stop":
 			q.stopField = field
-			if v.Type == gjson.String {
-				q.stop = []string{v.Str}
-			} else {
-				q.stop = r.texts(field, v)
-			}
+			q.stop = r.textOrTexts(field, v)
 		case "n":
 			r.only(field, v, "1")
 		case "logprobs":
@@ -73,6 +69,14 @@ var chatHints = map[string]bool{
 	"cache_control": true, "min_p": true, "top_a": true, "repetition_penalty": true, "session_id": true,
 	"enable_thinking": true, "chat_template_kwargs": true, "include_reasoning": true,
 	"provider": true, "transforms": true, "route": true, "usage": true, "extra_body": true,
+}
+
+// textOrTexts is one text, or several.
+func (r *reader) textOrTexts(field string, v gjson.Result) []string {
+	if v.Type == gjson.String {
+		return []string{v.Str}
+	}
+	return r.texts(field, v)
 }
 
 // chatThinking reads how others than OpenAI let a client ask for thinking.
