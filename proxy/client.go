@@ -103,6 +103,9 @@ func (c *client) handle(rc redcon.Command) bool {
 		}
 		argv = rc.Args
 	}
+	if known && cmd.Flags&command.Admin != 0 {
+		c.administers(cmd, argv)
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -151,6 +154,7 @@ func (c *client) reject(text string) {
 // refuse rejects a command; EXEC, refused, ends its unit.
 func (c *client) refuse(cmd *command.Command, text string) {
 	if cmd.Name == "exec" {
+		c.release()
 		c.multi, c.watch, c.watchLost = nil, nil, false
 		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
 	}
@@ -187,6 +191,10 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if c.s.newerForm(it.commands()) {
+			c.elsewhere(&it)
+			return
+		}
 		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
 			c.batch.out = out
 			return

@@ -195,7 +195,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*6/5) // it takes less, unless Redis is silent because it was told to be
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
