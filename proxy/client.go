@@ -338,7 +338,7 @@ func (c *client) finishWrite(it *item, reply []byte) {
 // tell tells the mirror of an acknowledged item.
 func (c *client) tell(it *item, reply []byte) {
 	it.told = true
-	if it.unit != nil && len(it.unit) > 0 {
+	if len(it.unit) > 0 {
 		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
 	} else if it.unit == nil {
 		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
