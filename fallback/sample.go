@@ -78,9 +78,11 @@ func (s *Store) UntouchedSample() (db int, keys []string, err error) {
 	return note.DB, keys, err
 }
 
-// HandingOver reports whether keys of a store that was embedded until it got a
-// Redis still wait to be created there.
-func (s *Store) HandingOver() bool { return s.mark().HandedOver > s.settled.Load() }
+// HandingOver reports whether the keys of a store that was embedded until it got a
+// Redis wait to be created there, none of them sent yet.
+func (s *Store) HandingOver() bool {
+	return s.mark().nothingSent() && s.jr.Count(s.settled.Load()) > 0
+}
 
 // readSample is the note of what was loaded; empty when there is none.
 func readSample(dir string) (n sampleNote, err error) {

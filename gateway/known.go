@@ -94,7 +94,16 @@ type Unused struct{ Field, Instead string }
 
 // UnusedSettings lists the settings of a config.json that have no effect, each
 // once. Values that ask for nothing (null, false, "" and the like) are left out.
-func UnusedSettings(config []byte) []Unused { return unusedFields(config, configFields, nil) }
+func UnusedSettings(config []byte) []Unused {
+	out := unusedFields(config, configFields, nil)
+	block, _ := store.Member(config, "redis")
+	store.Members([]byte(block.Raw), func(name string, v gjson.Result) {
+		if store.RedisFields[name] == "" && !asksNothing(name, v) {
+			out = append(out, Unused{"redis." + name, unknownInstead})
+		}
+	})
+	return out
+}
 
 // UnusedAccountFields is the same for an entry of provider_pools.json.
 func UnusedAccountFields(entry []byte) []Unused {

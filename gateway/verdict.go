@@ -35,8 +35,6 @@ func verdict(a *account, info providerInfo, known, token, enabled bool) string {
 		why = "its type is none that is known here"
 	case info.adapter == nil:
 		why = "its provider speaks no public protocol"
-	case !enabled:
-		why = "its type is not one of those that DEFAULT_MODEL_PROVIDERS or MODEL_PROVIDER names"
 	case a.disabled:
 		why = "it is disabled (isDisabled)"
 	case a.baseURL == "" && a.oauth:
@@ -45,6 +43,8 @@ func verdict(a *account, info providerInfo, known, token, enabled bool) string {
 		why = "it has no " + info.urlFields[0]
 	case a.key == "" && !a.oauth:
 		why = "it has no " + strings.Join(info.keyFields, " or ")
+	case !enabled:
+		why = "its type is not one of those that DEFAULT_MODEL_PROVIDERS or MODEL_PROVIDER names"
 	case a.key == "" && !token:
 		why = "there is no token for it"
 	}
