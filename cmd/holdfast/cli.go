@@ -29,7 +29,7 @@ func cliCommand() *cli.Command {
 		Description: "Without a command it asks for one after the other. On a terminal replies are shown with their types, else bare.\n" +
 			"Subscriptions and MONITOR need redis-cli.\n\nExample: holdfast cli KEYS 'aiclient:*'",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "redis-url", Value: "redis://" + proxyAddr, Usage: "a proxy or a Redis: redis://, rediss:// or unix:// `URL`; the password may be given in REDIS_PASSWORD"},
+			&cli.StringFlag{Name: "redis-url", Value: "redis://" + proxyAddr, Usage: "a proxy or a Redis: redis://, rediss:// or unix:// `URL`; the password may be given in REDIS_PASSWORD or HOLDFAST_REQUIREPASS"},
 			&cli.BoolFlag{Name: "x", Usage: "take the last argument from standard input"},
 			&cli.StringFlag{Name: "pipe", Usage: "send the commands in `FILE`, which are in Redis's protocol, and count the errors"},
 		},
@@ -39,10 +39,13 @@ func cliCommand() *cli.Command {
 
 func runCLI(c *cli.Context) error {
 	opts, err := store.Resolve(store.Sources{FlagURL: c.String("redis-url"), Getenv: func(name string) string {
-		if name == "REDIS_PASSWORD" {
-			return os.Getenv(name)
+		if name != "REDIS_PASSWORD" {
+			return "" // the flag names the server
 		}
-		return "" // the flag names the server
+		if password := os.Getenv(name); password != "" {
+			return password
+		}
+		return os.Getenv("HOLDFAST_REQUIREPASS") // in the container of the proxy
 	}})
 	if err != nil {
 		return cli.Exit(err.Error(), exitUsage)

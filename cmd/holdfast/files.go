@@ -75,12 +75,15 @@ func (st *stack) readFiles() ([][][]byte, error) {
 		return nil, err
 	}
 	commands, report, err := migrateAside(context.Background(), st.settings.prefix, dir)
+	if _, derr := os.ReadDir(dir); derr != nil {
+		return nil, notAllowed(derr, "configuration directory", dir)
+	}
 	if errors.Is(err, transfer.ErrNothing) {
 		log.Warn("the configuration directory holds neither config.json nor provider_pools.json: it is not used", "dir", dir)
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, notAllowed(err, "configuration directory", dir)
 	}
 	for _, it := range report.Items {
 		if it.Outcome == transfer.Failed || it.Outcome == transfer.Refused {

@@ -80,7 +80,7 @@ func (st *stack) openUpstream() (err error) {
 		}
 	}
 	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
-		return err
+		return notAllowed(err, "data directory", s.dataDir)
 	}
 	if s.redisURL == "" {
 		s.logger.Warn("no Redis: the data lives in the data directory only", "why", s.noRedis, "dir", s.dataDir,
