@@ -30,6 +30,12 @@ type Config struct {
 	// Open finds, else 127.0.0.1:3000. Anything but loopback is refused while no
 	// client key is known (ErrInsecureBind).
 	Addr string
+	// Hosts are further names by which the dashboard and what needs no key (health,
+	// status, metrics) may be asked for on a loopback address, beside localhost and IP
+	// addresses; HostsFlag is what sets them, for the text of a refusal. Requests with
+	// a client key may use any name.
+	Hosts     []string
+	HostsFlag string
 	// RedisURL is redis://, rediss://, unix:// or redis-sentinel://: the proxy or any Redis.
 	RedisURL string
 	// KeyPrefix stands before every key, "aiclient:" by default.
@@ -68,6 +74,9 @@ type Config struct {
 
 // withDefaults fills in what is unset and checks the rest.
 func (c Config) withDefaults() (Config, error) {
+	if c.HostsFlag == "" {
+		c.HostsFlag = "Hosts"
+	}
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = "aiclient:"
 	}

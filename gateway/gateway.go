@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/gateway/store"
+	"holdfast/hostguard"
 )
 
 // flushTimeout is the least time that counts get at the end to reach Redis.
@@ -33,6 +34,7 @@ type Gateway struct {
 	forwarder *forwarder
 	checker   *checker
 	paths     map[string]endpoint
+	guard     hostguard.Guard
 
 	draining  atomic.Bool
 	ready     chan struct{} // closed when the listener answers
@@ -63,7 +65,7 @@ func Open(cfg Config) (*Gateway, error) {
 	k := keys{store.Keys{Prefix: cfg.KeyPrefix}}
 	patience := cfg.ConnectTimeout + cfg.CommandTimeout
 	g := &Gateway{
-		cfg: cfg, log: cfg.Logger, client: client,
+		cfg: cfg, log: cfg.Logger, client: client, guard: hostguard.Guard{Hosts: cfg.Hosts, Flag: cfg.HostsFlag},
 		counters: newCounters(client, k, patience, cfg.Logger),
 		ready:    make(chan struct{}), closed: make(chan struct{}), idle: make(chan struct{}),
 	}

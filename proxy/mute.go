@@ -14,6 +14,7 @@ import (
 // that its reply can be taken out again.
 func (c *client) handleMuted(rc redcon.Command) bool {
 	b, was := &c.batch, c.mute
+	c.release()
 	c.settleNow()
 	start := len(b.out)
 	c.mute = muteOff
@@ -24,6 +25,7 @@ func (c *client) handleMuted(rc redcon.Command) bool {
 	if c.mute == muteOff && unmutes(rc.Args, was) {
 		return true
 	}
+	c.release() // of a MULTI that is muted, too
 	c.settleNow()
 	b.out = b.out[:start]
 	if was == muteOn {
@@ -54,7 +56,7 @@ func (c *client) settleNow() {
 func (c *client) clientUnblock(argv [][]byte) {
 	c.flush()
 	if !c.online() {
-		c.reject("UPSTREAMDOWN Redis is unavailable and no client is blocked on it")
+		c.unblockLocally(argv)
 		return
 	}
 	args := append([][]byte(nil), argv...)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -34,6 +36,10 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Deadline is asked when a script begins: it is ended then, and undone. The zero
+	// time, or nil: it has only the bound that all scripts have.
+	Deadline func() time.Time
+
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
@@ -55,9 +61,13 @@ type Engine struct {
 	nowMS    int64     // server time of the running command, in ms
 	writes   uint64    // counts key changes; a key's version is its value then
 	expiring bool      // Config.Expiring is being asked
+	still    bool      // between StopClock and StartClock
 	loading  bool      // between BeginLoad and EndLoad
 	covers   map[keyID]cover
+	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
+
+	streamLimits stream.Limits // of the nodes that a Redis would have
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
 }
@@ -88,6 +98,8 @@ func New(cfg Config) *Engine {
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
+		streamLimits: stream.DefaultLimits,
+
 		scriptTimeout: scriptTimeout,
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
@@ -102,6 +114,9 @@ func New(cfg Config) *Engine {
 	return e
 }
 
+// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
+func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
+
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
 	if e.lua != nil {
@@ -114,12 +129,22 @@ func (e *Engine) Close() {
 // tick reads the clock once for a command, a unit or a script, as Redis does,
 // and deletes what is due by it.
 func (e *Engine) tick() {
-	if e.run != nil || e.expiring {
+	if e.run != nil || e.expiring || e.still {
 		return // Config looks at keys meanwhile: time stands still
 	}
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// StopClock lets time stand still until StartClock: what the caller sees of keys is
+// what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
+func (e *Engine) StopClock() {
+	e.tick()
+	e.still = true
+}
+
+// StartClock ends StopClock.
+func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
