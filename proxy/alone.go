@@ -101,6 +101,7 @@ func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
 		case pending.Wait() != nil:
 			reply = fallback.ReplyJournalFailed(nil)
 		case !over && isNull(reply):
+			c.handedOver() // it waits in its place
 			select {
 			case <-change:
 			case <-expired:

@@ -56,6 +56,7 @@ type batch struct {
 	fences    []fenceGroup
 	open      bool     // the last group still takes commands
 	writes    bool     // a write is among the items
+	yielded   bool     // others have had a turn since it was read
 	moved     bool     // a write of this call was executed after the call, or locally
 	regrouped bool     // so was one of a group that Redis refused
 	wrote     [][]byte // keys of its writes
@@ -138,14 +139,19 @@ func (c *client) answer(reply []byte) {
 // when one of them needs a connection of its own.
 func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	c.batch.reset()
+	c.batch.yielded = false
 	for i, cmd := range cmds {
 		if !c.handle(cmd) {
+			c.handOver(cmd.Args)
 			rest = cmds[i:]
 			break
 		}
 		if c.closing {
 			break
 		}
+	}
+	if rest == nil && c.handing != nil {
+		c.handedOver() // it did not need its own connection in the end
 	}
 	c.flush()
 	c.settle()

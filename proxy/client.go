@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type client struct {
 	watchLost bool
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
+	handing   *handover // of its command that needs a connection of its own
 	batch     batch
 	told      uint64   // the beat after what it was told that names no keys
 	keys      [][]byte // reused for key extraction
@@ -91,6 +93,13 @@ func (c *client) handle(rc redcon.Command) bool {
 	}
 	cmd, known := command.Lookup(argv)
 	c.lastCmd.Store(cmd)
+	if known && !c.batch.yielded && c.s.handovers.mayConcern(cmd) {
+		c.batch.yielded = true
+		runtime.Gosched() // whoever sent before has been read by then: the poller has last things first
+	}
+	if c.s.handovers.n.Load() != 0 {
+		c.yield(cmd, argv)
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)

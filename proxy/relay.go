@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -58,18 +59,19 @@ type relay struct {
 
 // expect is a reply to come, or the confirmations of one command.
 type expect struct {
-	left    int  // frames; more than one only for confirmations
-	confirm bool // answered by subscription confirmations
-	swallow bool // the client has its answer already
-	mute    bool // CLIENT REPLY OFF or SKIP
-	stream  bool // SYNC, PSYNC: what comes is a replication stream, to the end
-	keep    bool // its bytes are needed as a whole
-	cmd     *command.Command
-	argv    [][]byte
-	db      int
-	wrote   [][]byte // keys with cache.WriteBegin
-	sent    uint64   // of a write: Local.Takeovers before it was sent
-	undo    func()   // takes the noted state back when Redis refuses
+	left     int  // frames; more than one only for confirmations
+	confirm  bool // answered by subscription confirmations
+	swallow  bool // the client has its answer already
+	mute     bool // CLIENT REPLY OFF or SKIP
+	stream   bool // SYNC, PSYNC: what comes is a replication stream, to the end
+	keep     bool // its bytes are needed as a whole
+	cmd      *command.Command
+	argv     [][]byte
+	db       int
+	wrote    [][]byte  // keys with cache.WriteBegin
+	sent     uint64    // of a write: Local.Takeovers before it was sent
+	undo     func()    // takes the noted state back when Redis refuses
+	handover *handover // over when this is answered
 }
 
 // stateful reports whether Redis holds state of the client on this connection.
@@ -178,6 +180,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 	r := c.relay
 	if r != nil && r.orphaned() {
 		c.spoil()
+		c.handedOver()
 		_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is just back and this command needs the connection that is being restored"))
 		return true
 	}
@@ -193,6 +196,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		cancel()
 		if err != nil {
 			c.spoil()
+			c.handedOver()
 			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
 			return true
 		}
@@ -268,16 +272,16 @@ func (r *relay) send(rc redcon.Command) bool {
 	cmd, _ := command.Lookup(rc.Args)
 	r.c.lastCmd.Store(cmd)
 	r.mu.Lock()
-	queueing := r.queueing
+	queueing, quiet := r.queueing, r.monitor || r.proto == 2 && r.subs.any() // in these states PING says other things
 	r.mu.Unlock()
-	if !queueing && cmd != nil && cmd.Flags&command.AfterWrites != 0 {
-		// It waits for what this connection has seen written, and the writes went over
-		// others: any command here takes note of them.
-		r.pass([][]byte{[]byte("PING")}, nil, true)
-	}
-	if !r.pass(rc.Args, rc.Raw, false) {
+	// Its own reply may take for ever; that of a PING in the same write says that Redis has
+	// both. WAIT waits for what this connection has seen written, and the writes went
+	// over others: any command here takes note of them.
+	ping := !queueing && !quiet && (cmd == nil || command.Blocks(rc.Args, cmd))
+	if !r.passAs(rc.Args, rc.Raw, passing{handover: r.c.handing, ping: ping}) {
 		return false
 	}
+	r.c.handing = nil
 	r.c.s.commands.Add(1)
 	if r.c.mute == muteNext {
 		r.c.mute = muteOff
@@ -299,6 +303,19 @@ func (r *relay) follow(proto int) {
 // pass writes down what to expect and sends the command. False: Redis went away just
 // now, and nothing of it was sent.
 func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
+	return r.passAs(argv, raw, passing{swallow: swallow})
+}
+
+// passing is how a command is passed on.
+type passing struct {
+	swallow  bool      // the client has its answer already
+	ping     bool      // behind a PING in the same write
+	handover *handover // ended when Redis has the command
+}
+
+var pingRaw = []byte("*1\r\n$4\r\nPING\r\n")
+
+func (r *relay) passAs(argv [][]byte, raw []byte, how passing) bool {
 	cmd, known := command.Lookup(argv)
 	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
@@ -310,7 +327,12 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 		r.mu.Unlock()
 		return false
 	}
-	e := expect{left: 1, swallow: swallow, argv: argv, db: r.db, mute: c.muted()}
+	if how.ping {
+		r.queue = append(r.queue, expect{left: 1, swallow: true, db: r.db, handover: how.handover})
+		r.owed++
+		how.handover, raw = nil, append(slices.Clip(pingRaw), raw...)
+	}
+	e := expect{left: 1, swallow: how.swallow, argv: argv, db: r.db, mute: c.muted(), handover: how.handover}
 	if known {
 		e.cmd = cmd
 		r.note(&e)
@@ -321,6 +343,9 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 	r.mu.Unlock()
 	if _, err := sess.Conn().Write(raw); err != nil {
 		_ = sess.Close() // the pump answers what is owed
+	}
+	if e.stream {
+		how.handover.end()
 	}
 	return true
 }

@@ -85,6 +85,7 @@ func (r *relay) unitLeft(owed []expect) (watch, multi bool) {
 
 // fail answers one command that got no reply.
 func (r *relay) fail(e *expect) {
+	e.handover.end()
 	if e.undo != nil && !e.swallow {
 		r.mu.Lock()
 		e.undo()

@@ -230,6 +230,7 @@ func (p *pump) finish() int {
 	p.isReply = false
 	e := p.reply
 	p.reply = expect{}
+	e.handover.end()
 	r := p.r
 	failed := p.head[0] == '-' || p.head[0] == '!'
 	r.mu.Lock()

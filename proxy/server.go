@@ -41,6 +41,7 @@ type Server struct {
 	turns      turns
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
+	handovers  handovers
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
@@ -143,6 +144,7 @@ func (s *Server) forget(c *client) {
 	s.mu.Unlock()
 	s.byConn.Delete(c.conn)
 	c.endSession()
+	c.handedOver()
 }
 
 // onCommand serves one batch: redcon's first command and what came with it.

@@ -35,6 +35,7 @@ const (
 	ByDigest         // names a script by its SHA-1: fails where Redis has forgotten that
 	AfterWrites      // waits for the replicas or the disk to have the writes of its connection
 	Aside            // taken by a server that is busy with a script: it goes on a connection of its own, at once
+	Wakes            // what it does, others may be waiting for: a message, or an element of a list, sorted set or stream
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
 )
 
