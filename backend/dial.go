@@ -16,6 +16,10 @@ import (
 	"holdfast/backend/resp"
 )
 
+// busyPause is how long a server that is busy with a script is left alone before it
+// is asked again.
+const busyPause = 20 * time.Millisecond
+
 // noDatabase asks dial for a connection that is authenticated only: a server that is
 // busy with a script does not take SELECT.
 const noDatabase = -1

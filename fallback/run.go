@@ -94,12 +94,13 @@ func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 	defer s.mu.Unlock()
 	before := s.res.complete[db]
 	if complete {
-		s.res.complete[db] = true
+		s.res.completed(db)
 	}
 	for _, argv := range argvs {
 		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {
 			if !before {
 				delete(s.res.complete, db)
+				s.res.noteKnown()
 			}
 			return err
 		}

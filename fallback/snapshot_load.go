@@ -107,7 +107,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 	switch {
 	case string(note[0]) == noteComplete:
 		if db == s.cfg.BaseDB && s.cfg.covered(note[1:]) {
-			s.res.complete[db] = true
+			s.res.completed(db)
 		}
 	case string(note[0]) == noteCurrent:
 		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)

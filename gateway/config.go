@@ -46,7 +46,7 @@ type Config struct {
 	// ConnectTimeout bounds dialing Redis (5 s), CommandTimeout one command (1 s).
 	ConnectTimeout, CommandTimeout time.Duration
 	// RefreshInterval is how often changed accounts and configuration are
-	// looked for, 2 s by default.
+	// looked for, 1 s by default.
 	RefreshInterval time.Duration
 	// DrainTimeout bounds how long requests may go on after Run's context ended
 	// (30 s).
@@ -92,7 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"ConnectTimeout", &c.ConnectTimeout, 5 * time.Second},
 		{"CommandTimeout", &c.CommandTimeout, time.Second},
-		{"RefreshInterval", &c.RefreshInterval, 2 * time.Second},
+		{"RefreshInterval", &c.RefreshInterval, time.Second},
 		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second},
 		{"UpstreamConnectTimeout", &c.UpstreamConnectTimeout, 10 * time.Second},
 		{"UpstreamHeaderTimeout", &c.UpstreamHeaderTimeout, 5 * time.Minute},

@@ -76,7 +76,7 @@ func Open(cfg Config) (*Gateway, error) {
 	g.counters.metrics, g.tokens.metrics, g.tokens.counters = g.metrics, g.metrics, g.counters
 	g.link = &link{
 		cfg: cfg, client: client, log: cfg.Logger, metrics: g.metrics, roster: g.roster, tokens: g.tokens,
-		loader: &loader{client: client, keys: k, timeout: patience},
+		loader: &loader{client: client, store: g.tokens.store, keys: k, timeout: patience, log: cfg.Logger},
 	}
 	g.tokens.redis = func(ctx context.Context) linkHealth { return g.link.probe(ctx, probeAge) }
 	g.tokens.noticed = g.link.noticed

@@ -18,7 +18,7 @@ func (c *client) aside(cmd *command.Command, argv [][]byte) {
 	c.flush() // what the client sent before comes first, as on one connection
 	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10)
 	defer cancel()
-	reply, err := c.s.cfg.Upstream.Aside(ctx, c.proto, argv...)
+	reply, err := c.s.cfg.Upstream.Reach(ctx, c.proto, argv)
 	switch {
 	case err == nil:
 		c.answer(reply)

@@ -110,6 +110,12 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.elsewhere(&it)
 		return
 	}
+	if tx.writes {
+		c.awaitReady(&it)
+	}
+	if shows(it.unit) {
+		c.askShown(&it)
+	}
 	if c.batch.followers > 0 {
 		c.flush()
 	}

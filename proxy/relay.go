@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -40,6 +39,7 @@ type relay struct {
 	queueing bool         // between sending MULTI and sending EXEC, DISCARD
 	units    int          // MULTI, EXEC and DISCARD sent
 	unit     [][][]byte   // commands queued there, which EXEC will acknowledge
+	extras   []bool       // of each of them: the proxy added it, see showing
 	held     [][]byte     // keys they write, kept out of the cache until EXEC
 	heldAt   uint64       // Local.Takeovers before the first of them
 	outbox   chan []byte  // messages and invalidations while there is no sess
@@ -59,12 +59,14 @@ type relay struct {
 
 // expect is a reply to come, or the confirmations of one command.
 type expect struct {
-	left     int  // frames; more than one only for confirmations
-	confirm  bool // answered by subscription confirmations
-	swallow  bool // the client has its answer already
-	mute     bool // CLIENT REPLY OFF or SKIP
-	stream   bool // SYNC, PSYNC: what comes is a replication stream, to the end
-	keep     bool // its bytes are needed as a whole
+	left     int                       // frames; more than one only for confirmations
+	confirm  bool                      // answered by subscription confirmations
+	swallow  bool                      // the client has its answer already
+	mute     bool                      // CLIENT REPLY OFF or SKIP
+	extra    bool                      // sent in front of a command that shows the keyspace
+	stream   bool                      // SYNC, PSYNC: what comes is a replication stream, to the end
+	keep     bool                      // its bytes are needed as a whole
+	shown    func(whole []byte) []byte // makes the client's reply of it, which is kept whatever its length
 	cmd      *command.Command
 	argv     [][]byte
 	db       int
@@ -72,6 +74,7 @@ type expect struct {
 	sent     uint64    // of a write: Local.Takeovers before it was sent
 	undo     func()    // takes the noted state back when Redis refuses
 	handover *handover // over when this is answered
+	ping     bool      // passed on behind a PING in the same write
 }
 
 // stateful reports whether Redis holds state of the client on this connection.
@@ -160,10 +163,13 @@ func (r *relay) local(cmd *command.Command, known bool) bool {
 	if !known {
 		return false
 	}
+	if cmd.Flags&command.ShowsKeyspace != 0 {
+		return !r.queueing && (r.proto == 3 || !r.subs.any())
+	}
 	switch cmd.Name {
 	case "quit", "reset":
 		return true
-	case "hello", "auth", "info", "client|id", "client|getname", "client|setname", "client|setinfo", "client|info",
+	case "hello", "auth", "client|id", "client|getname", "client|setname", "client|setinfo", "client|info",
 		"client|list", "client|kill", "client|no-evict", "client|no-touch", "client|reply", "client|unblock":
 		return !r.queueing && (r.proto == 3 || !r.subs.any())
 	}
@@ -258,6 +264,7 @@ func (c *client) moveUnit(r *relay) {
 	}
 	c.multi = nil
 	for _, argv := range tx.unit {
+		r.passExtras(argv)
 		r.pass(argv, nil, true)
 	}
 	if tx.spoiled { // so that EXEC is refused there, too
@@ -274,11 +281,14 @@ func (r *relay) send(rc redcon.Command) bool {
 	r.mu.Lock()
 	queueing, quiet := r.queueing, r.monitor || r.proto == 2 && r.subs.any() // in these states PING says other things
 	r.mu.Unlock()
+	if queueing {
+		r.passExtras(rc.Args)
+	}
 	// Its own reply may take for ever; that of a PING in the same write says that Redis has
 	// both. WAIT waits for what this connection has seen written, and the writes went
 	// over others: any command here takes note of them.
 	ping := !queueing && !quiet && (cmd == nil || command.Blocks(rc.Args, cmd))
-	if !r.passAs(rc.Args, rc.Raw, passing{handover: r.c.handing, ping: ping}) {
+	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: r.c.handing, ping: ping}) {
 		return false
 	}
 	r.c.handing = nil
@@ -298,56 +308,6 @@ func (r *relay) follow(proto int) {
 	if !same {
 		r.pass([][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(proto), 10)}, nil, true)
 	}
-}
-
-// pass writes down what to expect and sends the command. False: Redis went away just
-// now, and nothing of it was sent.
-func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
-	return r.passAs(argv, raw, passing{swallow: swallow})
-}
-
-// passing is how a command is passed on.
-type passing struct {
-	swallow  bool      // the client has its answer already
-	ping     bool      // behind a PING in the same write
-	handover *handover // ended when Redis has the command
-}
-
-var pingRaw = []byte("*1\r\n$4\r\nPING\r\n")
-
-func (r *relay) passAs(argv [][]byte, raw []byte, how passing) bool {
-	cmd, known := command.Lookup(argv)
-	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
-		raw = resp.AppendCommand(nil, sent...)
-	}
-	c := r.c
-	r.mu.Lock()
-	sess := r.sess
-	if sess == nil || r.gone {
-		r.mu.Unlock()
-		return false
-	}
-	if how.ping {
-		r.queue = append(r.queue, expect{left: 1, swallow: true, db: r.db, handover: how.handover})
-		r.owed++
-		how.handover, raw = nil, append(slices.Clip(pingRaw), raw...)
-	}
-	e := expect{left: 1, swallow: how.swallow, argv: argv, db: r.db, mute: c.muted(), handover: how.handover}
-	if known {
-		e.cmd = cmd
-		r.note(&e)
-	}
-	r.queue = append(r.queue, e)
-	r.owed++
-	r.expectSoon()
-	r.mu.Unlock()
-	if _, err := sess.Conn().Write(raw); err != nil {
-		_ = sess.Close() // the pump answers what is owed
-	}
-	if e.stream {
-		how.handover.end()
-	}
-	return true
 }
 
 // note tracks what the command will leave behind on the connection, except what

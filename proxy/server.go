@@ -42,6 +42,7 @@ type Server struct {
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
 	handovers  handovers
+	own        ownKeys
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
@@ -208,7 +209,17 @@ const emulatedVersion = "7.0.15"
 
 // Invalidate drops changed keys from the cache; nil means all. It is called
 // from the tracking connection, in the server's order.
-func (s *Server) Invalidate(keys [][]byte) { s.cache.Invalidate(keys) }
+func (s *Server) Invalidate(keys [][]byte) {
+	s.cache.Invalidate(keys)
+	if keys == nil {
+		s.own.flushed()
+	}
+	for _, key := range keys {
+		if isOwn(key) {
+			s.own.saw(key)
+		}
+	}
+}
 
 // Fencing reports whether fenced writes of a dead link still look for their
 // place. Redis must not be declared back before: their fence would move on.

@@ -37,6 +37,7 @@ const (
 	Aside            // taken by a server that is busy with a script: it goes on a connection of its own, at once
 	Wakes            // what it does, others may be waiting for: a message, or an element of a list, sorted set or stream
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
+	ShowsKeyspace    // its reply says which keys there are, or how many, without naming them in the call
 )
 
 // Command is one command or subcommand.

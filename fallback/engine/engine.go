@@ -58,6 +58,7 @@ type Engine struct {
 	still    bool      // between StopClock and StartClock
 	loading  bool      // between BeginLoad and EndLoad
 	covers   map[keyID]cover
+	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
