@@ -149,6 +149,9 @@ func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 			rest = cmds[i:]
 			break
 		}
+		if c.relay != nil {
+			c.endCaching(c.lastCmd.Load())
+		}
 		if c.closing {
 			break
 		}

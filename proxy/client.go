@@ -191,6 +191,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if c.relay != nil {
+			c.noteTracked(cmd, rc.Args)
+		}
 		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
 			c.batch.out = out
 			return

@@ -107,6 +107,11 @@ func (c *client) cmdExec(argv [][]byte) {
 	if !c.online() {
 		c.flush()
 		c.awaitSettled()
+		for _, argv := range it.unit {
+			if cmd, ok := command.Lookup(argv); ok && c.relay != nil {
+				c.noteTracked(cmd, argv)
+			}
+		}
 		c.elsewhere(&it)
 		return
 	}

@@ -47,6 +47,7 @@ type relay struct {
 	selected bool         // db or proto was changed over the relay
 	monitor  bool
 	tracking [][]byte  // the CLIENT TRACKING ON command
+	track    *tracking // the same on the local state, while there is no sess
 	sticky   bool      // something we cannot follow: it stays to the end
 	gone     bool      // ended for good
 	left     time.Time // when the client was seen to have hung up

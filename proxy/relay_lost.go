@@ -56,7 +56,11 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	defer timer.Stop()
 	select {
 	case <-sess.Lost():
+		r.mu.Lock()
+		r.trackAgain()
+		r.mu.Unlock()
 		r.c.s.hub.join(r)
+		r.c.s.expireForTrackers()
 		return false
 	case <-r.closed:
 	case <-timer.C:
@@ -167,6 +171,7 @@ func (r *relay) resume(sess *backend.Session, tracking [][]byte) bool {
 		_ = sess.Close()
 		return false
 	}
+	r.track = nil
 	again := r.subs.commands()
 	if r.tracking != nil {
 		again = append(again, r.tracking)

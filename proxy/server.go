@@ -45,6 +45,7 @@ type Server struct {
 	own        ownKeys
 	http       sampledWarning
 	logins     logins
+	expiring   atomic.Bool   // expireForTrackers is at work
 	closing    chan struct{} // closed by Close: nobody waits any more
 	hub        *hub
 
@@ -64,9 +65,14 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), closing: make(chan struct{})}
 	if n, ok := cfg.Local.(interface {
-		OnWrite(func(db int, commands [][][]byte))
+		OnWrite(func(db int, by int64, commands [][][]byte))
 	}); ok {
 		n.OnWrite(s.hub.wrote)
+	}
+	if n, ok := cfg.Local.(interface {
+		OnExpire(func(db int, key string))
+	}); ok {
+		n.OnExpire(s.hub.expired)
 	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,
