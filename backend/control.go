@@ -256,20 +256,20 @@ func (k *control) beat(deep bool) error {
 // ask sends one command and waits for its reply for timeoutTicks. Ticks while
 // the server is busy with a large unit of ours do not count.
 func (k *control) ask(args ...string) (resp.Value, error) {
-	_ = k.c.SetWriteDeadline(time.Now().Add(timeoutTicks * k.g.u.cfg.tick()))
+	_ = k.c.SetWriteDeadline(time.Now().Add(2 * timeoutTicks * k.g.u.cfg.tick()))
 	if _, err := k.c.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
 		return resp.Value{}, err
 	}
-	tick := time.NewTicker(k.g.u.cfg.tick())
-	defer tick.Stop()
+	beat := newPulse(k.g.u.cfg.tick())
+	defer beat.stop()
 	for silent := 0; silent < timeoutTicks; {
 		select {
 		case v := <-k.replies:
 			return v, nil
 		case <-k.g.ctx.Done():
 			return resp.Value{}, k.g.ctx.Err()
-		case <-tick.C:
-			if !k.g.busy.Load() {
+		case <-beat.ticker.C:
+			if beat.counts() && !k.g.busy.Load() {
 				silent++
 			}
 		}
