@@ -262,7 +262,7 @@ func (k *control) ask(args ...string) (resp.Value, error) {
 	}
 	beat := newPulse(k.g.u.cfg.tick())
 	defer beat.stop()
-	for silent := 0; silent < timeoutTicks; {
+	for silent := 0; silent < timeoutTicks || k.g.u.silence(); {
 		select {
 		case v := <-k.replies:
 			return v, nil

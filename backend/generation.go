@@ -127,7 +127,7 @@ func (g *generation) watchdog() {
 			continue
 		}
 		for _, t := range *g.trunks.Load() {
-			if t.overdue() {
+			if t.overdue() && !g.u.silence() {
 				g.fail(ErrTimeout)
 				return
 			}
@@ -143,7 +143,7 @@ func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
 		defer cancel()
 		beat := newPulse(g.u.cfg.tick())
 		defer beat.stop()
-		for silent := 0; silent < timeoutTicks; {
+		for silent := 0; silent < timeoutTicks || g.u.silence(); {
 			select {
 			case <-ctx.Done():
 				return

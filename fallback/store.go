@@ -32,9 +32,11 @@ type Store struct {
 	staleAt   time.Time     // when local data stopped being coherent; zero while online
 	dirtyGen  uint64        // counts changes of the engine, for snapshots
 	closed    bool
-	buf       []byte             // record encoding, reused
-	running   *scope             // what the running request touches; nil between requests
-	written   keySet             // keys written in this outage
+	buf       []byte // record encoding, reused
+	scripts   scriptTime
+	running   *scope // what the running request touches; nil between requests
+	written   keySet // keys written in this outage
+	undo      undoLog
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
 	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
 	locks     map[keyID]lock
@@ -62,6 +64,7 @@ type Store struct {
 	filed     *filed
 	replay    replayState
 	snap      snapshotState
+	troubles  troubles
 	markFile  *os.File
 }
 
@@ -72,9 +75,12 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
+	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+		return nil, err
+	}
 	jr, err := journal.Open(journal.Config{
 		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
-		Logger: cfg.Logger,
+		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -85,6 +91,7 @@ func Open(cfg Config) (*Store, error) {
 	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
+		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) {
@@ -129,17 +136,8 @@ func (s *Store) recover() error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s.eng.BeginLoad()
 	s.loading = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
-	from, wasEmbedded, err := s.loadSnapshot()
+	from, wasEmbedded, err := s.startFrom()
 	if err != nil {
-		return err
-	}
-	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.needSnapshot(from, wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.passUsedNumbers(from); err != nil {
 		return err
 	}
 	s.res.whole = wasEmbedded // a crash left keys that no snapshot has
@@ -166,6 +164,24 @@ func (s *Store) recover() error {
 		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
 	}
 	return nil
+}
+
+// startFrom loads the snapshot and checks that it fits to the rest of the directory.
+func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
+	seq, wasEmbedded, err = s.loadSnapshot()
+	if errors.Is(err, ErrSnapshotDamaged) {
+		err = s.withoutSnapshot(err)
+	}
+	if err == nil {
+		err = s.mayBeEmbedded(wasEmbedded)
+	}
+	if err == nil {
+		err = s.needSnapshot(seq, wasEmbedded)
+	}
+	if err == nil {
+		err = s.passUsedNumbers(seq)
+	}
+	return seq, wasEmbedded, err
 }
 
 // serverNow is the server's clock, as last measured; the local one before that.

@@ -56,6 +56,7 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 // time is over or the client has gone.
 func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
 	c := d.c
+	defer c.show(func(s *shown) { s.blocked = false })
 	timeout, ok := blockFor(cmd.Name, argv)
 	c.noteTracked(cmd, argv)
 	req := fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{c.fixIDs(cmd.Name, argv)}}
@@ -75,6 +76,7 @@ func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
 			reply = fallback.ReplyJournalFailed(nil)
 		case !over && isNull(reply):
 			c.handedOver() // it waits in its place
+			c.show(func(s *shown) { s.blocked = true })
 			select {
 			case <-change:
 			case <-expired:

@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"net"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +39,7 @@ type client struct {
 	watchLost bool
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
+	unitShown bool      // others see a unit or watched keys of it
 	handing   *handover // of its command that needs a connection of its own
 	batch     batch
 	answered  func()   // tellAnswered, made once
@@ -54,6 +53,7 @@ type client struct {
 	// Copies of the fields above for CLIENT LIST of other connections.
 	shownDB    atomic.Int64
 	shownProto atomic.Int64
+	shown      atomic.Pointer[shown]
 	userName   atomic.Pointer[string]
 }
 
@@ -103,13 +103,10 @@ func (c *client) handle(rc redcon.Command) bool {
 		}
 		argv = rc.Args
 	}
-	if known && !c.batch.yielded && c.s.handovers.mayConcern(cmd) {
-		c.batch.yielded = true
-		runtime.Gosched() // whoever sent before has been read by then: the poller has last things first
+	if known && cmd.Flags&command.Admin != 0 {
+		c.administers(cmd, argv)
 	}
-	if c.s.handovers.n.Load() != 0 {
-		c.yield(cmd, argv)
-	}
+	c.lookOut(cmd, argv)
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -144,23 +141,6 @@ const isData = command.Read | isWriting
 // isWriting are the flags of commands that may change data.
 const isWriting = command.Write | command.Script
 
-// reject answers an error. Inside MULTI it spoils the unit, as in Redis.
-func (c *client) reject(text string) {
-	if c.multi != nil {
-		c.multi.spoiled = true
-	}
-	c.answer(resp.AppendError(nil, text))
-}
-
-// refuse rejects a command; EXEC, refused, ends its unit.
-func (c *client) refuse(cmd *command.Command, text string) {
-	if cmd.Name == "exec" {
-		c.multi, c.watch, c.watchLost = nil, nil, false
-		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
-	}
-	c.reject(text)
-}
-
 // unknown forwards a command that is not in the table (a module's, a newer
 // server's) on a dedicated connection, since nobody knows what it does to the
 // connection; while Redis is away it does not exist. So it is, too, for what
@@ -194,6 +174,10 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		if c.relay != nil {
 			c.noteTracked(cmd, rc.Args)
 		}
+		if c.s.newerForm(it.commands()) {
+			c.elsewhere(&it)
+			return
+		}
 		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
 			c.batch.out = out
 			return
@@ -221,6 +205,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
+		c.iterates(&it)
 		c.forwardRead(it)
 	}
 }

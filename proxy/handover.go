@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,18 @@ func (o *handover) hears(cmd *command.Command, argv [][]byte) bool {
 		}
 	}
 	return false
+}
+
+// lookOut lets a command that others may have been waiting for, or that must not overtake
+// one of theirs, come after those that were sent before.
+func (c *client) lookOut(cmd *command.Command, argv [][]byte) {
+	if cmd != nil && !c.batch.yielded && c.s.handovers.mayConcern(cmd) {
+		c.batch.yielded = true
+		runtime.Gosched() // who sent before has been read by then: the poller has the last first
+	}
+	if c.s.handovers.n.Load() != 0 {
+		c.yield(cmd, argv)
+	}
 }
 
 // yield waits for the commands of other clients that came first and that this one

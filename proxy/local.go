@@ -53,6 +53,9 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	}
 	if run == nil {
 		switch {
+		case cmd.Name == "script|debug" && strings.EqualFold(string(argv[2]), "no"):
+			c.answer(replyOK) // nobody debugs on a shared connection
+			return true
 		case c.answerOffline(cmd, argv):
 			return true
 		case c.online(), cmd.Name == "client|tracking":
@@ -82,12 +85,14 @@ func (c *client) cmdPing(argv [][]byte) {
 func (c *client) cmdEcho(argv [][]byte) { c.answer(resp.AppendBulk(nil, argv[1])) }
 
 func (c *client) cmdQuit([][]byte) {
+	c.release()
 	c.answer(replyOK)
 	c.closing = true
 }
 
 // cmdReset brings the connection back to its beginning.
 func (c *client) cmdReset([][]byte) {
+	c.release()
 	c.flush()
 	c.endSession()
 	c.multi, c.watch, c.mute = nil, nil, muteOff

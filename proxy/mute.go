@@ -15,6 +15,7 @@ import (
 // that its reply can be taken out again.
 func (c *client) handleMuted(rc redcon.Command) bool {
 	b, was := &c.batch, c.mute
+	c.release()
 	c.settleNow()
 	start := len(b.out)
 	c.mute = muteOff
@@ -25,6 +26,7 @@ func (c *client) handleMuted(rc redcon.Command) bool {
 	if c.mute == muteOff && unmutes(rc.Args, was) {
 		return true
 	}
+	c.release() // of a MULTI that is muted, too
 	c.settleNow()
 	b.out = b.out[:start]
 	if was == muteOn {

@@ -34,6 +34,7 @@ type relay struct {
 	queue    []expect // replies to come, in order
 	owed     int      // those of them that are not delivered yet
 	subs     subscriptions
+	watched  int          // keys of WATCH
 	watch    bool         // between the answers to WATCH and EXEC, DISCARD, UNWATCH
 	multi    bool         // between the answers to MULTI and EXEC, DISCARD
 	queueing bool         // between sending MULTI and sending EXEC, DISCARD
@@ -50,6 +51,7 @@ type relay struct {
 	track    *tracking // the same on the local state, while there is no sess
 	sticky   bool      // something we cannot follow: it stays to the end
 	gone     bool      // ended for good
+	scanned  uint64    // the server's process that had the last step of an iteration
 	left     time.Time // when the client was seen to have hung up
 
 	checker  *time.Timer // see expectSoon
@@ -198,7 +200,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*6/5) // it takes less, unless Redis is silent because it was told to be
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {

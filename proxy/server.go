@@ -93,7 +93,13 @@ func (s *Server) Addrs() []net.Addr { return s.ln.Addrs() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	touching, stopTouching := context.WithCancel(ctx)
+	defer stopTouching()
+	if s.cfg.Upstream != nil {
+		s.wg.Go(func() { s.touchLoop(touching) })
+	}
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
+	stopTouching()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil

@@ -34,6 +34,10 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Deadline is asked when a script begins: it is ended then, and undone. The zero
+	// time, or nil: it has only the bound that all scripts have.
+	Deadline func() time.Time
+
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
