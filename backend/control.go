@@ -11,9 +11,9 @@ import (
 	"holdfast/backend/resp"
 )
 
-// probeKey is a key that need not exist: asking for it makes a server that
+// ProbeKey is a key that need not exist: asking for it makes a server that
 // cannot serve say so, where PING would not.
-const probeKey = "{holdfast}:probe"
+const ProbeKey = "{holdfast}:probe"
 
 var (
 	// ErrNotMaster: the server is a replica.
@@ -62,7 +62,7 @@ func (u *Upstream) prepare(c *conn) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	questions := [][]string{{"INFO", "server"}, {"INFO", "replication"}, {"EXISTS", probeKey}}
+	questions := [][]string{{"INFO", "server"}, {"INFO", "replication"}, {"EXISTS", ProbeKey}}
 	more, err := c.exchange(append(questions, askParameters()...)...)
 	if err != nil {
 		return Info{}, err
@@ -226,7 +226,7 @@ func (k *control) beat(deep bool) error {
 	if !deep {
 		return nil
 	}
-	if v, err = k.ask("EXISTS", probeKey); err == nil {
+	if v, err = k.ask("EXISTS", ProbeKey); err == nil {
 		err = refusal(v)
 	}
 	if err != nil {

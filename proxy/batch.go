@@ -254,7 +254,7 @@ func (c *client) deliver(err error) {
 				c.deliverFenced(it, answered, sent)
 			case last >= answered:
 				c.unanswered(it, sent)
-			case err != nil && refused(c.replyAt(last)) && !(it.wrote && c.overtaken(i, answered)):
+			case err != nil && c.refusedForSure(it, c.replyAt(last)) && !(it.wrote && c.overtaken(i, answered)):
 				c.unanswered(it, false) // the reply proves that it was not executed
 			case it.unit != nil && !isOK(c.replyAt(it.first)):
 				c.unitWithoutMulti(it, c.replyAt(last))

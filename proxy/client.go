@@ -11,7 +11,6 @@ import (
 
 	"holdfast/backend"
 	"holdfast/backend/command"
-	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
 

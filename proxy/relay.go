@@ -343,7 +343,7 @@ func (r *relay) note(e *expect) {
 		r.monitor, e.undo = true, func() { r.monitor = false }
 	case name == "sync", name == "psync":
 		r.sticky, e.stream = true, true
-	case name == "script|debug":
+	case name == "script|debug" && !bytes.EqualFold(e.argv[len(e.argv)-1], []byte("no")):
 		r.sticky = true
 	}
 	if e.cmd.Flags&(command.Write|command.Script) == 0 {
