@@ -51,9 +51,10 @@ type Store struct {
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
-	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
-	mode    atomic.Int32
-	epoch   atomic.Uint64 // counts changes of mode
+	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
+	onExpire atomic.Pointer[func(db int, key string)]
+	mode     atomic.Int32
+	epoch    atomic.Uint64 // counts changes of mode
 
 	takeovers atomic.Uint64 // changes to Online
 	clock     serverClock
@@ -94,7 +95,10 @@ func Open(cfg Config) (*Store, error) {
 		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
-		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Expiring: func(db int, key string) {
+			s.snap.preimage(s, keyID{db, key})
+			s.notifyExpired(db, key)
+		},
 		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

@@ -136,6 +136,9 @@ func (e *Engine) tick() {
 	e.expireDue()
 }
 
+// Expire deletes what is due. Every command does so before it runs.
+func (e *Engine) Expire() { e.tick() }
+
 // StopClock lets time stand still until StartClock: what the caller sees of keys is
 // what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
 func (e *Engine) StopClock() {
