@@ -37,6 +37,11 @@ type Config struct {
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
+
+	// Notify is told of keyspace events after the command that caused them, if
+	// notify-keyspace-events asks for them: by key, by event, or both; nil: nobody
+	// listens. It must not use the engine.
+	Notify func(db int, event, key string, byKey, byEvent bool)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
@@ -60,6 +65,13 @@ type Engine struct {
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
+	commandTime   time.Duration // of one command, see budget.go
+
+	limits    limits
+	events    eventClass // that Config.Notify is told of
+	happened  []keyEvent // of the command that is being executed
+	executing bool       // a command is
+	expired   int64      // keys whose deadline has passed
 }
 
 // Result is what one command or unit gave.
@@ -89,6 +101,8 @@ func New(cfg Config) *Engine {
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
 		scriptTimeout: scriptTimeout,
+		commandTime:   commandTime,
+		limits:        defaultLimits(),
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
 	// stores is the absolute deadline (see DESIGN.md).
@@ -195,6 +209,7 @@ func (e *Engine) ApplyKept(db int, argv [][]byte) error {
 }
 
 func (e *Engine) apply(c *call) error {
+	c.unlimited = true
 	e.tick()
 	e.exec(c)
 	if c.failed() {

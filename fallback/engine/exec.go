@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 	"unsafe"
 
 	"holdfast/backend/resp"
@@ -21,8 +22,11 @@ type call struct {
 	effects [][][]byte
 	// effectSet says that the handler has decided on the effects, none included.
 	effectSet bool
-	// indexed says that the handler has brought the index up to date itself.
-	indexed bool
+	// steps counts the work since the clock was last looked at, until is when it has
+	// taken too long, unlimited says that it may: see budget.go.
+	steps     int
+	until     time.Time
+	unlimited bool
 	// passing says that it looked at keys that it does not name and that have deadlines.
 	passing bool
 	// remains are keys that begin a new life here; see uncover.
@@ -55,8 +59,17 @@ func (e *Engine) exec(c *call) {
 		return
 	}
 	before := c.lapses()
+	outermost := !e.executing
+	e.executing = true
 	c.guarded()
-	if c.proto == 3 && len(c.reply) > 0 {
+	if outermost {
+		e.executing = false
+		if c.failed() {
+			e.happened = e.happened[:0]
+		}
+		e.tell()
+	}
+	if !c.spec.own && c.proto == 3 && len(c.reply) > 0 {
 		c.fixRESP3()
 	}
 	if c.spec.flags&fWrite == 0 {
@@ -69,7 +82,7 @@ func (e *Engine) exec(c *call) {
 	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
 	}
-	if !c.indexed {
+	if !c.spec.own {
 		// Keys are looked at even after an error, should miniredis have changed one
 		// half way; their version tells only of real changes.
 		for _, key := range c.keys() {
@@ -84,6 +97,10 @@ func (c *call) guarded() {
 	defer func() {
 		if r := recover(); r != nil {
 			c.effectSet, c.effects = true, nil
+			if given, ok := r.(overBudget); ok {
+				c.fail(string(given))
+				return
+			}
 			c.fail("ERR command '" + c.args[0] + "' with these arguments is not supported offline")
 		}
 	}()
@@ -110,7 +127,7 @@ func (c *call) own(b []byte) []byte { return append(make([]byte, 0, len(b)), b..
 // ask runs a helper command on the same database and parses its reply.
 func (c *call) ask(args ...string) value { return c.e.ask(c.db, args...) }
 
-func (c *call) buf() *replyBuf { return &replyBuf{v3: c.proto == 3} }
+func (c *call) buf() *replyBuf { return &replyBuf{v3: c.proto == 3, most: maxReply} }
 
 func (c *call) fail(msg string) {
 	r := replyBuf{}

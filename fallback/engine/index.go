@@ -9,11 +9,11 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// entry is what the engine keeps of a key. The value is in miniredis, unless it is
-// held here: see held.go.
+// entry is a key with its value; only streams are in miniredis.
 type entry struct {
 	key      string
-	value    string // of a string that is held
+	value    string // of a string
+	obj      object // of a list, a set, a hash or a sorted set
 	hash     uint64 // place in SCAN's order
 	deadline int64  // Unix ms at which the key expires; 0 = never
 	field    int64  // Unix ms of the nearest hash field deadline; 0 = none
@@ -22,6 +22,7 @@ type entry struct {
 	lastID   string // streams: the highest id ever, which outlives its entry
 	place    int32  // index in the heap, -1 when not in it
 	db       uint8
+	grown    bool // a string that was changed in place: see encoding
 	held     bool // the value is here and nothing of the key is in miniredis
 }
 
@@ -158,6 +159,7 @@ func (e *Engine) sync(db int, key string, changed bool) {
 			e.writes++
 			en.version = e.writes
 		}
+		e.schedule(en)
 		return
 	}
 	d := e.mini.DB(db)
@@ -181,17 +183,11 @@ func (e *Engine) sync(db int, key string, changed bool) {
 	} else if en.lastID == "" {
 		en.lastID = e.topID(db, key)
 	}
-	if kind != "hash" {
-		en.field = 0
-	} else if en.field != 0 {
-		en.field = e.fieldDeadline(db, key)
-	}
 	en.kind = kind
 	if changed {
 		e.writes++
 		en.version = e.writes
 	}
-	en.deadline = d.TTL(key).Milliseconds()
 	e.schedule(en)
 }
 
@@ -219,7 +215,9 @@ func (e *Engine) forget(ix *dbIndex, en *entry) {
 // drop deletes a key from miniredis and the index.
 func (e *Engine) drop(db int, key string) {
 	if en := e.find(db, key); en != nil {
-		e.mini.DB(db).Del(key)
+		if !en.held {
+			e.mini.DB(db).Del(key)
+		}
 		e.forget(e.dbs[db], en)
 	}
 }
@@ -247,6 +245,8 @@ func (e *Engine) expireDue() {
 		}
 		if en.deadline != 0 && en.deadline < e.nowMS {
 			e.drop(int(en.db), en.key)
+			e.expired++
+			e.event(eventExpired, "expired", int(en.db), en.key)
 			continue
 		}
 		e.expireFields(en)

@@ -37,9 +37,21 @@ func (e *Engine) peer(db int) *peer {
 // maxKeptReply is the size of a reply buffer that is kept for the next command.
 const maxKeptReply = 1 << 20
 
-// raw hands a command to miniredis as it is and returns its reply, which is
-// good until the next raw on the same database. A panic there becomes an error.
+// raw executes a command within another one: by the engine's own handler, or by
+// miniredis as it is. Its reply is good until the next raw on the same database.
 func (e *Engine) raw(db, proto int, args ...string) (reply []byte) {
+	if s := lookup(args[0]); s != nil {
+		if s.own {
+			c := &call{e: e, db: db, proto: proto, args: args, spec: s, unlimited: true}
+			c.guarded()
+			return c.reply
+		}
+		for _, key := range s.keysIn(args) {
+			if en := e.find(db, key); en != nil && en.held {
+				return []byte("-" + errWrongType + "\r\n")
+			}
+		}
+	}
 	p := e.peer(db)
 	if cap(p.buf) > maxKeptReply {
 		p.buf = nil
@@ -56,7 +68,6 @@ func (e *Engine) raw(db, proto int, args ...string) (reply []byte) {
 		delete(e.peers, db)
 		reply = []byte("-ERR command '" + args[0] + "' with these arguments is not supported offline\r\n")
 	}()
-	e.handOver(db, args)
 	e.mini.Server().Dispatch(p.p, args)
 	_ = p.w.Flush()
 	return p.buf

@@ -11,8 +11,9 @@ import (
 
 // replyBuf builds a RESP reply.
 type replyBuf struct {
-	b  []byte
-	v3 bool
+	b    []byte
+	v3   bool
+	most int // bytes that it may have, 0 for any number
 }
 
 func (r *replyBuf) head(kind byte, n int64) {
@@ -41,6 +42,9 @@ func (r *replyBuf) setLen(n int) {
 }
 
 func (r *replyBuf) bulk(s string) {
+	if r.most > 0 && len(r.b)+len(s) > r.most {
+		panic(errTooLarge)
+	}
 	r.head('$', int64(len(s)))
 	r.b = append(append(r.b, s...), '\r', '\n')
 }

@@ -110,9 +110,12 @@ func (e *Engine) save(db int, key string) {
 	old := *en
 	v.old = &old
 	if en.held {
+		if en.obj != nil {
+			v.old.obj = en.obj.clone()
+		}
 		return // the copy of the entry has the value
 	}
-	if en.kind == "stream" || en.field != 0 {
+	if en.kind == "stream" {
 		v.cmds = e.dumpAs(db, key, key)
 		return
 	}
@@ -142,7 +145,8 @@ func (r *scriptRun) undo() {
 			continue
 		}
 		if v.old.held {
-			e.putString(id.db, id.key, v.old.value, v.old.deadline)
+			e.putBack(v.old)
+			continue
 		}
 		if v.name != "" {
 			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)

@@ -7,7 +7,7 @@ import (
 
 func serverCommands() map[string]*spec {
 	return map[string]*spec{
-		"PING": read(-1, 0, 0, 0).with((*call).ping), "ECHO": read(2, 0, 0, 0),
+		"PING": read(-1, 0, 0, 0).with((*call).ping), "ECHO": read(2, 0, 0, 0).with((*call).echo),
 		"TIME": read(1, 0, 0, 0).with((*call).time).unsure(), "DBSIZE": read(1, 0, 0, 0).with((*call).dbsize),
 		"FLUSHDB": write(-1, 0, 0, 0, 0).with((*call).flush), "FLUSHALL": write(-1, 0, 0, 0, 0).with((*call).flush),
 		"SWAPDB": write(3, 0, 0, 0, 0).with((*call).swapDB),
@@ -28,6 +28,12 @@ func (c *call) ping() {
 		c.fail(wrongArity("ping"))
 		return
 	}
+	c.reply = r.b
+}
+
+func (c *call) echo() {
+	r := c.buf()
+	r.bulk(c.args[1])
 	c.reply = r.b
 }
 
