@@ -48,6 +48,7 @@ type Store struct {
 	giveUp   uint64 // records up to here may be given up once a snapshot has them
 
 	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
+	onEvent atomic.Pointer[func(channel, message string)]
 	mode    atomic.Int32
 	epoch   atomic.Uint64 // counts changes of mode
 
@@ -86,6 +87,7 @@ func Open(cfg Config) (*Store, error) {
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Notify:   s.event,
 		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

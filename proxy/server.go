@@ -82,7 +82,10 @@ func (s *Server) Addrs() []net.Addr { return s.ln.Addrs() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	events, quiet := context.WithCancel(ctx)
+	s.wg.Go(func() { s.watchEvents(events) })
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
+	quiet()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil

@@ -68,10 +68,12 @@ type Engine struct {
 	commandTime   time.Duration // of one command, see budget.go
 
 	limits    limits
-	events    eventClass // that Config.Notify is told of
-	happened  []keyEvent // of the command that is being executed
-	executing bool       // a command is
-	expired   int64      // keys whose deadline has passed
+	events    eventClass        // that Config.Notify is told of
+	happened  []keyEvent        // of the command that is being executed
+	executing bool              // a command is
+	expired   int64             // keys whose deadline has passed
+	kept      map[string]string // values of keptParams that were set
+	peak      uint64            // of the heap, when it was looked at
 }
 
 // Result is what one command or unit gave.
@@ -103,6 +105,7 @@ func New(cfg Config) *Engine {
 		scriptTimeout: scriptTimeout,
 		commandTime:   commandTime,
 		limits:        defaultLimits(),
+		kept:          map[string]string{},
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
 	// stores is the absolute deadline (see DESIGN.md).
@@ -134,6 +137,9 @@ func (e *Engine) tick() {
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// Expire deletes what is due. Every command does so before it runs.
+func (e *Engine) Expire() { e.tick() }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run

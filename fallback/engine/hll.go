@@ -95,7 +95,7 @@ func (c *call) hllPut(key string, reg []byte) {
 	dense := found && old[4] == 0
 	if !dense {
 		b[4] = 1
-		b, dense = hllRuns(b, reg)
+		b, dense = hllRuns(b, reg, int(c.e.limits.sparse))
 	}
 	if dense {
 		b = b[:hllDense]
@@ -106,11 +106,8 @@ func (c *call) hllPut(key string, reg []byte) {
 	c.changeString(key, string(b), "pfadd", true)
 }
 
-// hllSparseMax is hll-sparse-max-bytes.
-const hllSparseMax = 3000
-
-// hllRuns appends the run-length form; dense says that it would be too long.
-func hllRuns(b, reg []byte) (out []byte, dense bool) {
+// hllRuns appends the run-length form; dense says that it would be longer than most.
+func hllRuns(b, reg []byte, most int) (out []byte, dense bool) {
 	for at := 0; at < len(reg); {
 		n, v := 1, reg[at]
 		for at+n < len(reg) && reg[at+n] == v {
@@ -118,7 +115,7 @@ func hllRuns(b, reg []byte) (out []byte, dense bool) {
 		}
 		at += n
 		switch {
-		case v > 32 || len(b) > hllHeader+hllSparseMax:
+		case v > 32 || len(b) > hllHeader+most:
 			return b, true
 		case v > 0:
 			for ; n > 0; n -= 4 {
@@ -130,7 +127,7 @@ func hllRuns(b, reg []byte) (out []byte, dense bool) {
 			b = append(b, byte(n-1))
 		}
 	}
-	return b, len(b) > hllHeader+hllSparseMax
+	return b, len(b) > hllHeader+most
 }
 
 // hllPack writes the dense form behind the header.

@@ -1,6 +1,9 @@
 package engine
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // eventClass is a class of keyspace events, as the letters of notify-keyspace-events
 // name them.
@@ -63,6 +66,17 @@ func (f eventClass) String() string {
 type keyEvent struct {
 	db        int
 	name, key string
+}
+
+// SetEvents says which keyspace events Config.Notify is told of, as the value of
+// notify-keyspace-events does.
+func (e *Engine) SetEvents(classes string) error {
+	f, ok := parseEvents(classes)
+	if !ok {
+		return fmt.Errorf("notify-keyspace-events %q: unknown class of events, use those of %s and A", classes, eventLetters)
+	}
+	e.events = f
+	return nil
 }
 
 // notify is event of the class that the command's family has.

@@ -16,10 +16,11 @@ type limits struct {
 	zsetEntries, zsetValue int64
 	setInts                int64
 	bulk                   int64 // proto-max-bulk-len: the longest string
+	sparse                 int64 // hll-sparse-max-bytes
 }
 
 func defaultLimits() limits {
-	return limits{hashEntries: 512, hashValue: 64, zsetEntries: 128, zsetValue: 64, setInts: 512, bulk: maxString}
+	return limits{hashEntries: 512, hashValue: 64, zsetEntries: 128, zsetValue: 64, setInts: 512, bulk: maxString, sparse: 3000}
 }
 
 // perElement is what a Go map slot, a string header and an allocation cost about.

@@ -107,6 +107,15 @@ func formatDouble(f float64) string {
 	return fpconv.Dtoa(f)
 }
 
+// formatDouble17 prints a float as Redis 7.0 does: with 17 digits.
+func formatDouble17(f float64) string {
+	if f == math.Trunc(f) && math.Abs(f) < 1<<52 {
+		return strconv.FormatInt(int64(f), 10)
+	}
+	s := strconv.FormatFloat(f, 'g', 17, 64)
+	return strings.NewReplacer("+Inf", "inf", "-Inf", "-inf").Replace(s)
+}
+
 // value is a parsed reply. kind is its RESP type byte, '_' for every nil.
 type value struct {
 	kind byte

@@ -305,7 +305,7 @@ func (c *call) getset() {
 
 // tooLong fails the call when a string would be longer than proto-max-bulk-len allows.
 func (c *call) tooLong(size int64) bool {
-	if size >= 0 && size <= c.e.limits.bulk {
+	if size >= 0 && size <= c.e.limits.bulk || c.unlimited {
 		return false
 	}
 	c.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
