@@ -36,7 +36,7 @@ func (c *call) bitfield() {
 			need = max(need, int(op.at+op.width-1)>>3+1)
 		}
 	}
-	b := []byte(s)
+	var b []byte
 	grew := writes && (need > len(s) || !found)
 	if writes {
 		b = grownTo(s, need)
@@ -45,7 +45,12 @@ func (c *call) bitfield() {
 	r.array(len(ops))
 	for _, op := range ops {
 		c.spend(1)
-		old := readBits(b, op)
+		old := int64(0)
+		if writes {
+			old = readBits(b, op)
+		} else {
+			old = readBits(s, op)
+		}
 		if op.name == "GET" {
 			r.integer(old)
 			continue
@@ -71,11 +76,14 @@ func (c *call) bitfield() {
 	if !changed {
 		// Redis makes room even where nothing is written then.
 		if c.noEffect(); !grew {
+			if writes {
+				c.e.find(c.db, key).form = formRaw
+			}
 			return
 		}
 		c.effectSet = false
 	}
-	c.changeString(key, string(b), "setbit", true)
+	c.changeString(key, asString(b), "setbit", formRaw)
 }
 
 // bitOps parses the operations; writes says that some are not GET.
@@ -163,7 +171,7 @@ func (op bitOp) sum(base, by int64) (val int64, over bool) {
 	return int64(uint64(val) << shift >> shift), true
 }
 
-func readBits(b []byte, op bitOp) int64 {
+func readBits[T string | []byte](b T, op bitOp) int64 {
 	var v uint64
 	for i := range op.width {
 		v = v<<1 | uint64(bitAt(b, op.at+i))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strings"
+	"unsafe"
 )
 
 const (
@@ -70,11 +71,12 @@ func (c *call) setbit() {
 	c.integer(old)
 	if found && off>>3 < int64(len(s)) && old == on {
 		c.noEffect()
+		c.e.find(c.db, c.args[1]).form = formRaw
 		return
 	}
 	b := grownTo(s, int(off>>3)+1)
 	b[off>>3] = b[off>>3]&^(1<<(7-off&7)) | byte(on<<(7-off&7))
-	c.changeString(c.args[1], string(b), "setbit", true)
+	c.changeString(c.args[1], asString(b), "setbit", formRaw)
 }
 
 // bitRange reads start, end and BIT or BYTE at args[at:], in bits of a string of n
@@ -105,7 +107,9 @@ func (c *call) bitRange(at int, n int64) (from, to int64, given, ok bool) {
 			return
 		}
 	}
-	from, to = span(from, to, n*8/unit)
+	if from, to = span(from, to, n*8/unit); from > to {
+		return 1, 0, given, true
+	}
 	return from * unit, (to+1)*unit - 1, given, true
 }
 
@@ -142,7 +146,7 @@ func (c *call) bitcount() {
 		n += bitAt(s, from)
 	}
 	for ; from+63 <= to; from += 64 {
-		n += int64(bits.OnesCount64(binary.LittleEndian.Uint64([]byte(s[from>>3 : from>>3+8]))))
+		n += int64(bits.OnesCount64(binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s[from>>3:]), 8))))
 	}
 	for ; from <= to; from++ {
 		n += bitAt(s, from)
@@ -257,7 +261,8 @@ func (c *call) bitop() {
 		combine(op, out, s)
 		c.spend(longest)
 	}
-	c.setString(dst, string(out))
+	c.setString(dst, asString(out))
+	c.e.find(c.db, dst).form = formRaw
 	c.notify("set", dst)
 }
 

@@ -145,7 +145,7 @@ func (c *call) config() {
 	case sub == "GET" || sub == "SET" || sub == "RESETSTAT" || sub == "REWRITE":
 		c.fail(wrongArity("config|" + sub))
 	default:
-		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try CONFIG HELP.")
+		c.fail("ERR unknown subcommand '" + cText(c.args[1]) + "'. Try CONFIG HELP.")
 	}
 }
 

@@ -98,7 +98,7 @@ func expireFlags(args []string) (nx, xx, gt, lt bool, msg string) {
 		case "LT":
 			lt = true
 		default:
-			msg = "ERR Unsupported option " + a
+			msg = "ERR Unsupported option " + cText(a)
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -169,7 +170,7 @@ func (e *Engine) carry(old *entry, db int, key string, copied bool) {
 		return
 	}
 	en := e.fresh(db, key)
-	en.kind, en.value, en.obj, en.deadline, en.field, en.grown = old.kind, old.value, old.obj, old.deadline, old.field, old.grown
+	en.kind, en.value, en.obj, en.deadline, en.field, en.form = old.kind, old.value, old.obj, old.deadline, old.field, old.form
 	if copied && old.obj != nil {
 		en.obj = old.obj.clone()
 	}
@@ -191,6 +192,10 @@ func (c *call) otherDB(arg string) (int, bool) {
 	n, ok := parseInt(arg)
 	if !ok {
 		c.fail(errNotInt)
+		return 0, false
+	}
+	if n < math.MinInt32 || n > math.MaxInt32 {
+		c.fail("ERR value is out of range, value must between -2147483648 and 2147483647")
 		return 0, false
 	}
 	if n < 0 || n >= databases {

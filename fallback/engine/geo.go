@@ -268,12 +268,12 @@ func (c *call) geosearch() {
 	if !ok {
 		return
 	}
-	if q.store == "" {
+	if !q.storing {
 		c.noEffect()
 	}
 	hits := q.run(c)
 	r := c.buf()
-	if q.store != "" {
+	if q.storing {
 		out := newZset()
 		for _, h := range hits {
 			score := h.n.score

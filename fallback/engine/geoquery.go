@@ -16,6 +16,7 @@ type geoQuery struct {
 	order                         int // 1 nearest first, -1 farthest first, 0 none
 	count                         int64
 	any                           bool
+	storing                       bool
 	store                         string
 	storeDist                     bool
 }
@@ -27,7 +28,7 @@ func (c *call) geoQuery() (q *geoQuery, ok bool) {
 	q = &geoQuery{search: strings.HasPrefix(name, "GEOSEARCH"), unit: 1}
 	storing := name == "GEOSEARCHSTORE"
 	if storing {
-		q.store, key, rest = c.args[1], c.args[2], c.args[3:]
+		q.storing, q.store, key, rest = true, c.args[1], c.args[2], c.args[3:]
 	}
 	if q.z, ok = objectAt[*zset](c, key); !ok {
 		return nil, false
@@ -89,7 +90,7 @@ func (q *geoQuery) option(c *call, args []string, storing, readOnly bool) int {
 		q.count = n
 		return 2
 	case (opt == "STORE" || opt == "STOREDIST") && left >= 1 && !readOnly && !q.search:
-		q.store, q.storeDist = args[1], opt == "STOREDIST"
+		q.storing, q.store, q.storeDist = true, args[1], opt == "STOREDIST"
 		return 2
 	case opt == "STOREDIST" && storing:
 		q.storeDist = true
@@ -177,7 +178,7 @@ func (q *geoQuery) rectangle(c *call, args []string) (ok bool) {
 // complete checks what options need each other.
 func (q *geoQuery) complete(c *call, storing bool) bool {
 	switch {
-	case q.store != "" && (q.withDist || q.withHash || q.withCoord):
+	case q.storing && (q.withDist || q.withHash || q.withCoord):
 		who := "STORE option in GEORADIUS"
 		if storing {
 			who = "GEOSEARCHSTORE"

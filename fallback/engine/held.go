@@ -31,17 +31,27 @@ func (c *call) setString(key, value string) {
 	c.e.putString(c.db, key, value, 0)
 }
 
+// stringForm is how Redis would have the string, which OBJECT ENCODING tells.
+type stringForm uint8
+
+const (
+	formShort stringForm = iota // as short as it can be
+	formText                    // never as an integer
+	formRaw                     // it was changed where it lies
+)
+
 // changeString replaces the string that a key holds, or makes one; its deadline stays.
-// inPlace: Redis would have changed it where it lies.
-func (c *call) changeString(key, value, event string, inPlace bool) {
-	at, grown := int64(0), false
+func (c *call) changeString(key, value, event string, form stringForm) {
+	at := int64(0)
 	if en := c.e.find(c.db, key); en != nil {
-		at, grown = en.deadline, inPlace
+		at = en.deadline
 	} else {
 		c.isNew(key)
-		grown = inPlace && event != "append" // the first value is stored as it comes
+		if event == "append" {
+			form = formShort // the first value is stored as it comes
+		}
 	}
 	c.e.putString(c.db, key, value, at)
-	c.e.find(c.db, key).grown = grown
+	c.e.find(c.db, key).form = form
 	c.notify(event, key)
 }

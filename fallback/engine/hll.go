@@ -103,7 +103,7 @@ func (c *call) hllPut(key string, reg []byte) {
 		b[4] = 0
 		hllPack(b, reg)
 	}
-	c.changeString(key, string(b), "pfadd", true)
+	c.changeString(key, string(b), "pfadd", formRaw)
 }
 
 // hllRuns appends the run-length form; dense says that it would be longer than most.

@@ -22,8 +22,8 @@ type entry struct {
 	lastID   string // streams: the highest id ever, which outlives its entry
 	place    int32  // index in the heap, -1 when not in it
 	db       uint8
-	grown    bool // a string that was changed in place: see encoding
-	held     bool // the value is here and nothing of the key is in miniredis
+	form     stringForm // of a string: see encoding
+	held     bool       // the value is here and nothing of the key is in miniredis
 }
 
 // next is the moment at which something of the key is due; 0 = never.

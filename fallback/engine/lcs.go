@@ -66,9 +66,11 @@ func (c *call) lcs() {
 // lcsOf is the subsequence and its runs, the last one first.
 func (c *call) lcsOf(a, b string) (string, []lcsMatch) {
 	width := len(b) + 1
-	t := make([]uint32, (len(a)+1)*width)
+	t := make([][]uint32, 1, len(a)+1)
+	t[0] = make([]uint32, width)
 	for i := 1; i <= len(a); i++ {
-		row, above := t[i*width:(i+1)*width], t[(i-1)*width:i*width]
+		row, above := make([]uint32, width), t[i-1]
+		t = append(t, row)
 		for j := 1; j < width; j++ {
 			if a[i-1] == b[j-1] {
 				row[j] = above[j-1] + 1
@@ -78,7 +80,7 @@ func (c *call) lcsOf(a, b string) (string, []lcsMatch) {
 		}
 		c.spend(width)
 	}
-	out := make([]byte, t[len(a)*width+len(b)])
+	out := make([]byte, t[len(a)][len(b)])
 	var found []lcsMatch
 	open := false // the last run may be extended backwards
 	at := len(out)
@@ -94,7 +96,7 @@ func (c *call) lcsOf(a, b string) (string, []lcsMatch) {
 				found = append(found, lcsMatch{i, j, 1})
 			}
 			open = true
-		case t[(i-1)*width+j] > t[i*width+j-1]:
+		case t[i-1][j] > t[i][j-1]:
 			i, open = i-1, false
 		default:
 			j, open = j-1, false

@@ -48,7 +48,7 @@ func (c *call) memoryCommand() {
 			r.status(line)
 		}
 	default:
-		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try MEMORY HELP.")
+		c.fail("ERR unknown subcommand '" + cText(c.args[1]) + "'. Try MEMORY HELP.")
 		return
 	}
 	c.reply = r.b

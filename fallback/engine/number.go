@@ -67,10 +67,25 @@ func parseDouble(s string) (float64, bool) {
 // parseLong parses a float as Redis does for INCRBYFLOAT: a long double, here
 // with its 64 bits of precision.
 func parseLong(s string) (*big.Float, bool) {
-	if s == "" || strings.ContainsAny(s, " _pPxX\t\n") || len(s) > 256 {
+	if s == "" || strings.ContainsAny(s, " _\t\n\v\f\r\x00") || len(s) > 256 {
 		return nil, false
 	}
-	f, _, err := big.ParseFloat(s, 10, 64, big.ToNearestEven)
+	digits := strings.TrimLeft(s, "+-")
+	sign := s[:len(s)-len(digits)]
+	digits = strings.ToLower(digits)
+	if digits == "inf" || digits == "infinity" {
+		return new(big.Float).SetInf(sign == "-"), len(sign) < 2
+	}
+	base := 10
+	if strings.HasPrefix(digits, "0x") {
+		base = 0
+		if !strings.Contains(digits, "p") {
+			s += "p0"
+		}
+	} else if strings.ContainsAny(digits, "p") {
+		return nil, false
+	}
+	f, _, err := big.ParseFloat(s, base, 64, big.ToNearestEven)
 	return f, err == nil
 }
 

@@ -29,7 +29,7 @@ func (c *call) object() {
 		return
 	case "ENCODING", "REFCOUNT", "IDLETIME", "FREQ":
 	default:
-		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try OBJECT HELP.")
+		c.fail("ERR unknown subcommand '" + cText(c.args[1]) + "'. Try OBJECT HELP.")
 		return
 	}
 	if len(c.args) != 3 {
@@ -60,10 +60,10 @@ func (en *entry) encoding() string {
 		return en.obj.encoding()
 	case en.kind != "string":
 		return en.kind
-	case en.grown:
+	case en.form == formRaw:
 		return "raw"
 	}
-	if _, ok := parseInt(en.value); ok {
+	if _, ok := parseInt(en.value); ok && en.form == formShort {
 		return "int"
 	}
 	if len(en.value) <= 44 {

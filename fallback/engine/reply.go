@@ -67,10 +67,10 @@ func (r *replyBuf) nullArray() {
 
 func (r *replyBuf) double(f float64) {
 	if r.v3 {
-		r.b = append(append(r.b, ','), formatDouble(f)+"\r\n"...)
+		r.b = append(append(r.b, ','), formatDouble17(f)+"\r\n"...)
 		return
 	}
-	r.bulk(formatDouble(f))
+	r.bulk(formatDouble17(f))
 }
 
 func (r *replyBuf) status(s string) { r.line('+', s) }
@@ -91,8 +91,7 @@ func (r *replyBuf) strings(list []string) {
 	}
 }
 
-// formatDouble prints a float as Redis 7.2 and newer print scores: with as many
-// digits as tell it from its neighbours.
+// formatDouble prints a float with as many digits as tell it from its neighbours.
 func formatDouble(f float64) string {
 	switch {
 	case math.IsInf(f, 1):
@@ -101,6 +100,8 @@ func formatDouble(f float64) string {
 		return "-inf"
 	case math.IsNaN(f):
 		return "nan"
+	case f == 0 && math.Signbit(f):
+		return "-0"
 	case f == math.Trunc(f) && math.Abs(f) < 1<<52:
 		return strconv.FormatInt(int64(f), 10)
 	}
@@ -109,7 +110,7 @@ func formatDouble(f float64) string {
 
 // formatDouble17 prints a float as Redis 7.0 does: with 17 digits.
 func formatDouble17(f float64) string {
-	if f == math.Trunc(f) && math.Abs(f) < 1<<52 {
+	if f == math.Trunc(f) && math.Abs(f) < 1<<52 && !(f == 0 && math.Signbit(f)) {
 		return strconv.FormatInt(int64(f), 10)
 	}
 	s := strconv.FormatFloat(f, 'g', 17, 64)

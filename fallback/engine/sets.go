@@ -179,11 +179,7 @@ func (c *call) srandmember() {
 		return
 	}
 	picked := c.chosen(s.size(), count)
-	if count < 0 {
-		r.array(len(picked))
-	} else {
-		r.setLen(len(picked))
-	}
+	r.array(len(picked))
 	for _, i := range picked {
 		c.spend(1)
 		r.bulk(s.at(i))

@@ -10,6 +10,7 @@ import (
 // sorting is a parsed SORT.
 type sorting struct {
 	by, store         string
+	storing           bool
 	gets              []string
 	desc, alpha, skip bool // skip: BY a constant, so the order stays
 	offset, count     int64
@@ -106,7 +107,7 @@ func (c *call) sortItems(opt *sorting) []string {
 	case *list:
 		return v.slice(0, v.size())
 	case *set:
-		if opt.skip && (opt.store != "" || c.e.run != nil) { // as Redis: replicas must agree
+		if opt.skip && (opt.storing || c.e.run != nil) { // as Redis: replicas must agree
 			opt.skip, opt.alpha, opt.by = false, true, ""
 		}
 		return v.all()
@@ -142,7 +143,7 @@ func (c *call) sortOptions(o *sorting) bool {
 			}
 			i += 2
 		case opt == "STORE" && left >= 1 && !strings.HasSuffix(strings.ToUpper(c.args[0]), "_RO"):
-			o.store = args[i+1]
+			o.storing, o.store = true, args[i+1]
 			i++
 		case opt == "BY" && left >= 1:
 			o.by, o.skip = args[i+1], !strings.Contains(args[i+1], "*")
@@ -229,7 +230,7 @@ func (c *call) sortReply(items []string, o *sorting) {
 			out = append(out, v)
 		}
 	}
-	if o.store == "" {
+	if !o.storing {
 		r := c.buf()
 		r.array(len(out))
 		for _, v := range out {

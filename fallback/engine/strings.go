@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 func stringCommands() map[string]*spec {
@@ -318,7 +319,7 @@ func (c *call) append() {
 	if !ok || old != "" && c.tooLong(int64(len(old)+len(more))) {
 		return
 	}
-	c.changeString(key, old+more, "append", true)
+	c.changeString(key, old+more, "append", formRaw)
 	c.integer(int64(len(old) + len(more)))
 }
 
@@ -348,7 +349,7 @@ func (c *call) setrange() {
 	}
 	b := grownTo(old, int(off)+len(part))
 	copy(b[off:], part)
-	c.changeString(key, string(b), "setrange", true)
+	c.changeString(key, asString(b), "setrange", formRaw)
 	c.integer(int64(len(b)))
 }
 
@@ -358,6 +359,9 @@ func grownTo(s string, n int) []byte {
 	copy(b, s)
 	return b
 }
+
+// asString is a string of bytes that nobody will write to any more.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // span is the part from..to of n elements, negative ones counted from the end; empty
 // when to < from.
@@ -423,7 +427,7 @@ func (c *call) incr() {
 	case by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by:
 		c.fail("ERR increment or decrement would overflow")
 	default:
-		c.changeString(key, strconv.FormatInt(n+by, 10), "incrby", false)
+		c.changeString(key, strconv.FormatInt(n+by, 10), "incrby", formShort)
 		c.integer(n + by)
 	}
 }
@@ -442,7 +446,7 @@ func (c *call) incrbyfloat() {
 		c.fail(msg)
 		return
 	}
-	c.changeString(key, sum, "incrbyfloat", false)
+	c.changeString(key, sum, "incrbyfloat", formText)
 	r := c.buf()
 	r.bulk(sum)
 	c.reply = r.b

@@ -88,15 +88,34 @@ func (z *zset) put(member string, score float64, lim *limits) (added bool) {
 	if n := z.nodes[member]; n != nil {
 		if n.score != score {
 			z.unlink(n)
-			z.insert(member, score)
+			z.insert(member, z.packed(score))
 		}
 		return false
 	}
 	if int64(len(member)) > lim.zsetValue || int64(len(z.nodes)) >= lim.zsetEntries {
 		z.big = true
 	}
-	z.insert(member, score)
+	z.insert(member, z.packed(score))
 	return true
+}
+
+// packed is a score as it comes out of the packed form, which has no negative zero.
+func (z *zset) packed(score float64) float64 {
+	if !z.big && score == 0 {
+		return 0
+	}
+	return score
+}
+
+// settle makes a result a value: it says whether the value is packed.
+func (z *zset) settle(lim *limits) {
+	z.big = int64(len(z.nodes)) > lim.zsetEntries
+	for m := range z.nodes {
+		z.big = z.big || int64(len(m)) > lim.zsetValue
+	}
+	for _, n := range z.nodes {
+		n.score = z.packed(n.score)
+	}
 }
 
 // height is 1 and, with a chance of a quarter each time, more.

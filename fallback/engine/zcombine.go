@@ -165,6 +165,7 @@ func (c *call) zcombine() {
 	}
 	out := c.zresult(k)
 	if store {
+		out.settle(&c.e.limits)
 		c.store(c.args[1], out, strings.ToLower(name))
 		c.integer(int64(out.size()))
 		return
@@ -226,7 +227,7 @@ func (c *call) zresult(k *zcombination) *zset {
 	}
 	for m, score := range scores {
 		c.spend(8)
-		out.put(m, score, &c.e.limits)
+		out.insert(m, score)
 	}
 	return out
 }

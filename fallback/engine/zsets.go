@@ -232,7 +232,7 @@ func (c *call) zscan() {
 		for at := z.first(); at != nil; at = at.after() {
 			if c.matches(match, at.member) {
 				r.bulk(at.member)
-				r.bulk(formatDouble(at.score))
+				r.bulk(formatDouble17(at.score))
 				n += 2
 			}
 		}
