@@ -51,7 +51,7 @@ func init() {
 		set: func(e *Engine, v string) string {
 			f, ok := parseEvents(v)
 			if !ok {
-				return "Invalid event class character. Use 'Ag$lszhxeKEtmdn'."
+				return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 			}
 			e.events = f
 			return ""
@@ -67,6 +67,9 @@ var fixedParams = map[string]string{
 	"min-replicas-to-write": "0", "rdbcompression": "no", "rdbchecksum": "yes", "unixsocket": "", "masterauth": "", "loglevel": "notice",
 	"replica-serve-stale-data": "yes", "aof-use-rdb-preamble": "no", "maxmemory-clients": "0", "activedefrag": "no",
 }
+
+// immutableParams are those of them that no Redis changes while it runs.
+var immutableParams = map[string]bool{"databases": true, "daemonize": true, "supervised": true, "cluster-enabled": true, "io-threads": true, "unixsocket": true}
 
 // keptParams tune what a client of the local store cannot see: they are kept and given
 // back.
@@ -88,7 +91,10 @@ func size(at func(l *limits) *int64, least, most int64, names ...string) (out []
 			get:  func(e *Engine) string { return itoa(*at(&e.limits)) },
 			set: func(e *Engine, v string) string {
 				n, ok := parseMemory(v)
+				_, isInt := parseInt(v)
 				switch {
+				case strings.HasSuffix(name, "-entries") && !isInt:
+					return "argument couldn't be parsed into an integer"
 				case !ok:
 					return "argument must be a memory value"
 				case n < least || n > most:
@@ -206,6 +212,8 @@ func (c *call) configSet() {
 		switch {
 		case p.set != nil:
 			refusal = p.set(c.e, value)
+		case immutableParams[p.name]:
+			refusal = "can't set immutable config"
 		case value != old && !(p.name == "maxmemory" && isZero(value)):
 			refusal = "cannot be changed in the local store, which has '" + old + "'"
 		}

@@ -71,6 +71,7 @@ type Engine struct {
 	events    eventClass        // that Config.Notify is told of
 	happened  []keyEvent        // of the command that is being executed
 	executing bool              // a command is
+	dirty     int64             // commands that changed something
 	expired   int64             // keys whose deadline has passed
 	kept      map[string]string // values of keptParams that were set
 	peak      uint64            // of the heap, when it was looked at

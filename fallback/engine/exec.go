@@ -58,20 +58,25 @@ func (e *Engine) exec(c *call) {
 	if e.run != nil && !e.run.allows(c) {
 		return
 	}
-	before := c.lapses()
 	outermost := !e.executing
 	e.executing = true
-	c.guarded()
-	if outermost {
-		e.executing = false
-		if c.failed() {
-			e.happened = e.happened[:0]
-		}
-		e.tell()
+	if e.events&eventMiss != 0 && c.spec.flags&fWrite == 0 {
+		c.noteMisses()
 	}
+	before := c.lapses()
+	c.guarded()
 	if !c.spec.own && c.proto == 3 && len(c.reply) > 0 {
 		c.fixRESP3()
 	}
+	defer func() {
+		if outermost {
+			e.executing = false
+			if c.failed() {
+				e.happened = e.happened[:0]
+			}
+			e.tell()
+		}
+	}()
 	if c.spec.flags&fWrite == 0 {
 		c.effects = nil
 		return
@@ -82,11 +87,17 @@ func (e *Engine) exec(c *call) {
 	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
 	}
+	if outermost && len(c.effects) > 0 {
+		e.dirty++
+	}
 	if !c.spec.own {
 		// Keys are looked at even after an error, should miniredis have changed one
 		// half way; their version tells only of real changes.
 		for _, key := range c.keys() {
 			e.sync(c.db, key, len(c.effects) > 0)
+		}
+		if len(c.effects) > 0 {
+			c.notifyStream()
 		}
 	}
 	c.outlast(before)

@@ -163,6 +163,7 @@ func (c *call) rename() {
 // carry makes a key what another one is; copied says that both stay.
 func (e *Engine) carry(old *entry, db int, key string, copied bool) {
 	e.save(db, key)
+	e.event(eventNew, "new", db, key) // also where another key was: that is deleted first
 	if !old.held {
 		e.drop(db, key)
 		e.duplicate(int(old.db), old.key, db, key)

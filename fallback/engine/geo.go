@@ -321,24 +321,19 @@ func (q *geoQuery) reply(r *replyBuf, h geoHit) {
 	}
 }
 
-// run looks at every member.
+// run looks at the members of the squares around the center.
 func (q *geoQuery) run(c *call) (hits []geoHit) {
-	for n := q.z.first(); n != nil; n = n.after() {
-		c.spend(8)
-		h := geoHit{n: n, at: geoDecode(n.score)}
-		if q.box {
-			if latDistance(q.center.lat, h.at.lat) > q.height*q.unit/2 ||
-				distance(place{h.at.lon, h.at.lat}, place{q.center.lon, h.at.lat}) > q.width*q.unit/2 {
-				continue
+	if q.z == nil {
+		return nil
+	}
+	for _, a := range q.areas() {
+		from, to := a.scores()
+		n, _ := q.z.seek(func(n *znode) bool { return n.score >= from })
+		for ; n != nil && n.score < to && !q.enough(hits); n = n.after() {
+			c.spend(8)
+			if h, ok := q.hit(n); ok {
+				hits = append(hits, h)
 			}
-		}
-		h.dist = distance(q.center, h.at)
-		if !q.box && h.dist > q.radius*q.unit {
-			continue
-		}
-		hits = append(hits, h)
-		if q.any && int64(len(hits)) >= q.count {
-			break
 		}
 	}
 	if q.order != 0 {
@@ -351,4 +346,17 @@ func (q *geoQuery) run(c *call) (hits []geoHit) {
 		hits = hits[:q.count]
 	}
 	return hits
+}
+
+func (q *geoQuery) enough(hits []geoHit) bool { return q.any && int64(len(hits)) >= q.count }
+
+// hit reports whether a member is in the shape.
+func (q *geoQuery) hit(n *znode) (h geoHit, ok bool) {
+	h = geoHit{n: n, at: geoDecode(n.score)}
+	if q.box && (latDistance(q.center.lat, h.at.lat) > q.height*q.unit/2 ||
+		distance(h.at, place{q.center.lon, h.at.lat}) > q.width*q.unit/2) {
+		return h, false
+	}
+	h.dist = distance(q.center, h.at)
+	return h, q.box || h.dist <= q.radius*q.unit
 }

@@ -91,10 +91,39 @@ func (c *call) notify(name, key string) {
 // genericEvents are of that class whatever command brings them about.
 var genericEvents = map[string]bool{"del": true, "expire": true, "persist": true}
 
+// streamEvents are the events of the commands that miniredis executes.
+var streamEvents = map[string]string{"XADD": "xadd", "XDEL": "xdel", "XTRIM": "xtrim", "XSETID": "xsetid",
+	"XGROUP CREATE": "xgroup-create", "XGROUP DESTROY": "xgroup-destroy", "XGROUP SETID": "xgroup-setid",
+	"XGROUP CREATECONSUMER": "xgroup-createconsumer", "XGROUP DELCONSUMER": "xgroup-delconsumer"}
+
+// notifyStream notes the event of a command on a stream that has changed it.
+func (c *call) notifyStream() {
+	name := strings.ToUpper(c.args[0])
+	if name == "XGROUP" {
+		name += " " + strings.ToUpper(c.args[1])
+	}
+	if keys := c.keys(); streamEvents[name] != "" && len(keys) > 0 {
+		c.notify(streamEvents[name], keys[0])
+	}
+}
+
 // isNew notes that a key that does not exist is about to be made.
 func (c *call) isNew(key string) {
 	if c.e.events&eventNew != 0 && c.e.find(c.db, key) == nil {
 		c.e.event(eventNew, "new", c.db, key)
+	}
+}
+
+// noteMisses notes the keys of a read that do not exist.
+func (c *call) noteMisses() {
+	name := strings.ToUpper(c.args[0])
+	if name == "GET" || name == "OBJECT" {
+		return // the one does it itself, the other does not look
+	}
+	for _, key := range c.keys() {
+		if c.e.find(c.db, key) == nil {
+			c.missed(key)
+		}
 	}
 }
 

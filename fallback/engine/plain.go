@@ -16,7 +16,7 @@ type plainRead struct {
 // back as it was, and ok is false: Do knows what to answer.
 func (e *Engine) ReadPlain(dst []byte, db, proto int, argv [][]byte, held func(db int, key string) bool) (out []byte, ok bool) {
 	s := lookup(argv[0])
-	if s == nil || s.plain == nil || !s.arityOK(len(argv)) || db < 0 || db >= databases {
+	if s == nil || s.plain == nil || e.events&eventMiss != 0 || !s.arityOK(len(argv)) || db < 0 || db >= databases {
 		return dst, false
 	}
 	e.tick()
@@ -48,7 +48,7 @@ func (q *plainRead) get() bool {
 		return false
 	case en == nil:
 		q.out.null()
-		return q.e.events&eventMiss == 0
+		return true
 	}
 	q.out.bulk(en.value)
 	return true

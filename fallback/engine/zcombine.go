@@ -71,10 +71,16 @@ func weighted(score, weight float64) float64 {
 
 func (k *zcombination) join(a, b float64) float64 {
 	switch k.aggregate {
-	case "MIN":
-		return min(a, b)
+	case "MIN": // b may be no number, which is neither less nor more
+		if b < a {
+			return b
+		}
+		return a
 	case "MAX":
-		return max(a, b)
+		if b > a {
+			return b
+		}
+		return a
 	}
 	if v := a + b; !math.IsNaN(v) {
 		return v
@@ -188,7 +194,7 @@ func (c *call) meet(k *zcombination, fn func(m string, score float64) bool) {
 			if !there {
 				return true
 			}
-			sum = k.join(sum, weighted(v, other.weight))
+			sum = k.join(sum, v*other.weight)
 		}
 		return fn(m, sum)
 	})
