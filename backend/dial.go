@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,14 @@ import (
 
 	"holdfast/backend/resp"
 )
+
+// busyPause is how long a server that is busy with a script is left alone before it
+// is asked again.
+const busyPause = 20 * time.Millisecond
+
+// noDatabase asks dial for a connection that is authenticated only: a server that is
+// busy with a script does not take SELECT.
+const noDatabase = -1
 
 // defaultClientName is how our connections show in CLIENT LIST.
 const defaultClientName = "holdfast"
@@ -74,7 +83,7 @@ func (t target) dial(ctx context.Context, proto, db int) (*conn, error) {
 		c.Conn = tc
 	}
 	c.rd = resp.NewReader(c.Conn)
-	if err := t.setup(c, proto, db); err != nil {
+	if err := t.login(c, proto, db); err != nil {
 		c.abort()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", err, ErrTimeout)
@@ -105,21 +114,24 @@ func (t target) resolve(ctx context.Context) (string, error) {
 
 // setup authenticates, names the connection and selects db: one round trip on
 // a server with HELLO, a second one on an older server.
-func (t target) setup(c *conn, proto, db int) error {
+func (t target) setup(c *conn, password string, proto, db int) error {
 	want := max(proto, 2)
 	if proto == 0 {
 		want = 3
 	}
 	hello := []string{"HELLO", strconv.Itoa(want)}
-	if t.password != "" {
+	if password != "" {
 		user := t.user
 		if user == "" {
 			user = "default"
 		}
-		hello = append(hello, "AUTH", user, t.password)
+		hello = append(hello, "AUTH", user, password)
 	}
-	hello = append(hello, "SETNAME", t.name)
-	rs, err := c.exchange(hello, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	cmds := [][]string{append(hello, "SETNAME", t.name)}
+	if db != noDatabase {
+		cmds = append(cmds, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	}
+	rs, err := c.exchange(cmds...)
 	if err != nil {
 		return err
 	}
@@ -130,33 +142,41 @@ func (t target) setup(c *conn, proto, db int) error {
 		if proto == 3 {
 			return fmt.Errorf("%w: %w", ErrProto, e)
 		}
-		return t.setupOld(c, db)
+		return t.setupOld(c, password, db)
 	}
 	c.proto, c.hello = want, rs[0]
+	if db == noDatabase {
+		return nil
+	}
 	return c.afterSelect(rs[1], rs[2], db)
 }
 
 // setupOld sets up without HELLO (Redis before 6, or HELLO renamed away).
-func (t target) setupOld(c *conn, db int) error {
+func (t target) setupOld(c *conn, password string, db int) error {
 	var cmds [][]string
-	if t.password != "" {
-		auth := []string{"AUTH", t.password}
+	if password != "" {
+		auth := []string{"AUTH", password}
 		if t.user != "" {
-			auth = []string{"AUTH", t.user, t.password}
+			auth = []string{"AUTH", t.user, password}
 		}
 		cmds = append(cmds, auth)
 	}
-	cmds = append(cmds, []string{"CLIENT", "SETNAME", t.name}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	if db != noDatabase {
+		cmds = append(cmds, []string{"CLIENT", "SETNAME", t.name}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	}
 	rs, err := c.exchange(cmds...)
 	if err != nil {
 		return err
 	}
-	if t.password != "" {
+	if password != "" {
 		if e := rs[0].Err(); e != nil {
 			return authError(e)
 		}
 	}
 	c.proto = 2
+	if db == noDatabase {
+		return nil
+	}
 	n := len(rs)
 	return c.afterSelect(rs[n-2], rs[n-1], db)
 }
@@ -199,8 +219,25 @@ func turnedAway(err error) bool {
 }
 
 // exchange sends commands in one write and reads their replies, before the
-// connection has another user. The Values are copies.
+// connection has another user. The Values are copies. While the server is busy with a
+// script it is asked again: what a connection is set up with may be asked twice.
 func (c *conn) exchange(cmds ...[]string) ([]resp.Value, error) {
+	for {
+		rs, err := c.exchangeOnce(cmds)
+		if err != nil || !slices.ContainsFunc(rs, isBusy) {
+			return rs, err
+		}
+		time.Sleep(busyPause) // whoever bounds the set-up ends the connection
+	}
+}
+
+// isBusy reports whether a script keeps the server from executing a command.
+func isBusy(v resp.Value) bool {
+	e := v.Err()
+	return e != nil && strings.HasPrefix(e.Error(), "BUSY ")
+}
+
+func (c *conn) exchangeOnce(cmds [][]string) ([]resp.Value, error) {
 	var b []byte
 	for _, cmd := range cmds {
 		b = resp.AppendCommandStrings(b, cmd...)

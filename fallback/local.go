@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"holdfast/backend/command"
@@ -19,6 +20,9 @@ type Request struct {
 	Unit     bool     // answer as EXEC does
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	// Until is when the client must have its answer: a script that takes longer is
+	// ended and undone. The zero time: only the engine's own bound counts.
+	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
 }
@@ -73,17 +77,31 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		// fetched since may have it, and writes that came later stand on that.
 		return nil, Pending{}, ErrOnline
 	}
+	if s.jr.Failed() {
+		s.undoRefused()
+	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
+	s.eng.StopClock()
+	defer s.eng.StartClock()
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != ""}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}
 	s.running = sc
-	res := s.execute(req)
+	res, late := s.executeInTime(req)
 	s.running = nil
+	if late && req.Unit && req.Origin.Key != "" {
+		// A script in it was ended, and Redis may have executed all of it: what the rest
+		// did here is not what Redis did.
+		for _, t := range sc.writes {
+			s.res.forget(t.id)
+		}
+		s.dirtyGen++
+		return resp.AppendError(nil, replyScriptTime), Pending{}, nil
+	}
 	if len(res.Effects) == 0 {
 		return res.Reply, Pending{}, nil
 	}
@@ -124,14 +142,15 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 	}
 	if err != nil {
 		// Room was checked before, so this is a journal that just failed, or a script
-		// that grew beyond all slack. What it changed was not acknowledged: it becomes
-		// unknown rather than wrong.
+		// that grew beyond all slack. What it changed was not acknowledged. Writes before
+		// it that were refused as well are put back before the next request.
 		s.log.Error("journal refused a write", "error", err)
-		for _, t := range sc.writes {
-			s.res.forget(t.id)
+		for i := range slices.Backward(sc.images) {
+			s.putBack(&sc.images[i])
 		}
 		return Pending{}, err
 	}
+	s.keepImages(sc, ticket.Seq())
 	if !s.cfg.Embedded {
 		for _, t := range sc.writes {
 			s.written.add(t.id)

@@ -13,10 +13,14 @@ type scope struct {
 	serving bool    // a client waits: the offline policy applies
 	again   bool    // Redis may have executed it already: chance and time gave something else there
 	script  bool    // the calls come from a script
+	scripts bool    // a unit: one of its commands runs a script
+	looked  bool    // what comes next may depend on what is there: a script has looked, or keys are watched
+	created fewKeys // keys that a script made where there was none
 	blind   fewKeys // keys that got a whole new value in this scope
 	writes  []touch // keys that may change
 	bases   []Base  // what they held, at their first write of the outage
 	locks   []keyID // those of them that are locks somebody holds
+	images  []preimage
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
@@ -62,12 +66,13 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		}
 	}
 	if c.Flags&(command.Read|command.Write) == 0 || c.Flags&command.Script != 0 {
-		return s.admitGlobal(c) // a script's calls are asked about one by one
+		sc.scripts = sc.scripts || c.Flags&command.Script != 0
+		return s.admitGlobal(sc, c) // a script's calls are asked about one by one
 	}
 	var buf [8][]byte
 	keys := c.Keys(buf[:0], argv)
 	if len(keys) == 0 {
-		return s.admitRange(db, c, argv)
+		return s.admitRange(sc, db, c, argv)
 	}
 	t := traitsOf(c, argv)
 	if t&blind != 0 && !s.eng.Sets(argv) {
@@ -80,7 +85,13 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		if sc.serving && !s.cfg.Embedded {
 			return replyNotOffline // what the other database holds is not looked at
 		}
-		s.snap.abort()
+		s.willWriteAny(sc)
+	}
+	away := sc.serving && !s.cfg.Embedded
+	if away && c.Flags&command.Write != 0 && c.ArityOK(len(argv)) {
+		if text := s.claimRefusal(sc, db, c, argv); text != "" {
+			return text
+		}
 	}
 	for _, k := range keys {
 		id := keyID{db, string(k)}
@@ -96,7 +107,10 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		case c.Flags&command.Write == 0:
 		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && asks:
 			return replyStrict
+		case away && s.startsLate(sc, id, t):
+			return replyNoExpiry
 		default:
+			s.noteCreated(sc, id)
 			s.willWrite(sc, id, argvBytes(argv), known)
 			if t&whole != 0 {
 				sc.blind.add(id)
@@ -110,16 +124,25 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	s.snap.preimage(s, id)
 	sc.writes = append(sc.writes, touch{id, size})
+	if sc.serving {
+		s.keepImage(sc, id, known)
+	}
 	if s.cfg.Embedded || !sc.serving {
 		return
 	}
 	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if id.db == sc.db && known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
+	if id.db == sc.db && known && !sc.blind.has(id) && s.firstWrite(id) && !s.unsure.has(id) && s.comparable(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}
+}
+
+// firstWrite reports that no write of this outage to the key is journaled yet.
+func (s *Store) firstWrite(id keyID) bool {
+	_, undone := s.undo.rebase[id]
+	return undone || !s.written.has(id)
 }
 
 // Bounds of what is compared with Redis at the replay: the fingerprint is made
@@ -135,19 +158,25 @@ func (s *Store) comparable(id keyID) bool {
 	return n <= baseElements || n <= baseLength && s.eng.Type(id.db, []byte(id.key)) == "string"
 }
 
+// willWriteAny notes that keys may change that cannot be told beforehand.
+func (s *Store) willWriteAny(sc *scope) {
+	s.snap.abort()
+	sc.images = append(sc.images, preimage{lost: true})
+}
+
 // admitGlobal judges commands that neither read nor write keys.
-func (s *Store) admitGlobal(c *command.Command) string {
+func (s *Store) admitGlobal(sc *scope, c *command.Command) string {
 	if s.cfg.Embedded && c.Flags&command.Dangerous != 0 {
-		s.snap.abort()
+		s.willWriteAny(sc)
 	}
 	return ""
 }
 
 // admitRange judges commands that name no key.
-func (s *Store) admitRange(db int, c *command.Command, argv [][]byte) string {
+func (s *Store) admitRange(sc *scope, db int, c *command.Command, argv [][]byte) string {
 	if s.cfg.Embedded {
 		if c.Flags&command.Write != 0 {
-			s.snap.abort()
+			s.willWriteAny(sc)
 		}
 		return ""
 	}
@@ -165,14 +194,13 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 		return ""
 	}
 	write := c.Flags&command.Write != 0
-	_, _, lock := command.TakesLock(argv)
 	switch {
 	case s.cfg.Policy == Refuse:
 		return replyRefuse
 	case s.cfg.Policy == ReadOnly && write:
 		return replyReadOnly
 	case c.Flags&(command.PubSub|command.Dangerous|command.Admin) != 0, command.Blocks(argv, c),
-		write && c.Flags&command.QueueableOffline == 0, lock:
+		write && c.Flags&command.QueueableOffline == 0:
 		return replyNotOffline
 	case s.stale() && !write: // of writes, those that look at old state: see admit
 		return replyStale
@@ -200,9 +228,13 @@ func (s *Store) access(db int, argv [][]byte) error {
 	if sc.again && (c.Flags&command.NonDeterministic != 0 || c.Name == "xadd") {
 		return errors.New(replyNotOffline)
 	}
+	if !sc.serving && !s.cfg.Embedded {
+		s.noteScriptLock(sc, db, c, argv)
+	}
 	if text := s.admit(sc, db, c, argv); text != "" {
 		return errors.New(text)
 	}
+	sc.looked = sc.looked || c.Flags&(command.Read|command.Write) != 0 && traitsOf(c, argv)&blind == 0
 	if sc.givesBack(db, c, argv) {
 		s.eng.JournalEffects()
 	}

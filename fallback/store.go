@@ -22,30 +22,33 @@ type Store struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex // guards everything down to the blank line
-	eng      *engine.Engine
-	res      *residency
-	changed  chan struct{} // closed and replaced when mode changes
-	since    time.Time     // of the current mode; Offline lasts through attempts to replay that fail
-	away     time.Time     // when Redis was lost, or the store opened
-	failed   bool          // an attempt to replay has failed since then
-	staleAt  time.Time     // when local data stopped being coherent; zero while online
-	dirtyGen uint64        // counts changes of the engine, for snapshots
-	closed   bool
-	buf      []byte             // record encoding, reused
-	running  *scope             // what the running request touches; nil between requests
-	written  keySet             // keys written in this outage
-	unsure   keySet             // keys that Redis may have changed by a write nobody knows the outcome of
-	inDoubt  map[keyID]struct{} // those of them that came first, by name: also what is not here at all
-	locks    map[keyID]lock
-	lockScan int64                         // Unix ms from which on those that are over may be looked for again
-	held     func(db int, key string) bool // residency.known, made once
-	oldest   time.Time                     // of the oldest queued write
-	full     int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
-	refused  uint64                        // writes that the journal did not take
-	kept     retention
-	loading  int64  // Unix ms of the record being loaded; 0: it is now
-	giveUp   uint64 // records up to here may be given up once a snapshot has them
+	mu        sync.Mutex // guards everything down to the blank line
+	eng       *engine.Engine
+	res       *residency
+	changed   chan struct{} // closed and replaced when mode changes
+	since     time.Time     // of the current mode; Offline lasts through attempts to replay that fail
+	away      time.Time     // when Redis was lost, or the store opened
+	failed    bool          // an attempt to replay has failed since then
+	staleAt   time.Time     // when local data stopped being coherent; zero while online
+	dirtyGen  uint64        // counts changes of the engine, for snapshots
+	closed    bool
+	buf       []byte // record encoding, reused
+	scripts   scriptTime
+	running   *scope // what the running request touches; nil between requests
+	written   keySet // keys written in this outage
+	undo      undoLog
+	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
+	locks     map[keyID]lock
+	unclaimed map[keyID]int64               // keys that a client was refused to create with an expiry, and until when (Unix ms)
+	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
+	held      func(db int, key string) bool // residency.known, made once
+	oldest    time.Time                     // of the oldest queued write
+	full      int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
+	refused   uint64                        // writes that the journal did not take
+	kept      retention
+	loading   int64  // Unix ms of the record being loaded; 0: it is now
+	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
 	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
 	onEvent atomic.Pointer[func(channel, message string)]
@@ -61,6 +64,7 @@ type Store struct {
 	filed     *filed
 	replay    replayState
 	snap      snapshotState
+	troubles  troubles
 	markFile  *os.File
 }
 
@@ -71,9 +75,12 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
+	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+		return nil, err
+	}
 	jr, err := journal.Open(journal.Config{
 		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
-		Logger: cfg.Logger,
+		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -81,9 +88,10 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.away = s.since
 	s.clock.start(&s.cfg)
-	s.locks, s.inDoubt = map[keyID]lock{}, map[keyID]struct{}{}
+	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
+		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
@@ -126,17 +134,8 @@ func (s *Store) recover() error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s.eng.BeginLoad()
 	s.loading = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
-	from, wasEmbedded, err := s.loadSnapshot()
+	from, wasEmbedded, err := s.startFrom()
 	if err != nil {
-		return err
-	}
-	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.needSnapshot(from, wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.passUsedNumbers(from); err != nil {
 		return err
 	}
 	s.res.whole = wasEmbedded // a crash left keys that no snapshot has
@@ -163,6 +162,24 @@ func (s *Store) recover() error {
 		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
 	}
 	return nil
+}
+
+// startFrom loads the snapshot and checks that it fits to the rest of the directory.
+func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
+	seq, wasEmbedded, err = s.loadSnapshot()
+	if errors.Is(err, ErrSnapshotDamaged) {
+		err = s.withoutSnapshot(err)
+	}
+	if err == nil {
+		err = s.mayBeEmbedded(wasEmbedded)
+	}
+	if err == nil {
+		err = s.needSnapshot(seq, wasEmbedded)
+	}
+	if err == nil {
+		err = s.passUsedNumbers(seq)
+	}
+	return seq, wasEmbedded, err
 }
 
 // serverNow is the server's clock, as last measured; the local one before that.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"time"
 
 	"holdfast/backend"
@@ -75,9 +74,16 @@ func (c *client) finishFill(it *item, call *backend.Call, first, answered int, e
 	if it.cmd.Name[0] == 'h' && (ttl < 0 || ttl > fieldLife) && fieldsExpire(c.s.cfg.Upstream.Status().Info) {
 		ttl = fieldLife
 	}
+	if c.s.cfg.Upstream.NextBeat() == 0 && (ttl < 0 || ttl > silentLife) {
+		ttl = max(0, silentLife-time.Since(sent)) // nobody will announce a change
+	}
 	it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!')
 	return true
 }
+
+// silentLife bounds all replies of a server whose invalidations do not come or cannot be
+// trusted: it is what a reader elsewhere may lag behind.
+const silentLife = 1400 * time.Millisecond // the cache counts in steps of a fifteenth of a second
 
 // fieldLife bounds replies about hashes where single fields may expire: PTTL does
 // not tell, and the server announces it only when it gets to remove the field.
@@ -85,19 +91,7 @@ const fieldLife = time.Second
 
 // fieldsExpire reports whether the server may have hash fields that expire: from
 // Redis 7.4 and Valkey 9 on. Others are not known.
-func fieldsExpire(info backend.Info) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(info.Version, "%d.%d", &major, &minor); err != nil {
-		return true
-	}
-	switch info.Flavor {
-	case "redis":
-		return major > 7 || (major == 7 && minor >= 4)
-	case "valkey":
-		return major >= 9
-	}
-	return true
-}
+func fieldsExpire(info backend.Info) bool { return atLeast(info, "7.4", "9.0") }
 
 // onlyKey is the key of a read that names one.
 func (c *client) onlyKey(it *item) []byte {

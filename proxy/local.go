@@ -82,12 +82,14 @@ func (c *client) cmdPing(argv [][]byte) {
 func (c *client) cmdEcho(argv [][]byte) { c.answer(resp.AppendBulk(nil, argv[1])) }
 
 func (c *client) cmdQuit([][]byte) {
+	c.release()
 	c.answer(replyOK)
 	c.closing = true
 }
 
 // cmdReset brings the connection back to its beginning.
 func (c *client) cmdReset([][]byte) {
+	c.release()
 	c.flush()
 	c.endSession()
 	c.multi, c.watch, c.mute = nil, nil, muteOff
@@ -127,7 +129,7 @@ func (c *client) cmdAuth(argv [][]byte) {
 // login answers the error itself when the password is wrong.
 func (c *client) login(user string, password []byte) bool {
 	if !c.s.checkPassword(user, password) {
-		c.reject("WRONGPASS invalid username-password pair or user is disabled.")
+		c.refuseLogin()
 		return false
 	}
 	c.user = user
@@ -224,7 +226,7 @@ func (c *client) cmdSelect(argv [][]byte) {
 		return
 	}
 	c.flush()
-	if db < 0 || db > maxDB || (!c.online() && db >= defaultDatabases) {
+	if db < 0 || db > maxDB || (!c.online() && db >= c.s.databases()) {
 		c.reject("ERR DB index is out of range")
 		return
 	}
@@ -245,8 +247,20 @@ func (c *client) cmdSelect(argv [][]byte) {
 
 const (
 	maxDB            = 1 << 16
-	defaultDatabases = 16 // while Redis cannot be asked
+	defaultDatabases = 16 // where Redis has not said
 )
+
+// databases is how many Redis said it has, at the last connect.
+func (s *Server) databases() int {
+	if s.cfg.Upstream == nil {
+		return defaultDatabases
+	}
+	n, err := strconv.Atoi(s.cfg.Upstream.Status().Info.Parameters["databases"].Value)
+	if err != nil {
+		return defaultDatabases
+	}
+	return n
+}
 
 func (c *client) cmdCommand(argv [][]byte) { c.answer(command.Reply(c.proto, argv)) }
 

@@ -84,9 +84,5 @@ func (c *call) blockingMpop() {
 func (c *call) become(args []string) {
 	c.args, c.argv = args, toBytes(args)
 	c.spec = lookup(args[0])
-	if c.spec.run != nil {
-		c.spec.run(c)
-		return
-	}
-	c.pass(args...)
+	c.spec.run(c)
 }

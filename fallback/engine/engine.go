@@ -1,14 +1,12 @@
-// Package engine executes Redis commands on local state, in process, on top of
-// miniredis, and says what to journal for each. See DESIGN.md for the guarantee
-// and DIFFERENCES.md for what a client can tell apart from a real Redis.
+// Package engine executes Redis commands on local state, in process, and says what
+// to journal for each. See DESIGN.md for the guarantee and DIFFERENCES.md for what a
+// client can tell apart from a real Redis.
 package engine
 
 import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -34,6 +32,10 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Deadline is asked when a script begins: it is ended then, and undone. The zero
+	// time, or nil: it has only the bound that all scripts have.
+	Deadline func() time.Time
+
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
@@ -49,8 +51,6 @@ type Config struct {
 // included.
 type Engine struct {
 	cfg      Config
-	mini     *miniredis.Miniredis
-	peers    map[int]*peer    // one for each database in use
 	dbs      map[int]*dbIndex // what the engine knows of each key
 	due      deadlineHeap     // keys with a deadline, nearest first
 	scripts  *scriptCache
@@ -60,8 +60,10 @@ type Engine struct {
 	nowMS    int64     // server time of the running command, in ms
 	writes   uint64    // counts key changes; a key's version is its value then
 	expiring bool      // Config.Expiring is being asked
+	still    bool      // between StopClock and StartClock
 	loading  bool      // between BeginLoad and EndLoad
 	covers   map[keyID]cover
+	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
@@ -96,25 +98,15 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg:     cfg,
-		peers:   map[int]*peer{},
 		dbs:     map[int]*dbIndex{},
 		scripts: newScriptCache(),
 		covers:  map[keyID]cover{},
-		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
 		scriptTimeout: scriptTimeout,
 		commandTime:   commandTime,
 		limits:        defaultLimits(),
 		kept:          map[string]string{},
-	}
-	// The clock of miniredis stands still at the epoch, so that the TTL it
-	// stores is the absolute deadline (see DESIGN.md).
-	e.mini.SetTime(time.Unix(0, 0))
-	// Dial is the only way to start miniredis without a listener; its end of
-	// the in-memory pipe is closed again at once.
-	if conn, err := e.mini.Dial(); err == nil {
-		_ = conn.Close()
 	}
 	e.tick()
 	return e
@@ -126,25 +118,34 @@ func (e *Engine) Close() {
 		e.lua.close()
 		e.lua = nil
 	}
-	e.mini.Close()
 }
 
 // tick reads the clock once for a command, a unit or a script, as Redis does,
 // and deletes what is due by it.
 func (e *Engine) tick() {
-	if e.run != nil || e.expiring {
+	if e.run != nil || e.expiring || e.still {
 		return // Config looks at keys meanwhile: time stands still
 	}
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
 
+// StopClock lets time stand still until StartClock: what the caller sees of keys is
+// what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
+func (e *Engine) StopClock() {
+	e.tick()
+	e.still = true
+}
+
+// StartClock ends StopClock.
+func (e *Engine) StartClock() { e.still = false }
+
 // Expire deletes what is due. Every command does so before it runs.
 func (e *Engine) Expire() { e.tick() }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
-// out. It never panics: a command that makes miniredis panic gets an error.
+// out. It never panics: a command whose handler does gets an error.
 func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	e.tick()
 	c := e.newCall(db, proto, argv)

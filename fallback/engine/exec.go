@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -22,6 +21,8 @@ type call struct {
 	effects [][][]byte
 	// effectSet says that the handler has decided on the effects, none included.
 	effectSet bool
+	// indexed says that the handler of a stream has given its keys their versions itself.
+	indexed bool
 	// steps counts the work since the clock was last looked at, until is when it has
 	// taken too long, unlimited says that it may: see budget.go.
 	steps     int
@@ -65,9 +66,6 @@ func (e *Engine) exec(c *call) {
 	}
 	before := c.lapses()
 	c.guarded()
-	if !c.spec.own && c.proto == 3 && len(c.reply) > 0 {
-		c.fixRESP3()
-	}
 	defer func() {
 		if outermost {
 			e.executing = false
@@ -90,15 +88,11 @@ func (e *Engine) exec(c *call) {
 	if outermost && len(c.effects) > 0 {
 		e.dirty++
 	}
-	if !c.spec.own {
-		// Keys are looked at even after an error, should miniredis have changed one
-		// half way; their version tells only of real changes.
+	if !c.spec.own && !c.indexed && len(c.effects) > 0 {
 		for _, key := range c.keys() {
-			e.sync(c.db, key, len(c.effects) > 0)
+			e.touch(c.db, key)
 		}
-		if len(c.effects) > 0 {
-			c.notifyStream()
-		}
+		c.notifyStream()
 	}
 	c.outlast(before)
 }
@@ -115,28 +109,11 @@ func (c *call) guarded() {
 			c.fail("ERR command '" + c.args[0] + "' with these arguments is not supported offline")
 		}
 	}()
-	if c.spec.run != nil {
-		c.spec.run(c)
-		return
-	}
-	c.pass(c.args...)
+	c.spec.run(c)
 }
-
-// pass lets miniredis answer, with the given arguments.
-func (c *call) pass(args ...string) {
-	c.reply = c.own(c.e.raw(c.db, c.proto, args...))
-	if c.failed() { // some commands of miniredis go on after their error
-		if end := bytes.IndexByte(c.reply, '\n'); end >= 0 {
-			c.reply = c.reply[:end+1]
-		}
-	}
-}
-
-// own copies a reply that raw will overwrite.
-func (c *call) own(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // ask runs a helper command on the same database and parses its reply.
-func (c *call) ask(args ...string) value { return c.e.ask(c.db, args...) }
+func (c *call) ask(args ...string) value { return c.e.inner(c.db, args...) }
 
 func (c *call) buf() *replyBuf { return &replyBuf{v3: c.proto == 3, most: maxReply} }
 
@@ -180,16 +157,6 @@ func (c *call) effect(args ...string) {
 
 // noEffect journals nothing.
 func (c *call) noEffect() { c.effectSet = true }
-
-// rewritten passes the arguments to miniredis and journals them as the effect,
-// unless nothing changed.
-func (c *call) rewritten(args ...string) {
-	c.pass(args...)
-	c.effectSet = true
-	if !c.failed() && !c.spec.unchanged(c) {
-		c.effects = append(c.effects, toBytes(args))
-	}
-}
 
 // wrongType fails the call when the key holds another type than one of kinds.
 func (c *call) wrongType(key string, kinds ...string) bool {

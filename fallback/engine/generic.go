@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"strconv"
 	"strings"
 )
 
@@ -46,56 +45,6 @@ func (c *call) exists() {
 func (c *call) typeOf() {
 	r := replyBuf{}
 	r.status(c.e.keyType(c.db, c.args[1]))
-	c.reply = r.b
-}
-
-// scan is SCAN over the hash order; see dbIndex.
-func (c *call) scan() {
-	cursor, err := strconv.ParseUint(c.args[1], 10, 64)
-	if err != nil {
-		c.fail("ERR invalid cursor")
-		return
-	}
-	count, match, kind := int64(10), "*", ""
-	for i := 2; i < len(c.args); i += 2 {
-		ok := i+1 < len(c.args)
-		switch opt := strings.ToUpper(c.args[i]); {
-		case ok && opt == "COUNT":
-			if count, ok = parseInt(c.args[i+1]); !ok {
-				c.fail(errNotInt)
-				return
-			}
-			ok = count >= 1
-		case ok && opt == "MATCH":
-			match = c.args[i+1]
-		case ok && opt == "TYPE":
-			kind = strings.ToLower(c.args[i+1])
-		default:
-			ok = false
-		}
-		if !ok {
-			c.fail(errSyntax)
-			return
-		}
-	}
-	var found []string
-	next, seen, last := uint64(0), int64(0), uint64(0)
-	c.e.index(c.db).ordered().Ascend(&entry{hash: cursor}, func(item any) bool {
-		en := item.(*entry)
-		if seen >= count && en.hash != last {
-			next = en.hash
-			return false
-		}
-		seen, last = seen+1, en.hash
-		if (kind == "" || kind == en.kind) && c.matches(match, en.key) {
-			found = append(found, en.key)
-		}
-		return true
-	})
-	r := c.buf()
-	r.array(2)
-	r.bulk(strconv.FormatUint(next, 10))
-	r.strings(found)
 	c.reply = r.b
 }
 
@@ -164,28 +113,13 @@ func (c *call) rename() {
 func (e *Engine) carry(old *entry, db int, key string, copied bool) {
 	e.save(db, key)
 	e.event(eventNew, "new", db, key) // also where another key was: that is deleted first
-	if !old.held {
-		e.drop(db, key)
-		e.duplicate(int(old.db), old.key, db, key)
-		e.inherit(old, db, key)
-		return
-	}
 	en := e.fresh(db, key)
-	en.kind, en.value, en.obj, en.deadline, en.field, en.form = old.kind, old.value, old.obj, old.deadline, old.field, old.form
-	if copied && old.obj != nil {
-		en.obj = old.obj.clone()
+	en.kind, en.value, en.obj, en.stream = old.kind, old.value, old.obj, old.stream
+	en.deadline, en.field, en.form = old.deadline, old.field, old.form
+	if copied {
+		en.unshare()
 	}
 	e.schedule(en)
-}
-
-// inherit hands what the index alone knows of a stream to the one made from it.
-func (e *Engine) inherit(old *entry, db int, key string) {
-	lastID, deadline := old.lastID, old.deadline
-	e.touch(db, key)
-	if en := e.find(db, key); en != nil {
-		en.lastID, en.deadline = lastID, deadline
-		e.schedule(en)
-	}
 }
 
 // otherDB parses the number of another database.
@@ -236,18 +170,6 @@ func (c *call) copyKey() {
 	c.e.carry(old, db, dst, true)
 	c.e.event(eventGeneric, "copy_to", db, dst)
 	c.integer(1)
-}
-
-// duplicate copies a stream to a key that does not exist. miniredis shares the entries
-// between copies, so it is done by commands.
-func (e *Engine) duplicate(db int, key string, toDB int, to string) {
-	for _, argv := range e.dumpAs(db, key, to) {
-		if argv[0] != "XSETID" && argv[0] != "PEXPIREAT" {
-			e.streamTime(argv[0])
-			e.raw(toDB, 2, argv...)
-			e.streamTime("")
-		}
-	}
 }
 
 func (c *call) move() {

@@ -11,7 +11,7 @@ func hashCommands() map[string]*spec {
 		"HGETALL": read(2, 1, 1, 1).unsure().with((*call).hgetall).short((*plainRead).hgetall),
 		"HKEYS":   read(2, 1, 1, 1).unsure().with((*call).hgetall), "HVALS": read(2, 1, 1, 1).unsure().with((*call).hgetall),
 		"HLEN": read(2, 1, 1, 1).with((*call).hlen), "HEXISTS": read(3, 1, 1, 1).with((*call).hexists), "HSTRLEN": read(3, 1, 1, 1).with((*call).hstrlen),
-		"HSCAN":      read(-3, 1, 1, 1).unsure().with((*call).hscan),
+		"HSCAN":      read(-3, 1, 1, 1).unsure().with((*call).scanElements),
 		"HRANDFIELD": read(-2, 1, 1, 1).unsure().with((*call).hrandfield),
 		"HSET":       write(-4, 1, 1, 1, 0).with((*call).hset), "HMSET": write(-4, 1, 1, 1, 0).with((*call).hset),
 		"HSETNX": write(4, 1, 1, 1, fZero).with((*call).hsetnx), "HDEL": write(-3, 1, 1, 1, fZero).with((*call).hdel),
@@ -358,57 +358,4 @@ func (r *replyBuf) pair(with bool) {
 	if with && r.v3 {
 		r.array(2)
 	}
-}
-
-// scanAll is HSCAN, SSCAN and ZSCAN of everything at once: n elements, of which write
-// adds those that match.
-func (c *call) scanAll(write func(r *replyBuf, match string) int) {
-	if _, err := strconv.ParseUint(c.args[2], 10, 64); err != nil {
-		c.fail("ERR invalid cursor")
-		return
-	}
-	match := "*"
-	for i := 3; i < len(c.args); i += 2 {
-		switch opt := strings.ToUpper(c.args[i]); {
-		case i+1 < len(c.args) && opt == "COUNT":
-			n, ok := parseInt(c.args[i+1])
-			if !ok {
-				c.fail(errNotInt)
-				return
-			}
-			if n < 1 {
-				c.fail(errSyntax)
-				return
-			}
-		case i+1 < len(c.args) && opt == "MATCH":
-			match = c.args[i+1]
-		default:
-			c.fail(errSyntax)
-			return
-		}
-	}
-	items := &replyBuf{most: maxReply}
-	n := write(items, match)
-	r := c.buf()
-	r.array(2)
-	r.bulk("0")
-	r.array(n)
-	c.reply = append(r.b, items.b...)
-}
-
-func (c *call) hscan() {
-	h, ok := objectAt[*hash](c, c.args[1])
-	if !ok {
-		return
-	}
-	c.scanAll(func(r *replyBuf, match string) (n int) {
-		for i := range h.size() {
-			if c.matches(match, h.fields[i].name) {
-				r.bulk(h.fields[i].name)
-				r.bulk(h.fields[i].value)
-				n += 2
-			}
-		}
-		return n
-	})
 }

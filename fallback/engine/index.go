@@ -7,23 +7,24 @@ import (
 	"strings"
 
 	"github.com/tidwall/btree"
+
+	"holdfast/fallback/engine/stream"
 )
 
-// entry is a key with its value; only streams are in miniredis.
+// entry is a key with its value.
 type entry struct {
 	key      string
-	value    string // of a string
-	obj      object // of a list, a set, a hash or a sorted set
-	hash     uint64 // place in SCAN's order
-	deadline int64  // Unix ms at which the key expires; 0 = never
-	field    int64  // Unix ms of the nearest hash field deadline; 0 = none
-	version  uint64 // Engine.writes at the last change
-	kind     string // type as TYPE names it
-	lastID   string // streams: the highest id ever, which outlives its entry
-	place    int32  // index in the heap, -1 when not in it
+	value    string         // of a string
+	obj      object         // of a list, a set, a hash or a sorted set
+	hash     uint64         // place in SCAN's order
+	deadline int64          // Unix ms at which the key expires; 0 = never
+	field    int64          // Unix ms of the nearest hash field deadline; 0 = none
+	version  uint64         // Engine.writes at the last change
+	kind     string         // type as TYPE names it
+	stream   *stream.Stream // the value of a stream
+	place    int32          // index in the heap, -1 when not in it
 	db       uint8
 	form     stringForm // of a string: see encoding
-	held     bool       // the value is here and nothing of the key is in miniredis
 }
 
 // next is the moment at which something of the key is due; 0 = never.
@@ -146,49 +147,12 @@ func (e *Engine) version(db int, key string) uint64 {
 	return 0
 }
 
-// touch brings the index up to date with a key that was written.
-func (e *Engine) touch(db int, key string) { e.sync(db, key, true) }
-
-// sync brings the index up to date with a key; changed says that it got a new
-// version even if its type and deadline are the same.
-func (e *Engine) sync(db int, key string, changed bool) {
-	ix := e.index(db)
-	en := ix.keys[key]
-	if en != nil && en.held {
-		if changed {
-			e.writes++
-			en.version = e.writes
-		}
-		e.schedule(en)
-		return
-	}
-	d := e.mini.DB(db)
-	kind := ""
-	if d.Exists(key) {
-		kind = d.Type(key)
-	}
-	if kind == "" {
-		if en != nil {
-			e.forget(ix, en)
-		}
-		return
-	}
-	if en == nil {
-		changed = true
-		en = newEntry(db, key)
-		ix.insert(en)
-	}
-	if kind != "stream" {
-		en.lastID = ""
-	} else if en.lastID == "" {
-		en.lastID = e.topID(db, key)
-	}
-	en.kind = kind
-	if changed {
+// touch gives a key that was written a new version.
+func (e *Engine) touch(db int, key string) {
+	if en := e.find(db, key); en != nil {
 		e.writes++
 		en.version = e.writes
 	}
-	e.schedule(en)
 }
 
 // schedule puts the entry at its place in the heap, or takes it out.
@@ -203,7 +167,7 @@ func (e *Engine) schedule(en *entry) {
 	}
 }
 
-// forget removes a key that miniredis no longer has from the index.
+// forget removes a key from the index.
 func (e *Engine) forget(ix *dbIndex, en *entry) {
 	e.writes++
 	ix.remove(en)
@@ -212,18 +176,14 @@ func (e *Engine) forget(ix *dbIndex, en *entry) {
 	}
 }
 
-// drop deletes a key from miniredis and the index.
+// drop deletes a key, if it exists.
 func (e *Engine) drop(db int, key string) {
 	if en := e.find(db, key); en != nil {
-		if !en.held {
-			e.mini.DB(db).Del(key)
-		}
 		e.forget(e.dbs[db], en)
 	}
 }
 
 func (e *Engine) flushDB(db int, ix *dbIndex) {
-	e.mini.DB(db).FlushDB()
 	for _, en := range ix.keys {
 		if en.place >= 0 {
 			heap.Remove(&e.due, int(en.place))

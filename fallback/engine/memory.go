@@ -12,7 +12,7 @@ func (e *Engine) memory(en *entry) int64 {
 	case en.obj != nil:
 		n += en.obj.memory()
 	case en.kind == "stream":
-		n += 128 * e.ask(int(en.db), "XLEN", en.key).num
+		n += 128 * int64(en.stream.Len())
 	}
 	return n
 }

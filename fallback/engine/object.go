@@ -58,11 +58,9 @@ func (e *Engine) fresh(db int, key string) *entry {
 	if en == nil {
 		en = newEntry(db, key)
 		ix.insert(en)
-	} else if !en.held {
-		e.mini.DB(db).Del(key)
 	}
 	e.writes++
-	*en = entry{key: en.key, db: en.db, hash: en.hash, place: en.place, version: e.writes, held: true}
+	*en = entry{key: en.key, db: en.db, hash: en.hash, place: en.place, version: e.writes}
 	return en
 }
 
@@ -125,4 +123,14 @@ func (e *Engine) putBack(old *entry) {
 	*en = *old
 	en.place = place
 	e.schedule(en)
+}
+
+// unshare makes the value of an entry one of its own.
+func (en *entry) unshare() {
+	if en.obj != nil {
+		en.obj = en.obj.clone()
+	}
+	if en.stream != nil {
+		en.stream = en.stream.Clone()
+	}
 }

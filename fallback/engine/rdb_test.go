@@ -40,13 +40,13 @@ func TestDumpAndRestoreAreRedis(t *testing.T) {
 		if i > 40 && i%400 != 0 {
 			continue
 		}
-		theirs, ours := c.ask("DUMP", key), e.ask(0, "DUMP", key)
+		theirs, ours := c.ask("DUMP", key), e.inner(0, "DUMP", key)
 		require.Equal(t, "+OK\r\n", string(e.Do(0, 2, toBytes([]string{"RESTORE", "theirs", "0", theirs.str, "REPLACE"})).Reply), "%.40s", line)
 		require.Equal(t, "+OK\r\n", string(c.do(toBytes([]string{"RESTORE", "ours", "0", ours.str, "REPLACE"}))), "%.40s: %q", line, ours.str)
 		for _, other := range []string{"ours", "theirs"} {
 			ask := c.ask
 			if other == "theirs" {
-				ask = func(args ...string) value { return e.ask(0, args...) }
+				ask = func(args ...string) value { return e.inner(0, args...) }
 			}
 			want := strings.Replace(describe(key, "0", ask), "/"+key+" ", "/ ", 1)
 			require.Equal(t, want, strings.Replace(describe(other, "0", ask), "/"+other+" ", "/ ", 1), "%.40s", line)

@@ -5,8 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/alicebob/miniredis/v2/fpconv"
 )
 
 // replyBuf builds a RESP reply.
@@ -105,7 +103,7 @@ func formatDouble(f float64) string {
 	case f == math.Trunc(f) && math.Abs(f) < 1<<52:
 		return strconv.FormatInt(int64(f), 10)
 	}
-	return fpconv.Dtoa(f)
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 // formatDouble17 prints a float as Redis 7.0 does: with 17 digits.
@@ -137,7 +135,7 @@ func (v value) flat() []string {
 	return out
 }
 
-// parseReply parses one reply that we or miniredis wrote and returns what is
+// parseReply parses one reply that we wrote and returns what is
 // left of b. It trusts lengths, since none of them comes from a network.
 func parseReply(b []byte) (value, []byte) {
 	end := bytes.Index(b, []byte("\r\n"))

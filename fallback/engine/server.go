@@ -93,7 +93,6 @@ func (c *call) swapDB() {
 		c.ok()
 		return
 	}
-	c.e.mini.SwapDB(a, b)
 	x, y := c.e.index(a), c.e.index(b)
 	c.e.dbs[a], c.e.dbs[b] = y, x
 	for id, ix := range map[int]*dbIndex{a: y, b: x} {

@@ -10,7 +10,7 @@ func setCommands() map[string]*spec {
 		"SCARD": read(2, 1, 1, 1).with((*call).scard), "SISMEMBER": read(3, 1, 1, 1).with((*call).sismember),
 		"SMISMEMBER": read(-3, 1, 1, 1).with((*call).smismember),
 		"SMEMBERS":   read(2, 1, 1, 1).unsure().with((*call).smembers), "SRANDMEMBER": read(-2, 1, 1, 1).unsure().with((*call).srandmember),
-		"SSCAN":      read(-3, 1, 1, 1).unsure().with((*call).sscan),
+		"SSCAN":      read(-3, 1, 1, 1).unsure().with((*call).scanElements),
 		"SINTERCARD": read(-3, 0, 0, 0).keyed(counted(1)).with((*call).sintercard),
 		"SADD":       write(-3, 1, 1, 1, fZero).with((*call).sadd), "SREM": write(-3, 1, 1, 1, fZero).with((*call).srem),
 		"SMOVE": write(4, 1, 2, 1, fZero).with((*call).smove),
@@ -134,22 +134,6 @@ func (c *call) replySet(s *set) {
 		r.bulk(s.at(i))
 	}
 	c.reply = r.b
-}
-
-func (c *call) sscan() {
-	s, ok := objectAt[*set](c, c.args[1])
-	if !ok {
-		return
-	}
-	c.scanAll(func(r *replyBuf, match string) (n int) {
-		for i := range s.size() {
-			if m := s.at(i); c.matches(match, m) {
-				r.bulk(m)
-				n++
-			}
-		}
-		return n
-	})
 }
 
 func (c *call) srandmember() {

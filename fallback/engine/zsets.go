@@ -10,7 +10,7 @@ func zsetCommands() map[string]*spec {
 		"ZCARD": read(2, 1, 1, 1).with((*call).zcard), "ZCOUNT": read(4, 1, 1, 1).with((*call).zcount), "ZLEXCOUNT": read(4, 1, 1, 1).with((*call).zcount),
 		"ZSCORE": read(3, 1, 1, 1).with((*call).zscore), "ZMSCORE": read(-3, 1, 1, 1).with((*call).zmscore),
 		"ZRANK": read(3, 1, 1, 1).with((*call).zrank), "ZREVRANK": read(3, 1, 1, 1).with((*call).zrank),
-		"ZRANDMEMBER": read(-2, 1, 1, 1).unsure().with((*call).zrandmember), "ZSCAN": read(-3, 1, 1, 1).unsure().with((*call).zscan),
+		"ZRANDMEMBER": read(-2, 1, 1, 1).unsure().with((*call).zrandmember), "ZSCAN": read(-3, 1, 1, 1).unsure().with((*call).scanElements),
 		"ZADD": write(-4, 1, 1, 1, 0).with((*call).zadd), "ZINCRBY": write(4, 1, 1, 1, 0).with((*call).zadd),
 		"ZREM":    write(-3, 1, 1, 1, fZero).with((*call).zrem),
 		"ZPOPMIN": write(-2, 1, 1, 1, fNil).with((*call).zpop), "ZPOPMAX": write(-2, 1, 1, 1, fNil).with((*call).zpop),
@@ -221,23 +221,6 @@ func (c *call) zrank() {
 	default:
 		c.integer(int64(z.size() - 1 - z.rank(n)))
 	}
-}
-
-func (c *call) zscan() {
-	z, ok := objectAt[*zset](c, c.args[1])
-	if !ok {
-		return
-	}
-	c.scanAll(func(r *replyBuf, match string) (n int) {
-		for at := z.first(); at != nil; at = at.after() {
-			if c.matches(match, at.member) {
-				r.bulk(at.member)
-				r.bulk(formatDouble17(at.score))
-				n += 2
-			}
-		}
-		return n
-	})
 }
 
 func (c *call) zrandmember() {

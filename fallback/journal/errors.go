@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 )
 
 var (
@@ -17,16 +19,23 @@ var (
 	// ErrTooLarge: one payload is over MaxRecordBytes. Nothing was written.
 	ErrTooLarge = errors.New("record is too large for the journal")
 	// ErrFailed: a write or fsync failed; the journal takes no more records until
-	// it is opened again. Reading and truncating still work.
+	// Revive lets it go on, or it is opened again. Reading and truncating still work.
 	ErrFailed = errors.New("journal has failed")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
 )
 
-// remedy ends every text about damage, so that an operator knows the next step.
-const remedy = `run "holdfast journal verify" to see all damage and "holdfast journal repair" to mend it`
-
 // corruptf reports damage at an offset of a file.
 func corruptf(file string, offset int64, format string, args ...any) error {
-	return fmt.Errorf("%w: %s at offset %d: %s; %s", ErrCorrupt, file, offset, fmt.Sprintf(format, args...), remedy)
+	return fmt.Errorf("%w: %s at offset %d: %s", ErrCorrupt, file, offset, fmt.Sprintf(format, args...))
+}
+
+// withRemedy ends a text about damage with the next step, in words that can be typed as
+// they are. A journal lies in the data directory that those commands ask for.
+func withRemedy(dir string, err error) error {
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	data := strconv.Quote(filepath.Dir(dir))
+	return fmt.Errorf("%w; stop holdfast, then 'holdfast journal verify --data-dir %s' shows all damage and 'holdfast journal repair --data-dir %s' mends it", err, data, data)
 }

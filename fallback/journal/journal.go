@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,7 +43,14 @@ type Journal struct {
 	id     streamID
 	seed   uint32
 	lock   io.Closer
-	active File // owned by the committer until it ends
+	active File // written by the committer only, until it ends; replaced under mu
+	acked  File // the watermark, see acked.go; the committer's as well
+
+	ackedFailed  bool      // said that it cannot be written; the committer's
+	rotateFailed bool      // said that there is no next segment; the committer's
+	rotateAt     time.Time // no new segment is tried before; the committer's
+	failing      atomic.Bool
+	durable      atomic.Uint64 // last, to be read without mu
 
 	truncMu sync.Mutex // one Truncate at a time
 
@@ -56,6 +64,8 @@ type Journal struct {
 	oldest    time.Time
 	full      bool
 	failed    error
+	final     bool // Revive does not try: the failure does not pass
+	revived   int
 	closed    bool
 	pending   *batch
 	inflight  *batch
@@ -107,6 +117,7 @@ type Stats struct {
 	Full        bool      // the last Append did not fit
 	Failed      bool
 	Error       string // why it failed
+	Revived     int    // how often it went on after a failure
 }
 
 // Open takes the directory's lock, recovers what is there and returns when the
@@ -129,16 +140,18 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j := &Journal{
 		cfg: cfg, fs: cfg.FS, log: cfg.Logger, lock: lock,
-		id: rec.id, seed: rec.id.seed(), active: rec.active, segments: rec.segments,
+		id: rec.id, seed: rec.id.seed(), active: rec.active, acked: rec.acked, segments: rec.segments,
 		nextSeq: rec.last + 1, last: rec.last, mark: rec.mark, oldest: rec.oldest,
 		committed: make(chan struct{}),
 	}
 	j.wake.L = &j.mu
+	j.durable.Store(j.last)
 	for _, s := range j.segments {
 		j.bytes += s.size
 	}
 	j.sealLarge()
 	if err := j.dropTruncated(); err != nil {
+		j.closeAcked()
 		return nil, errors.Join(err, j.active.Close(), lock.Close())
 	}
 	j.log.Info("journal open", "dir", cfg.Dir, "stream", j.StreamID(), "last", j.last, "pending", j.count(j.mark), "bytes", j.bytes)
@@ -244,7 +257,7 @@ func (j *Journal) Stats() Stats {
 	defer j.mu.Unlock()
 	s := Stats{
 		Bytes: j.bytes, LastSeq: j.last, TruncatedTo: j.mark,
-		OldestAt: j.oldest, Full: j.full, Failed: j.failed != nil,
+		OldestAt: j.oldest, Full: j.full, Failed: j.failed != nil, Revived: j.revived,
 	}
 	s.Records = j.count(j.mark)
 	if seg := j.holding(j.mark + 1); seg != nil {
@@ -285,6 +298,7 @@ func (j *Journal) Close() error {
 		<-j.committed
 		j.truncMu.Lock() // a Truncate under way finishes before the lock file is given up
 		defer j.truncMu.Unlock()
+		j.closeAcked()
 		j.closeErr = errors.Join(j.failed, j.active.Close(), j.lock.Close())
 		j.log.Info("journal closed", "last", j.last)
 	})

@@ -80,9 +80,22 @@ func createSegment(fsys FS, dir string, h segmentHeader) (File, *segment, error)
 		err = fsys.SyncDir(dir)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("create segment %s: %w", path, errors.Join(err, f.Close()))
+		return nil, nil, fmt.Errorf("create segment %s: %w", path, errors.Join(err, f.Close(), removeUnfinished(fsys, dir, path)))
 	}
 	return f, &segment{path: path, first: h.first, last: h.first - 1, size: segmentHeaderSize}, nil
+}
+
+// removeUnfinished removes, durably, a file that would be in the way of the next try and,
+// should records go to the one before it, look like damage.
+func removeUnfinished(fsys FS, dir, path string) error {
+	err := fsys.Remove(path)
+	if err == nil {
+		err = fsys.SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLeftover, err)
+	}
+	return nil
 }
 
 func writeAll(f File, b []byte, offset int64) error {
@@ -105,7 +118,7 @@ type scanner struct {
 
 func newScanner(f io.ReaderAt, offset, end int64, seed uint32, bufSize int) *scanner {
 	return &scanner{
-		r:      bufio.NewReaderSize(io.NewSectionReader(f, offset, end-offset), bufSize),
+		r:      bufio.NewReaderSize(io.NewSectionReader(f, offset, end-offset), int(min(int64(bufSize), end-offset))),
 		offset: offset, end: end, seed: seed,
 	}
 }
