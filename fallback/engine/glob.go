@@ -1,15 +1,13 @@
 package engine
 
-// globMatch reports whether s matches a pattern as Redis matches keys: * ? [set]
+// matches reports whether s matches a pattern as Redis matches keys: * ? [set]
 // [^set] [a-z] and \ for the next character as it is. Its time is at most the
 // product of the lengths, whatever the pattern.
-func globMatch(pattern, s string) bool { return globMatchSpending(pattern, s, func(int) {}) }
+// The budget of the call pays for the steps.
+func (c *call) matches(pattern, s string) bool { return globMatch(pattern, s, c.spend) }
 
-// matches is globMatch within the budget of the call.
-func (c *call) matches(pattern, s string) bool { return globMatchSpending(pattern, s, c.spend) }
-
-// globMatchSpending tells spend of the steps that it takes.
-func globMatchSpending(pattern, s string, spend func(int)) bool {
+// globMatch tells spend of the steps that it takes.
+func globMatch(pattern, s string, spend func(int)) bool {
 	if pattern == "*" {
 		spend(1)
 		return true

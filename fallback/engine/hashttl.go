@@ -27,20 +27,6 @@ func fieldExpiryCommands() map[string]*spec {
 	return m
 }
 
-// fieldDeadlines are the deadlines, in Unix ms, of the fields of a hash that have one.
-func (e *Engine) fieldDeadlines(db int, key string) map[string]int64 {
-	out := map[string]int64{}
-	if en := e.find(db, key); en != nil {
-		h, _ := en.obj.(*hash)
-		for i := range h.size() {
-			if at := h.fields[i].deadline; at != 0 {
-				out[h.fields[i].name] = at
-			}
-		}
-	}
-	return out
-}
-
 // expireFields deletes the due fields of a hash, and the hash with its last.
 func (e *Engine) expireFields(en *entry) {
 	h, _ := en.obj.(*hash)
