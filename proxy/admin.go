@@ -247,7 +247,7 @@ func (s *Server) standInInfo(argv [][]byte) string {
 	for _, a := range argv[1:] {
 		sections = append(sections, string(a))
 	}
-	f := engine.Facts{Version: s.redisVersion(), Clients: s.Clients(), Started: s.started, RunID: s.runID()}
+	f := engine.Facts{Version: s.redisVersion(), Clients: s.Clients(), Blocked: int(s.cfg.Local.Blocked()), Started: s.started, RunID: s.runID()}
 	for _, a := range s.Addrs() {
 		if tcp, ok := a.(*net.TCPAddr); ok {
 			f.Port = tcp.Port

@@ -79,7 +79,7 @@ var keptParams = map[string]string{
 	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "slowlog-log-slower-than": "10000",
 	"slowlog-max-len": "128", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
 	"client-query-buffer-limit": "1073741824", "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-	"stream-node-max-bytes": "4096", "stream-node-max-entries": "100", "tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
+	"tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
 	"stop-writes-on-bgsave-error": "yes",
 }
 
@@ -108,6 +108,22 @@ func size(at func(l *limits) *int64, least, most int64, names ...string) (out []
 	return out
 }
 
+// nodeSize is a limit of the nodes of streams.
+func nodeSize(name string, at func(e *Engine) *int) []*param {
+	return []*param{{
+		name: name,
+		get:  func(e *Engine) string { return strconv.Itoa(*at(e)) },
+		set: func(e *Engine, v string) string {
+			n, ok := parseMemory(v)
+			if !ok || n > math.MaxInt32 {
+				return "argument couldn't be parsed into an integer"
+			}
+			*at(e) = int(n)
+			return ""
+		},
+	}}
+}
+
 func sizeParams() (out []*param) {
 	most := int64(math.MaxInt64)
 	add := func(p []*param) { out = append(out, p...) }
@@ -117,6 +133,8 @@ func sizeParams() (out []*param) {
 	add(size(func(l *limits) *int64 { return &l.zsetValue }, 0, most, "zset-max-listpack-value", "zset-max-ziplist-value"))
 	add(size(func(l *limits) *int64 { return &l.setInts }, 0, most, "set-max-intset-entries"))
 	add(size(func(l *limits) *int64 { return &l.bulk }, 1<<20, 4<<30, "proto-max-bulk-len"))
+	add(nodeSize("stream-node-max-entries", func(e *Engine) *int { return &e.streamLimits.Entries }))
+	add(nodeSize("stream-node-max-bytes", func(e *Engine) *int { return &e.streamLimits.Bytes }))
 	add(size(func(l *limits) *int64 { return &l.sparse }, 0, most, "hll-sparse-max-bytes"))
 	return out
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -66,6 +68,8 @@ type Engine struct {
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
+	streamLimits stream.Limits // of the nodes that a Redis would have
+
 	scriptTimeout time.Duration // tests on busy machines wait for longer
 	commandTime   time.Duration // of one command, see budget.go
 
@@ -103,6 +107,8 @@ func New(cfg Config) *Engine {
 		covers:  map[keyID]cover{},
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
+		streamLimits: stream.DefaultLimits,
+
 		scriptTimeout: scriptTimeout,
 		commandTime:   commandTime,
 		limits:        defaultLimits(),
@@ -111,6 +117,9 @@ func New(cfg Config) *Engine {
 	e.tick()
 	return e
 }
+
+// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
+func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
