@@ -53,6 +53,7 @@ type Store struct {
 
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
+	onEvent  atomic.Pointer[func(channel, message string)]
 	mode     atomic.Int32
 	epoch    atomic.Uint64 // counts changes of mode
 
@@ -99,6 +100,7 @@ func Open(cfg Config) (*Store, error) {
 			s.snap.preimage(s, keyID{db, key})
 			s.notifyExpired(db, key)
 		},
+		Notify:   s.event,
 		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

@@ -60,7 +60,6 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 		r.trackAgain()
 		r.mu.Unlock()
 		r.c.s.hub.join(r)
-		r.c.s.expireForTrackers()
 		return false
 	case <-r.closed:
 	case <-timer.C:

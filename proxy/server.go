@@ -45,7 +45,6 @@ type Server struct {
 	own        ownKeys
 	http       sampledWarning
 	logins     logins
-	expiring   atomic.Bool   // expireForTrackers is at work
 	closing    chan struct{} // closed by Close: nobody waits any more
 	hub        *hub
 
@@ -93,13 +92,14 @@ func (s *Server) Addrs() []net.Addr { return s.ln.Addrs() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	touching, stopTouching := context.WithCancel(ctx)
-	defer stopTouching()
+	background, stopBackground := context.WithCancel(ctx)
+	defer stopBackground()
+	s.wg.Go(func() { s.watchEvents(background) })
 	if s.cfg.Upstream != nil {
-		s.wg.Go(func() { s.touchLoop(touching) })
+		s.wg.Go(func() { s.touchLoop(background) })
 	}
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
-	stopTouching()
+	stopBackground()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil

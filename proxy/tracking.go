@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -14,10 +13,6 @@ import (
 // maxTracked bounds the keys remembered for one client that tracks what it reads. One
 // more, and it is told to forget all, as by Redis's tracking-table-max-keys.
 const maxTracked = 1_000_000
-
-// expiryTick is how often keys that are due are looked for while somebody tracks keys of
-// the local state; Redis looks ten times a second as well.
-const expiryTick = 100 * time.Millisecond
 
 // tracking is CLIENT TRACKING ON of one client on the local state, by Redis's rules.
 // The relay's lock guards it.
@@ -136,7 +131,6 @@ func (c *client) trackLocally(argv [][]byte) []byte {
 	r.mu.Unlock()
 	if t != nil {
 		c.s.hub.join(r)
-		c.s.expireForTrackers()
 	}
 	return replyOK
 }
@@ -279,28 +273,4 @@ func (c *client) endCaching(cmd *command.Command) {
 	if c.multi == nil && (cmd == nil || cmd.Name != "client|caching") {
 		c.localTracking(func(t *tracking) { t.caching = false })
 	}
-}
-
-// expireForTrackers has keys that are due deleted while somebody tracks keys, so that
-// they learn of it without a command that comes by.
-func (s *Server) expireForTrackers() {
-	e, ok := s.cfg.Local.(interface{ Expire() })
-	if !ok || !s.expiring.CompareAndSwap(false, true) {
-		return
-	}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		defer s.expiring.Store(false)
-		tick := time.NewTicker(expiryTick)
-		defer tick.Stop()
-		for s.hub.tracks() {
-			select {
-			case <-tick.C:
-				e.Expire()
-			case <-s.closing:
-				return
-			}
-		}
-	}()
 }

@@ -1,14 +1,12 @@
-// Package engine executes Redis commands on local state, in process, on top of
-// miniredis, and says what to journal for each. See DESIGN.md for the guarantee
-// and DIFFERENCES.md for what a client can tell apart from a real Redis.
+// Package engine executes Redis commands on local state, in process, and says what
+// to journal for each. See DESIGN.md for the guarantee and DIFFERENCES.md for what a
+// client can tell apart from a real Redis.
 package engine
 
 import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 
 	"holdfast/fallback/engine/stream"
 )
@@ -43,6 +41,11 @@ type Config struct {
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
+
+	// Notify is told of keyspace events after the command that caused them, if
+	// notify-keyspace-events asks for them: by key, by event, or both; nil: nobody
+	// listens. It must not use the engine.
+	Notify func(db int, event, key string, byKey, byEvent bool)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
@@ -50,8 +53,6 @@ type Config struct {
 // included.
 type Engine struct {
 	cfg      Config
-	mini     *miniredis.Miniredis
-	peers    map[int]*peer    // one for each database in use
 	dbs      map[int]*dbIndex // what the engine knows of each key
 	due      deadlineHeap     // keys with a deadline, nearest first
 	scripts  *scriptCache
@@ -70,6 +71,16 @@ type Engine struct {
 	streamLimits stream.Limits // of the nodes that a Redis would have
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
+	commandTime   time.Duration // of one command, see budget.go
+
+	limits    limits
+	events    eventClass        // that Config.Notify is told of
+	happened  []keyEvent        // of the command that is being executed
+	executing bool              // a command is
+	dirty     int64             // commands that changed something
+	expired   int64             // keys whose deadline has passed
+	kept      map[string]string // values of keptParams that were set
+	peak      uint64            // of the heap, when it was looked at
 }
 
 // Result is what one command or unit gave.
@@ -91,24 +102,17 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg:     cfg,
-		peers:   map[int]*peer{},
 		dbs:     map[int]*dbIndex{},
 		scripts: newScriptCache(),
 		covers:  map[keyID]cover{},
-		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
 		streamLimits: stream.DefaultLimits,
 
 		scriptTimeout: scriptTimeout,
-	}
-	// The clock of miniredis stands still at the epoch, so that the TTL it
-	// stores is the absolute deadline (see DESIGN.md).
-	e.mini.SetTime(time.Unix(0, 0))
-	// Dial is the only way to start miniredis without a listener; its end of
-	// the in-memory pipe is closed again at once.
-	if conn, err := e.mini.Dial(); err == nil {
-		_ = conn.Close()
+		commandTime:   commandTime,
+		limits:        defaultLimits(),
+		kept:          map[string]string{},
 	}
 	e.tick()
 	return e
@@ -123,7 +127,6 @@ func (e *Engine) Close() {
 		e.lua.close()
 		e.lua = nil
 	}
-	e.mini.Close()
 }
 
 // tick reads the clock once for a command, a unit or a script, as Redis does,
@@ -151,7 +154,7 @@ func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
-// out. It never panics: a command that makes miniredis panic gets an error.
+// out. It never panics: a command whose handler does gets an error.
 func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	e.tick()
 	c := e.newCall(db, proto, argv)
@@ -223,6 +226,7 @@ func (e *Engine) ApplyKept(db int, argv [][]byte) error {
 }
 
 func (e *Engine) apply(c *call) error {
+	c.unlimited = true
 	e.tick()
 	e.exec(c)
 	if c.failed() {

@@ -3,7 +3,6 @@ package engine
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"strconv"
 	"strings"
 )
 
@@ -14,9 +13,6 @@ func scriptCommands() map[string]*spec {
 	}
 	return m
 }
-
-// undoDB is the database in which the old values of what a script writes wait.
-const undoDB = databases + 1
 
 // scriptRun is a script being executed.
 type scriptRun struct {
@@ -37,13 +33,8 @@ type savedKey struct {
 	key string
 }
 
-// savedValue is a key before the script wrote it: absent, a copy in undoDB, or
-// commands.
-type savedValue struct {
-	old  *entry
-	name string
-	cmds [][]string
-}
+// savedValue is a key before the script wrote it; old is nil where it was absent.
+type savedValue struct{ old *entry }
 
 // noteTime records that the running script's effect depends on the clock.
 func (e *Engine) noteTime() {
@@ -108,19 +99,8 @@ func (e *Engine) save(db int, key string) {
 		return
 	}
 	old := *en
+	old.unshare()
 	v.old = &old
-	if en.held {
-		return // the copy of the entry has the value
-	}
-	if en.stream != nil {
-		old.stream = en.stream.Clone()
-	}
-	if en.field != 0 {
-		v.cmds = e.dumpAs(db, key, key)
-		return
-	}
-	v.name = strconv.Itoa(len(e.run.saved))
-	_ = e.mini.Copy(db, key, undoDB, v.name)
 }
 
 // saveAll saves every key of a database, or of all for -1.
@@ -141,22 +121,8 @@ func (r *scriptRun) undo() {
 	e := r.e
 	for id, v := range r.saved {
 		e.drop(id.db, id.key)
-		if v.old == nil {
-			continue
-		}
-		if v.old.held {
-			e.putString(id.db, id.key, v.old.value, v.old.deadline)
-		}
-		if v.name != "" {
-			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)
-		}
-		for _, argv := range v.cmds {
-			c := &call{e: e, db: id.db, proto: 2, args: argv, argv: toBytes(argv)}
-			e.exec(c)
-		}
-		e.touch(id.db, id.key)
-		if en := e.find(id.db, id.key); en != nil {
-			en.stream, en.version = v.old.stream, v.old.version
+		if v.old != nil {
+			e.putBack(v.old)
 		}
 	}
 }
@@ -198,11 +164,7 @@ func (c *call) eval() {
 	}
 	if c.failed() {
 		run.undo()
-		c.e.mini.DB(undoDB).FlushDB()
 		return
-	}
-	if len(run.saved) > 0 {
-		c.e.mini.DB(undoDB).FlushDB()
 	}
 	c.e.scripts.keep(sha, body)
 	switch {
