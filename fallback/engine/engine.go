@@ -6,6 +6,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -34,6 +35,17 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Libraries says that functions and their libraries are here, and not at a Redis.
+	Libraries bool
+
+	// Deadline is asked when a script begins: it is ended then, and undone. The zero
+	// time, or nil: it may run for ever.
+	Deadline func() time.Time
+
+	// ScriptBegins is called when a script begins, and what it returns when it is
+	// over, before anything else is done with the engine; nil: nobody asks.
+	ScriptBegins func(r *Running) (ended func())
+
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
@@ -43,23 +55,26 @@ type Config struct {
 // concurrent use: the caller holds one lock around every method, those of Watch
 // included.
 type Engine struct {
-	cfg      Config
-	mini     *miniredis.Miniredis
-	peers    map[int]*peer    // one for each database in use
-	dbs      map[int]*dbIndex // what the engine knows of each key
-	due      deadlineHeap     // keys with a deadline, nearest first
-	scripts  *scriptCache
-	lua      *luaState // reused between scripts; nil until the first
-	run      *scriptRun
-	query    plainRead // reused
-	nowMS    int64     // server time of the running command, in ms
-	writes   uint64    // counts key changes; a key's version is its value then
-	expiring bool      // Config.Expiring is being asked
-	loading  bool      // between BeginLoad and EndLoad
-	covers   map[keyID]cover
-	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
-
-	scriptTimeout time.Duration // tests on busy machines wait for longer
+	cfg       Config
+	mini      *miniredis.Miniredis
+	peers     map[int]*peer    // one for each database in use
+	dbs       map[int]*dbIndex // what the engine knows of each key
+	due       deadlineHeap     // keys with a deadline, nearest first
+	scripts   *scriptCache
+	compiler  *compiler
+	world     *world // what scripts find
+	libs      *libraries
+	libCounts atomic.Pointer[[2]int] // of libraries and functions
+	running   atomic.Pointer[Running]
+	rand48    uint64 // the state of math.random
+	run       *scriptRun
+	query     plainRead // reused
+	nowMS     int64     // server time of the running command, in ms
+	writes    uint64    // counts key changes; a key's version is its value then
+	expiring  bool      // Config.Expiring is being asked
+	loading   bool      // between BeginLoad and EndLoad
+	covers    map[keyID]cover
+	random    uint64 // state of the generator for RANDOMKEY and SCAN starts
 }
 
 // Result is what one command or unit gave.
@@ -88,8 +103,10 @@ func New(cfg Config) *Engine {
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
-		scriptTimeout: scriptTimeout,
+		compiler: newCompiler(),
 	}
+	e.world, e.rand48 = newWorld(e), e.random
+	e.setLibraries(newLibraries())
 	// The clock of miniredis stands still at the epoch, so that the TTL it
 	// stores is the absolute deadline (see DESIGN.md).
 	e.mini.SetTime(time.Unix(0, 0))
@@ -104,10 +121,6 @@ func New(cfg Config) *Engine {
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
-	if e.lua != nil {
-		e.lua.close()
-		e.lua = nil
-	}
 	e.mini.Close()
 }
 
@@ -207,7 +220,8 @@ func (e *Engine) apply(c *call) error {
 // its options; the name may be in any case.
 func (e *Engine) Supports(name string) bool {
 	container, _, _ := strings.Cut(name, "|") // its handler refuses subcommands that it does not know
-	return lookup(container) != nil
+	s := lookup(container)
+	return s != nil && (s.flags&fLibraries == 0 || e.cfg.Libraries)
 }
 
 // Has reports whether the key exists.
@@ -269,12 +283,14 @@ func (e *Engine) LoadScript(body []byte) string {
 // RememberScript keeps the body of a script that Redis runs, as EVAL and SCRIPT LOAD
 // keep it here; not one that it would refuse.
 func (e *Engine) RememberScript(body []byte, loaded bool) {
-	switch text := string(body); {
-	case compileError(text) != "":
+	text := string(body)
+	sha := sha1Hex(text)
+	switch _, failed := e.compiler.script(sha, text); {
+	case failed != "":
 	case loaded:
 		e.LoadScript(body)
 	default:
-		e.scripts.keep(sha1Hex(text), text)
+		e.scripts.keep(sha, text)
 	}
 }
 
