@@ -46,6 +46,12 @@ type Call struct {
 	// It does not end a call that was sent: CommandTimeout does.
 	Deadline time.Time
 
+	// Answered, when set, is called once all replies are in and before Do returns,
+	// by the goroutine that reads for everybody: in the order in which the server
+	// executed what went over this connection. It must be quick and must not block.
+	// It is not called when the call fails.
+	Answered func()
+
 	// Replies are the raw replies one after the other. Do overwrites it from the
 	// start and keeps its memory; the caller may take it away or set it to nil.
 	Replies []byte

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,14 @@ import (
 
 	"holdfast/backend/resp"
 )
+
+// busyPause is how long a server that is busy with a script is left alone before it
+// is asked again.
+const busyPause = 20 * time.Millisecond
+
+// noDatabase asks dial for a connection that is authenticated only: a server that is
+// busy with a script does not take SELECT.
+const noDatabase = -1
 
 // defaultClientName is how our connections show in CLIENT LIST.
 const defaultClientName = "holdfast"
@@ -118,8 +127,11 @@ func (t target) setup(c *conn, proto, db int) error {
 		}
 		hello = append(hello, "AUTH", user, t.password)
 	}
-	hello = append(hello, "SETNAME", t.name)
-	rs, err := c.exchange(hello, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	cmds := [][]string{append(hello, "SETNAME", t.name)}
+	if db != noDatabase {
+		cmds = append(cmds, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	}
+	rs, err := c.exchange(cmds...)
 	if err != nil {
 		return err
 	}
@@ -133,6 +145,9 @@ func (t target) setup(c *conn, proto, db int) error {
 		return t.setupOld(c, db)
 	}
 	c.proto, c.hello = want, rs[0]
+	if db == noDatabase {
+		return nil
+	}
 	return c.afterSelect(rs[1], rs[2], db)
 }
 
@@ -146,7 +161,9 @@ func (t target) setupOld(c *conn, db int) error {
 		}
 		cmds = append(cmds, auth)
 	}
-	cmds = append(cmds, []string{"CLIENT", "SETNAME", t.name}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	if db != noDatabase {
+		cmds = append(cmds, []string{"CLIENT", "SETNAME", t.name}, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+	}
 	rs, err := c.exchange(cmds...)
 	if err != nil {
 		return err
@@ -157,6 +174,9 @@ func (t target) setupOld(c *conn, db int) error {
 		}
 	}
 	c.proto = 2
+	if db == noDatabase {
+		return nil
+	}
 	n := len(rs)
 	return c.afterSelect(rs[n-2], rs[n-1], db)
 }
@@ -199,8 +219,25 @@ func turnedAway(err error) bool {
 }
 
 // exchange sends commands in one write and reads their replies, before the
-// connection has another user. The Values are copies.
+// connection has another user. The Values are copies. While the server is busy with a
+// script it is asked again: what a connection is set up with may be asked twice.
 func (c *conn) exchange(cmds ...[]string) ([]resp.Value, error) {
+	for {
+		rs, err := c.exchangeOnce(cmds)
+		if err != nil || !slices.ContainsFunc(rs, isBusy) {
+			return rs, err
+		}
+		time.Sleep(busyPause) // whoever bounds the set-up ends the connection
+	}
+}
+
+// isBusy reports whether a script keeps the server from executing a command.
+func isBusy(v resp.Value) bool {
+	e := v.Err()
+	return e != nil && strings.HasPrefix(e.Error(), "BUSY ")
+}
+
+func (c *conn) exchangeOnce(cmds [][]string) ([]resp.Value, error) {
 	var b []byte
 	for _, cmd := range cmds {
 		b = resp.AppendCommandStrings(b, cmd...)

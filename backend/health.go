@@ -51,7 +51,8 @@ func (s State) next(e event) State {
 
 const (
 	backoffFirst = 50 * time.Millisecond
-	backoffMax   = 2 * time.Second
+	// backoffMax is below a second, so that a server which is back, is back for clients.
+	backoffMax = 800 * time.Millisecond
 	// steadyAfter is how long an upstream must have been up for the next outage
 	// to start with a short back-off again; a flapping one is spared.
 	steadyAfter = 2 * time.Second

@@ -175,6 +175,9 @@ func (r *trunkReader) replyDone(c *Call) {
 	r.start = 0
 	r.t.completed.Add(1)
 	r.t.patience.answered(c)
+	if c.Answered != nil {
+		c.Answered()
+	}
 	c.half()
 }
 

@@ -60,6 +60,7 @@ type Upstream struct {
 	rtt   atomic.Int64
 	beats beats
 
+	retry      chan struct{} // one slot: connect now
 	closing    chan struct{}
 	closeOnce  sync.Once
 	running    atomic.Bool
@@ -86,7 +87,7 @@ func Open(cfg Config) (*Upstream, error) {
 	}
 	t.name = cfg.ClientName
 	u := &Upstream{
-		cfg: cfg, target: t, log: cfg.Logger, closing: make(chan struct{}),
+		cfg: cfg, target: t, log: cfg.Logger, closing: make(chan struct{}), retry: make(chan struct{}, 1),
 		stale: map[string]map[int64]struct{}{}, fences: map[trunkKey]*fenceCounter{},
 	}
 	for proto := range u.fenceNames {
@@ -181,6 +182,7 @@ func (u *Upstream) Run(ctx context.Context, ev Events) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-u.retry:
 		case <-u.cfg.Clock.After(b.next()):
 		}
 	}

@@ -6,9 +6,10 @@ import (
 )
 
 // Acked tells the mirror of a write, or a MULTI unit, that Redis acknowledged
-// through this proxy, so that it is visible locally even if Redis dies now.
+// through this proxy, so that it is visible locally even if Redis dies now: every
+// local answer comes behind what was told before.
 // reply is the RESP reply to the command, or EXEC's for a unit. Call it before
-// the client gets its answer, in the order of the answers. Arguments and reply
+// the client gets its answer and before Sent, in the order in which Redis executed. Arguments and reply
 // are copied, but what is resp.Large: that must not change any more. Cheap: one
 // lock and one copy.
 func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
@@ -59,16 +60,10 @@ func (m *mirror) queue(db int, argvs [][][]byte) {
 	if w.size >= resp.Large {
 		m.large += int64(w.size)
 	}
-	full := m.bytes > followBytes
-	m.mu.Unlock()
-	if full || m.s.Serving() {
-		// The follower is too slow: this client pays, instead of the mirror losing
-		// writes. Or Redis went away: then it must be here before its client knows.
-		m.s.mu.Lock()
-		m.drainLocked()
-		m.s.mu.Unlock()
-		return
+	if m.bytes > followBytes || m.s.Serving() { // Redis went away: it must be here before its client knows
+		m.behind.Store(true)
 	}
+	m.mu.Unlock()
 	m.signal()
 }
 

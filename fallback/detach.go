@@ -21,6 +21,7 @@ func (s *Store) mayBeEmbedded(wasEmbedded bool) error {
 func (s *Store) becomeEmbedded(wasEmbedded bool) error {
 	doubts := len(s.res.doubt)
 	s.res.doubt = map[keyID]struct{}{} // what is here is the value now
+	s.res.noteKnown()
 	if !wasEmbedded {
 		s.dirtyGen++
 		if err := s.saveSnapshot(); err != nil {

@@ -21,6 +21,12 @@ var (
 	ErrNewerFormat = errors.New("file was written by a newer version of holdfast")
 )
 
+// BusyError says that a script has had the state of an embedded store for long. Its
+// text is Redis's error reply.
+type BusyError struct{ text string }
+
+func (e BusyError) Error() string { return e.text }
+
 // maxRecordBytes bounds one journaled write: Redis's largest value and some room.
 const maxRecordBytes = 512<<20 + 64<<10
 
@@ -30,6 +36,8 @@ const (
 	replyUnknownKey     = "UPSTREAMDOWN Redis is unavailable and this key is not held locally"
 	replyUnknownRange   = "UPSTREAMDOWN Redis is unavailable and this command would need keys that are not held locally"
 	replyNotOffline     = "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it"
+	replyNoLock         = "UPSTREAMDOWN Redis is unavailable and only Redis can say who is the first to set this key: no lock is granted"
+	replyNoExpiry       = "UPSTREAMDOWN Redis is unavailable and this key was not created with its expiry: it is not created without one"
 	replyNoGroups       = "UPSTREAMDOWN Redis is unavailable and the consumer groups of streams are not held locally"
 	replyReadOnly       = "UPSTREAMDOWN Redis is unavailable and the offline policy is readonly: write refused, not queued"
 	replyRefuse         = "UPSTREAMDOWN Redis is unavailable and the offline policy is refuse"

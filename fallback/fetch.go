@@ -28,14 +28,32 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 		m.reload(ctx, src)
 		return
 	}
+	hot := m.dueExclusively() // first: a key that is hot no more is due as any other
 	batch, large := m.due(), m.large
 	m.large = 0
 	m.mu.Unlock()
 	resp.MakeRoom(large) // large values are fetched once more behind a write
+	if len(hot) > 0 && m.fetchExclusively(ctx, src, hot) != nil {
+		return
+	}
 	for db, keys := range batch {
 		if m.fetchKeys(ctx, src, db, keys) != nil {
 			return // the link failed: an outage begins, or the next tick tries again
 		}
+	}
+}
+
+// fetchAwaited fetches what writes wait for, at once.
+func (m *mirror) fetchAwaited(ctx context.Context, src *source) {
+	m.mu.Lock()
+	awaited, flush := len(m.urgent) > 0, m.flush
+	m.mu.Unlock()
+	switch {
+	case !awaited:
+	case flush:
+		m.fetchDue(ctx, src) // it fetches these in between
+	default:
+		_ = m.fetchUrgent(ctx, src) // the link failed: whoever waits learns it, too
 	}
 }
 
@@ -98,7 +116,9 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	if v.size >= resp.Large {
 		m.large += v.size // it, or the one it replaces, is dead soon
 	}
-	if (overtaken || v.busy) && !(s.eng.Has(id.db, []byte(id.key)) && s.res.known(id)) {
+	switch known := s.res.known(id); {
+	case known && overtaken: // it stays known: our writes are followed, and it is fetched again soon
+	case overtaken, v.busy && !(known && s.eng.Has(id.db, []byte(id.key))):
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}
 	switch {
@@ -106,7 +126,8 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 		delete(m.dirty, id) // written and not followed: it is among m.wrote, or the next read asks for it
 		return
 	case overtaken:
-		m.dirty[id] = 0 // a key written all the time is followed, and fetched in its first pause
+		m.dirty[id] = 0
+		m.overtook(id)
 		return
 	}
 	delete(m.wrote.keys, id)
@@ -224,7 +245,7 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 		return 0, false // flushed or swapped under the SCAN: m.flush is set again
 	}
 	gone = m.askUnseen(seen)
-	s.res.complete[s.cfg.BaseDB] = true
+	s.res.completed(s.cfg.BaseDB)
 	m.stats.loaded = true
 	m.stats.refreshedAt = s.cfg.Now()
 	s.dirtyGen++     // what is known changed, though perhaps no value
@@ -286,6 +307,9 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 	pattern := escapeGlob(prefix) + "*"
 	var cursor uint64
 	for {
+		if err := m.fetchUrgent(ctx, src); err != nil {
+			return err
+		}
 		keys, next, err := c.Scan(ctx, cursor, pattern, scanCount).Result()
 		if err != nil {
 			return err
@@ -300,6 +324,9 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 			}
 			m.mu.Unlock()
 			if err := m.fetchKeys(ctx, src, m.s.cfg.BaseDB, part); err != nil {
+				return err
+			}
+			if err := m.fetchUrgent(ctx, src); err != nil {
 				return err
 			}
 			keys = keys[n:]

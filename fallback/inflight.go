@@ -8,6 +8,7 @@ import "sync/atomic"
 // fetch is thrown away. Keys that share a slot only cost each other a retry.
 type inflight [1 << 14]struct {
 	now   atomic.Int32  // sent and not yet told to the mirror
+	shut  atomic.Int32  // fetches that have the keys for themselves: new writes wait
 	begun atomic.Uint64 // ever
 }
 
@@ -28,8 +29,17 @@ func (s *Store) Sending(db int, key []byte) {
 }
 
 // Sent ends what Sending began: the write has its outcome, and Acked was called
-// if it was acknowledged.
-func (s *Store) Sent(db int, key []byte) { s.mirror.flight[slotOf(db, key)].now.Add(-1) }
+// if it was acknowledged. Where the mirror has fallen behind, this client pays by
+// following what waits, instead of the mirror losing writes. Acked does not: it may
+// be called by who reads the replies for everybody.
+func (s *Store) Sent(db int, key []byte) {
+	s.mirror.flight[slotOf(db, key)].now.Add(-1)
+	if s.mirror.behind.Load() {
+		s.mu.Lock()
+		s.mirror.drainLocked()
+		s.mu.Unlock()
+	}
+}
 
 // quiet looks at the writes on their way to a key. The same two answers, the
 // first of them true, say that there was none in between.

@@ -74,6 +74,42 @@ func rangePattern(c *command.Command, argv [][]byte) []byte {
 	return []byte("*")
 }
 
+// claimed are the keys and values that a call sets only where the keys do not exist,
+// by turns; nil for other calls.
+func claimed(c *command.Command, argv [][]byte) [][]byte {
+	switch {
+	case c.Name == "setnx", c.Name == "msetnx":
+		return argv[1:]
+	case c.Name == "set" && hasOption(argv, "NX"):
+		return argv[1:3]
+	}
+	return nil
+}
+
+// leased are the key and the value of a call that sets a string with an expiry.
+func leased(c *command.Command, argv [][]byte) (key, value []byte) {
+	switch {
+	case c.Name == "setex", c.Name == "psetex":
+		return argv[1], argv[3]
+	case c.Name == "set" && (hasOption(argv, "EX") || hasOption(argv, "PX") || hasOption(argv, "EXAT") || hasOption(argv, "PXAT")):
+		return argv[1], argv[2]
+	}
+	return nil, nil
+}
+
+// hasOption reports whether a SET has the option, which is in upper case.
+func hasOption(argv [][]byte, option string) bool {
+	for _, opt := range argv[min(3, len(argv)):] {
+		if len(opt) == len(option) && strings.EqualFold(string(opt), option) {
+			return true
+		}
+	}
+	return false
+}
+
+// extends are the commands that give an existing key an expiry.
+var extends = map[string]bool{"expire": true, "pexpire": true, "expireat": true, "pexpireat": true}
+
 // releases are the commands that give a lock back, whoever holds it.
 var releases = map[string]bool{"del": true, "unlink": true, "getdel": true}
 

@@ -21,6 +21,9 @@ type Request struct {
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
+	// Deadline is when the client must have its answer; the zero time: within a second.
+	// It ends a script, which is undone then. An embedded store does not look at it.
+	Deadline time.Time
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -55,7 +58,17 @@ func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, reply
 // may be sent when Pending.Wait has returned nil. A reply that is an error was not
 // executed and is not in the journal.
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
-	s.mu.Lock()
+	if reply := s.besides(req); reply != nil {
+		return reply, Pending{}, nil
+	}
+	s.eng.Prepare(req.Commands)
+	deadline := time.Now().Add(servedScript) // whoever waits behind a script waits no longer
+	if !req.Deadline.IsZero() && req.Deadline.Before(deadline) {
+		deadline = req.Deadline
+	}
+	if r := s.mu.LockOrBusy(); r != nil {
+		return resp.AppendError(nil, r.Busy()), Pending{}, nil
+	}
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, Pending{}, ErrClosed
@@ -74,10 +87,12 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return nil, Pending{}, ErrOnline
 	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
+	s.eng.StopClock()
+	defer s.eng.StartClock()
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != ""}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0, deadline: deadline}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}
@@ -145,7 +160,9 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 
 // Watch starts watching keys of the local state for a later unit.
 func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
-	s.mu.Lock()
+	if r := s.mu.LockOrBusy(); r != nil {
+		return nil, BusyError{r.Busy()}
+	}
 	defer s.mu.Unlock()
 	if !s.Serving() {
 		return nil, ErrOnline

@@ -1,12 +1,10 @@
 package fallback
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 
 	"holdfast/backend/command"
-	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
 )
 
@@ -37,11 +35,17 @@ func (s *Store) noteLock(db int, argv [][]byte) {
 		s.dropLocks(db, argv)
 		return
 	}
-	n, err := strconv.ParseInt(string(ttl), 10, 64)
+	now := s.serverNow().UnixMilli()
+	at, err := deadlineOf(unit, ttl, now)
 	if err != nil {
 		return
 	}
-	now := s.serverNow().UnixMilli()
+	s.addLock(keyID{db, string(argv[1])}, string(argv[2]), at)
+}
+
+// deadlineOf is the deadline, in Unix ms, that an option of SET sets at a time.
+func deadlineOf(unit string, ttl []byte, now int64) (int64, error) {
+	n, err := strconv.ParseInt(string(ttl), 10, 64)
 	switch unit {
 	case "EX":
 		n = now + n*1000
@@ -50,34 +54,36 @@ func (s *Store) noteLock(db int, argv [][]byte) {
 	case "EXAT":
 		n *= 1000
 	}
+	return n, err
+}
+
+// noteScriptLock remembers a lock that a script took through Redis, as clients do that
+// set several at once.
+func (s *Store) noteScriptLock(sc *scope, db int, c *command.Command, argv [][]byte) {
+	if !sc.looked || !c.ArityOK(len(argv)) {
+		return
+	}
+	key, value := leased(c, argv)
+	if key == nil || !isToken(value) || s.eng.Has(db, key) || !s.eng.Sets(argv) {
+		return
+	}
+	const atMost = 24 * 60 * 60 * 1000 // the lease itself is read from the key when it is needed
+	s.addLock(keyID{db, string(key)}, string(value), s.serverNow().UnixMilli()+atMost)
+}
+
+func (s *Store) addLock(id keyID, value string, expireMs int64) {
+	now := s.serverNow().UnixMilli()
 	if len(s.locks) >= maxLocks && now >= s.lockScan {
 		s.lockScan = now + 1000 // clients wait for it, and it may find none that is over
-		for id, l := range s.locks {
+		for old, l := range s.locks {
 			if l.expireMs <= now {
-				delete(s.locks, id)
+				delete(s.locks, old)
 			}
 		}
 	}
 	if len(s.locks) < maxLocks {
-		s.locks[keyID{db, string(argv[1])}] = lock{value: string(argv[2]), expireMs: n}
+		s.locks[id] = lock{value: value, expireMs: expireMs}
 	}
-}
-
-// lockReply answers SET … NX EX|PX while Redis is away: nil, somebody else has
-// it. Granting would make two holders; an error makes some clients go on unlocked.
-func (s *Store) lockReply(req Request) []byte {
-	if s.cfg.Embedded || req.Unit || s.cfg.Policy == Refuse {
-		return nil
-	}
-	if _, _, ok := command.TakesLock(req.Commands[0]); !ok {
-		return nil
-	}
-	for _, opt := range req.Commands[0][3:] {
-		if bytes.EqualFold(opt, []byte("get")) {
-			return nil // its answer is the old value: refused below
-		}
-	}
-	return resp.AppendNull(nil, req.Proto)
 }
 
 // dropLocks forgets locks whose keys an acknowledged command sets or deletes.

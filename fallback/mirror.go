@@ -42,6 +42,7 @@ type mirror struct {
 	flight      *inflight
 	interrupted string       // the last error of a load; reload's own
 	budget      atomic.Int64 // writes outside the mirror that may still be followed
+	behind      atomic.Bool  // too much waits to be followed
 
 	mu     sync.Mutex // guards the rest; taken after the store's lock, never before
 	follow []ackedWrite
@@ -57,8 +58,12 @@ type mirror struct {
 	room    int                // how many of them at most
 	want    map[keyID]struct{}
 	wrote   wrote
-	flush   bool // everything is dirty
-	stats   mirrorStats
+	hot     map[keyID]hotKey   // keys that are written all the time
+	urgent  map[keyID]struct{} // keys that a write waits for
+	flush   bool               // everything is dirty
+
+	fetchedOne chan struct{} // closed and replaced after each exclusive fetch
+	stats      mirrorStats
 
 	vanished vanished
 }
@@ -82,6 +87,7 @@ func newMirror(s *Store) *mirror {
 		changed: map[string]struct{}{}, unknown: map[int]map[string]struct{}{},
 		last: map[keyID]uint64{}, again: map[keyID]struct{}{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
 		wrote: wrote{keys: map[keyID]struct{}{}},
+		hot:   map[keyID]hotKey{}, urgent: map[keyID]struct{}{}, fetchedOne: make(chan struct{}),
 	}
 	m.budget.Store(followBurst)
 	return m
@@ -197,6 +203,7 @@ func (m *mirror) followQueued() {
 	}
 	writes, behind := m.follow, m.bytes > followBehind
 	m.follow, m.bytes = nil, 0
+	m.behind.Store(false)
 	m.mu.Unlock()
 	if m.s.Mode() != Online {
 		behind = false
@@ -355,6 +362,7 @@ func (m *mirror) unlearn(db int, keys [][]byte) {
 		m.s.res.forget(id)
 		if m.s.cfg.mirrored(id.key) {
 			m.touched(id)
+			m.askSoon(id)
 			continue
 		}
 		m.mu.Lock()
@@ -383,6 +391,7 @@ func (m *mirror) run(ctx context.Context, src *source) {
 		case <-ctx.Done():
 			return
 		case <-m.wake:
+			m.fetchAwaited(ctx, src)
 		case <-tick.C:
 			m.refill()
 			m.fetchDue(ctx, src)

@@ -1,11 +1,15 @@
 package fallback
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Bounds of what is fetched while clients wait at the cut-over.
 const (
 	refreshMax     = 4096    // keys
 	refreshLargest = 1 << 20 // bytes of one string
+	refreshTries   = 3       // cut-overs in a row that are given up for it
 )
 
 // refresh fetches, at the cut-over, what the local state is known not to have as
@@ -18,19 +22,38 @@ const (
 // fetches everything anyway. What is known to differ, and after a restart all else,
 // is given up where there was no time to look at it: it is unknown then, not old. Redis has every write of ours by now and the
 // store's lock is held, so that what is fetched is the newest.
-func (r *replayer) refresh(ctx context.Context) {
+//
+// An error means that the link failed, or was too slow, and nothing was given up: on a
+// link that flaps these keys would be refused in the outage that begins just now. The
+// cut-over is to be tried again, but not for ever.
+func (r *replayer) refresh(ctx context.Context) error {
 	s := r.s
 	all := s.mark().Unsure
 	batches, old := r.toRefresh(all)
 	seen := map[string]struct{}{} // mirrored keys that were looked at
-	defer func() {
-		if all {
-			s.res.onlyKnown(s.cfg.BaseDB, seen)
+	looked, err := r.look(ctx, batches, old, seen)
+	if err == nil && len(old) > 0 {
+		err = ctx.Err()
+	}
+	if err != nil && !(all && looked > 0) { // behind a restart it may be any key: those that there was time for
+		if s.replay.unrefreshed++; s.replay.unrefreshed <= refreshTries {
+			return fmt.Errorf("look at keys of unknown value: %w", err)
 		}
-		for id := range old {
-			s.mirror.unlearn(id.db, [][]byte{[]byte(id.key)})
-		}
-	}()
+	}
+	s.replay.unrefreshed = 0
+	if all {
+		s.res.onlyKnown(s.cfg.BaseDB, seen)
+	}
+	for id := range old {
+		s.mirror.unlearn(id.db, [][]byte{[]byte(id.key)})
+	}
+	return nil
+}
+
+// look fetches keys in batches, and takes out of old those that it has looked at. It
+// returns how many keys it fetched.
+func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[keyID]struct{}, seen map[string]struct{}) (looked int, err error) {
+	s := r.s
 	for db, keys := range batches {
 		for len(keys) > 0 && ctx.Err() == nil {
 			part := keys[:min(len(keys), fetchBatch)]
@@ -38,20 +61,22 @@ func (r *replayer) refresh(ctx context.Context) {
 			values, err := r.src.fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
 			if err != nil {
 				s.log.Debug("refresh at the cut-over ended early", "error", err)
-				return
+				return looked, err
 			}
+			looked += len(part)
 			for i, key := range part {
 				if values[i].busy || values[i].large {
 					continue
 				}
 				s.mirror.store(keyID{db, key}, values[i])
 				delete(old, keyID{db, key})
-				if all && db == s.cfg.BaseDB && s.cfg.mirrored(key) {
+				if db == s.cfg.BaseDB && s.cfg.mirrored(key) {
 					seen[key] = struct{}{}
 				}
 			}
 		}
 	}
+	return looked, nil
 }
 
 // toRefresh is what refresh looks at, by database, and what of it is given up

@@ -43,6 +43,7 @@ type replayState struct {
 	conflictsWhole bool               // conflicts.jsonl ends with a whole line. Belongs to the replay
 	noRoom         bool               // conflicts do not fit on the disk: said once. Belongs to the replay
 	stubborn       stubborn           // belongs to the replay, too
+	unrefreshed    int                // cut-overs given up in a row, see refresh. Belongs to the replay
 	sent           uint64             // no later record can be at Redis: the last at Open, or sent since. As well
 	changed        map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
@@ -130,7 +131,9 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.refresh(ctx)
+	if err := r.refresh(ctx); err != nil {
+		return err
+	}
 	s.followFrom(r.server, r.done)
 	if r.total > 0 {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
@@ -139,6 +142,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.staleAt, s.oldest = time.Time{}, time.Time{}
 	s.lookForRoom()
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[keyID]struct{}{}
+	clear(s.unclaimed)
 	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()

@@ -32,6 +32,16 @@ type residency struct {
 	whole    bool                         // the journal of an embedded store is being recovered: all there is, is here
 	cleared  atomic.Uint64                // counts clear: what was fetched before one is void
 	interest interest                     // read without the lock
+	allKnown atomic.Bool                  // every mirrored key of the base database is known; read without the lock
+}
+
+// noteKnown keeps allKnown true to complete and doubt.
+func (r *residency) noteKnown() { r.allKnown.Store(r.complete[r.cfg.BaseDB] && len(r.doubt) == 0) }
+
+// completed notes that the mirrored prefixes of a database were loaded whole.
+func (r *residency) completed(db int) {
+	r.complete[db] = true
+	r.noteKnown()
 }
 
 func newResidency(cfg *Config, evict func(keyID)) *residency {
@@ -77,7 +87,10 @@ func (r *residency) learn(id keyID, size int64) {
 		return
 	}
 	if r.cfg.mirrored(id.key) {
-		delete(r.doubt, id)
+		if _, doubtful := r.doubt[id]; doubtful {
+			delete(r.doubt, id)
+			r.noteKnown()
+		}
 		if !r.complete[id.db] { // else it is known by its prefix
 			r.learnOwn(id)
 		}
@@ -111,6 +124,7 @@ func (r *residency) learnOwn(id keyID) {
 // prefixes are loaded.
 func (r *residency) onlyKnown(db int, keys map[string]struct{}) {
 	delete(r.complete, db)
+	r.noteKnown()
 	for key := range r.own[db] {
 		r.interest.add(key, -1)
 	}
@@ -124,6 +138,7 @@ func (r *residency) onlyKnown(db int, keys map[string]struct{}) {
 func (r *residency) forget(id keyID) {
 	if r.cfg.mirrored(id.key) {
 		r.doubt[id] = struct{}{}
+		r.allKnown.Store(false)
 		if _, ok := r.own[id.db][id.key]; ok {
 			delete(r.own[id.db], id.key)
 			r.interest.add(id.key, -1)
@@ -204,4 +219,5 @@ func (r *residency) clear() {
 	r.bytes = 0
 	r.complete = map[int]bool{}
 	r.doubt = map[keyID]struct{}{}
+	r.noteKnown()
 }

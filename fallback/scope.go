@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"errors"
+	"time"
 
 	"holdfast/backend/command"
 )
@@ -9,14 +10,18 @@ import (
 // scope is what one request, or one acknowledged write being followed, has been
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
-	db      int     // of the request; a script may select another
-	serving bool    // a client waits: the offline policy applies
-	again   bool    // Redis may have executed it already: chance and time gave something else there
-	script  bool    // the calls come from a script
-	blind   fewKeys // keys that got a whole new value in this scope
-	writes  []touch // keys that may change
-	bases   []Base  // what they held, at their first write of the outage
-	locks   []keyID // those of them that are locks somebody holds
+	db       int       // of the request; a script may select another
+	serving  bool      // a client waits: the offline policy applies
+	again    bool      // Redis may have executed it already: chance and time gave something else there
+	script   bool      // the calls come from a script
+	deadline time.Time // when a script is ended; see Request
+	scripts  bool      // a unit: one of its commands runs a script
+	looked   bool      // what comes next may depend on what is there: a script has looked, or keys are watched
+	created  fewKeys   // keys that a script made where there was none
+	blind    fewKeys   // keys that got a whole new value in this scope
+	writes   []touch   // keys that may change
+	bases    []Base    // what they held, at their first write of the outage
+	locks    []keyID   // those of them that are locks somebody holds
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
@@ -62,6 +67,7 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		}
 	}
 	if c.Flags&(command.Read|command.Write) == 0 || c.Flags&command.Script != 0 {
+		sc.scripts = sc.scripts || c.Flags&command.Script != 0
 		return s.admitGlobal(c) // a script's calls are asked about one by one
 	}
 	var buf [8][]byte
@@ -82,6 +88,12 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		}
 		s.snap.abort()
 	}
+	away := sc.serving && !s.cfg.Embedded
+	if away && c.Flags&command.Write != 0 && c.ArityOK(len(argv)) {
+		if text := s.claimRefusal(sc, db, c, argv); text != "" {
+			return text
+		}
+	}
 	for _, k := range keys {
 		id := keyID{db, string(k)}
 		known := sc.blind.has(id) || s.res.known(id)
@@ -96,7 +108,10 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		case c.Flags&command.Write == 0:
 		case sc.serving && s.cfg.Policy == Strict && !s.cfg.Embedded && asks:
 			return replyStrict
+		case away && s.startsLate(sc, id, t):
+			return replyNoExpiry
 		default:
+			s.noteCreated(sc, id)
 			s.willWrite(sc, id, argvBytes(argv), known)
 			if t&whole != 0 {
 				sc.blind.add(id)
@@ -165,14 +180,13 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 		return ""
 	}
 	write := c.Flags&command.Write != 0
-	_, _, lock := command.TakesLock(argv)
 	switch {
 	case s.cfg.Policy == Refuse:
 		return replyRefuse
 	case s.cfg.Policy == ReadOnly && write:
 		return replyReadOnly
 	case c.Flags&(command.PubSub|command.Dangerous|command.Admin) != 0, command.Blocks(argv, c),
-		write && c.Flags&command.QueueableOffline == 0, lock:
+		write && c.Flags&command.QueueableOffline == 0:
 		return replyNotOffline
 	case s.stale() && !write: // of writes, those that look at old state: see admit
 		return replyStale
@@ -200,9 +214,13 @@ func (s *Store) access(db int, argv [][]byte) error {
 	if sc.again && (c.Flags&command.NonDeterministic != 0 || c.Name == "xadd") {
 		return errors.New(replyNotOffline)
 	}
+	if !sc.serving && !s.cfg.Embedded {
+		s.noteScriptLock(sc, db, c, argv)
+	}
 	if text := s.admit(sc, db, c, argv); text != "" {
 		return errors.New(text)
 	}
+	sc.looked = sc.looked || c.Flags&(command.Read|command.Write) != 0 && traitsOf(c, argv)&blind == 0
 	if sc.givesBack(db, c, argv) {
 		s.eng.JournalEffects()
 	}

@@ -96,7 +96,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 	if err := s.eng.Apply(db, argv); err != nil {
 		return err
 	}
-	if len(argv) > 1 && string(argv[0]) != "SCRIPT" {
+	if len(argv) > 1 && string(argv[0]) != "SCRIPT" && string(argv[0]) != "FUNCTION" {
 		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
 	}
 	return nil
@@ -107,7 +107,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 	switch {
 	case string(note[0]) == noteComplete:
 		if db == s.cfg.BaseDB && s.cfg.covered(note[1:]) {
-			s.res.complete[db] = true
+			s.res.completed(db)
 		}
 	case string(note[0]) == noteCurrent:
 		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,34 +21,38 @@ type Store struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex // guards everything down to the blank line
-	eng      *engine.Engine
-	res      *residency
-	changed  chan struct{} // closed and replaced when mode changes
-	since    time.Time     // of the current mode; Offline lasts through attempts to replay that fail
-	away     time.Time     // when Redis was lost, or the store opened
-	failed   bool          // an attempt to replay has failed since then
-	staleAt  time.Time     // when local data stopped being coherent; zero while online
-	dirtyGen uint64        // counts changes of the engine, for snapshots
-	closed   bool
-	buf      []byte             // record encoding, reused
-	running  *scope             // what the running request touches; nil between requests
-	written  keySet             // keys written in this outage
-	unsure   keySet             // keys that Redis may have changed by a write nobody knows the outcome of
-	inDoubt  map[keyID]struct{} // those of them that came first, by name: also what is not here at all
-	locks    map[keyID]lock
-	lockScan int64                         // Unix ms from which on those that are over may be looked for again
-	held     func(db int, key string) bool // residency.known, made once
-	oldest   time.Time                     // of the oldest queued write
-	full     int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
-	refused  uint64                        // writes that the journal did not take
-	kept     retention
-	loading  int64  // Unix ms of the record being loaded; 0: it is now
-	giveUp   uint64 // records up to here may be given up once a snapshot has them
+	mu        stateLock // guards everything down to the blank line
+	eng       *engine.Engine
+	res       *residency
+	changed   chan struct{} // closed and replaced when mode changes
+	since     time.Time     // of the current mode; Offline lasts through attempts to replay that fail
+	away      time.Time     // when Redis was lost, or the store opened
+	failed    bool          // an attempt to replay has failed since then
+	staleAt   time.Time     // when local data stopped being coherent; zero while online
+	dirtyGen  uint64        // counts changes of the engine, for snapshots
+	closed    bool
+	buf       []byte             // record encoding, reused
+	running   *scope             // what the running request touches; nil between requests
+	written   keySet             // keys written in this outage
+	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
+	locks     map[keyID]lock
+	unclaimed map[keyID]int64               // keys that a client was refused to create with an expiry, and until when (Unix ms)
+	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
+	held      func(db int, key string) bool // residency.known, made once
+	oldest    time.Time                     // of the oldest queued write
+	full      int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
+	refused   uint64                        // writes that the journal did not take
+	kept      retention
+	loading   int64  // Unix ms of the record being loaded; 0: it is now
+	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
 	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
 	mode    atomic.Int32
 	epoch   atomic.Uint64 // counts changes of mode
+	closing atomic.Bool
+
+	lastStatus atomic.Pointer[Status]
 
 	takeovers atomic.Uint64 // changes to Online
 	clock     serverClock
@@ -80,13 +83,14 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.away = s.since
 	s.clock.start(&s.cfg)
-	s.locks, s.inDoubt = map[keyID]lock{}, map[keyID]struct{}{}
+	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
-		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
-		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Expiring:  func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
@@ -253,6 +257,7 @@ func (s *Store) StreamID() string { return s.jr.StreamID() }
 
 // Close stops the store: state is saved and the journal synced. Idempotent.
 func (s *Store) Close() error {
+	s.endScripts()
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -55,9 +55,13 @@ func TestWhichSnapshotsTellForeignWrites(t *testing.T) {
 		then   func(*rig)
 		unsure bool
 	}{
-		"made in the outage":  {func(*rig) {}, false},
-		"and opened twice":    {(*rig).crash, false},
-		"an answer came in":   {func(r *rig) { r.store.Acked(0, [][][]byte{words("SET", "m:x", "1")}, []byte("+OK\r\n"), false) }, true},
+		"made in the outage": {func(*rig) {}, false},
+		"and opened twice":   {(*rig).crash, false},
+		"an answer came in": {func(r *rig) {
+			r.store.Sending(0, []byte("m:x"))
+			r.store.Acked(0, [][][]byte{words("SET", "m:x", "1")}, []byte("+OK\r\n"), false)
+			r.store.Sent(0, []byte("m:x"))
+		}, true},
 		"a write is unknown":  {func(r *rig) { r.store.Unsure(0, []byte("m:x"), r.store.Takeovers()) }, true},
 		"online again":        {func(r *rig) { r.online() }, true},
 		"closed while online": {func(r *rig) { r.loaded(); r.lost(); r.close(); r.open() }, false},

@@ -54,7 +54,7 @@ func (m *mirror) due() map[int][]string {
 	paid := m.wrote.credit > 0
 	n := 0
 	for id := range m.dirty {
-		if !paid && !m.s.cfg.mirrored(id.key) {
+		if _, hot := m.hot[id]; hot || !paid && !m.s.cfg.mirrored(id.key) {
 			continue
 		}
 		if n++; n > fetchBatch {

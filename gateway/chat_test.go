@@ -277,7 +277,7 @@ func TestAccountsAndConfigurationApplyLive(t *testing.T) {
 		status, _, _ := g.chat(t, chat)
 		return status == 401
 	})
-	require.NoError(t, f.client.Del(t.Context(), "aiclient:pools:index").Err())
+	require.NoError(t, f.client.Del(t.Context(), "aiclient:pool-types").Err())
 	f.config(map[string]any{"REQUIRED_API_KEY": clientKey})
 	require.NoError(t, f.client.HSet(t.Context(), "aiclient:pools:atlascloud", "z", `{"OPENAI_API_KEY":"sk-account-z","OPENAI_BASE_URL":"`+p.URL+`"}`).Err())
 	redistest.Eventually(t, patience, "a pool that no index names is found", func() bool {

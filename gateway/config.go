@@ -28,6 +28,12 @@ type Config struct {
 	// Addr is the HTTP listen address, 127.0.0.1:3000 by default. Anything but
 	// loopback is refused while no client key is known (ErrInsecureBind).
 	Addr string
+	// Hosts are further names by which the dashboard and what needs no key (health,
+	// status, metrics) may be asked for on a loopback address, beside localhost and IP
+	// addresses; HostsFlag is what sets them, for the text of a refusal. Requests with
+	// a client key may use any name.
+	Hosts     []string
+	HostsFlag string
 	// RedisURL is redis://, rediss://, unix:// or redis-sentinel://: the proxy or any Redis.
 	RedisURL string
 	// KeyPrefix stands before every key, "aiclient:" by default.
@@ -40,7 +46,7 @@ type Config struct {
 	// ConnectTimeout bounds dialing Redis (5 s), CommandTimeout one command (1 s).
 	ConnectTimeout, CommandTimeout time.Duration
 	// RefreshInterval is how often changed accounts and configuration are
-	// looked for, 2 s by default.
+	// looked for, 1 s by default.
 	RefreshInterval time.Duration
 	// DrainTimeout bounds how long requests may go on after Run's context ended
 	// (30 s).
@@ -66,6 +72,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:3000"
 	}
+	if c.HostsFlag == "" {
+		c.HostsFlag = "Hosts"
+	}
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = "aiclient:"
 	}
@@ -83,7 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"ConnectTimeout", &c.ConnectTimeout, 5 * time.Second},
 		{"CommandTimeout", &c.CommandTimeout, time.Second},
-		{"RefreshInterval", &c.RefreshInterval, 2 * time.Second},
+		{"RefreshInterval", &c.RefreshInterval, time.Second},
 		{"DrainTimeout", &c.DrainTimeout, 30 * time.Second},
 		{"UpstreamConnectTimeout", &c.UpstreamConnectTimeout, 10 * time.Second},
 		{"UpstreamHeaderTimeout", &c.UpstreamHeaderTimeout, 5 * time.Minute},

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/gateway/store"
+	"holdfast/hostguard"
 )
 
 // flushTimeout is the least time that counts get at the end to reach Redis.
@@ -33,6 +34,7 @@ type Gateway struct {
 	forwarder *forwarder
 	checker   *checker
 	paths     map[string]endpoint
+	guard     hostguard.Guard
 
 	draining  atomic.Bool
 	ready     chan struct{} // closed when the listener answers
@@ -63,7 +65,7 @@ func Open(cfg Config) (*Gateway, error) {
 	k := keys{store.Keys{Prefix: cfg.KeyPrefix}}
 	patience := cfg.ConnectTimeout + cfg.CommandTimeout
 	g := &Gateway{
-		cfg: cfg, log: cfg.Logger, client: client,
+		cfg: cfg, log: cfg.Logger, client: client, guard: hostguard.Guard{Hosts: cfg.Hosts, Flag: cfg.HostsFlag},
 		counters: newCounters(client, k, patience, cfg.Logger),
 		ready:    make(chan struct{}), closed: make(chan struct{}), idle: make(chan struct{}),
 	}
@@ -74,7 +76,7 @@ func Open(cfg Config) (*Gateway, error) {
 	g.counters.metrics, g.tokens.metrics, g.tokens.counters = g.metrics, g.metrics, g.counters
 	g.link = &link{
 		cfg: cfg, client: client, log: cfg.Logger, metrics: g.metrics, roster: g.roster, tokens: g.tokens,
-		loader: &loader{client: client, keys: k, timeout: patience},
+		loader: &loader{client: client, store: g.tokens.store, keys: k, timeout: patience, log: cfg.Logger},
 	}
 	g.tokens.redis = func(ctx context.Context) linkHealth { return g.link.probe(ctx, probeAge) }
 	g.tokens.noticed = g.link.noticed

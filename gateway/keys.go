@@ -12,6 +12,3 @@ func (k keys) counter(id accountID, name string) string { return k.Counter(id.Ty
 // counted holds the number of the last batch of counts that this process
 // delivered.
 func (k keys) counted(process string) string { return k.Prefix + "counters:delivered:" + process }
-
-// poolPattern is the SCAN pattern of the pools.
-func (k keys) poolPattern() string { return store.Pattern(k.PoolPrefix()) + "*" }

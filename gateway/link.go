@@ -61,16 +61,21 @@ const probeAge = 100 * time.Millisecond
 // snapshot is the state to work on; never nil.
 func (l *link) snapshot() *snapshot { return l.state.Load() }
 
-// run polls until ctx ends.
+// run polls until ctx ends. A state that takes long to read is read half as often.
 func (l *link) run(ctx context.Context) {
-	tick := time.NewTicker(l.cfg.RefreshInterval)
-	defer tick.Stop()
+	timer := time.NewTimer(l.cfg.RefreshInterval)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+			start, pause := time.Now(), l.cfg.RefreshInterval
 			l.poll(ctx)
+			if time.Since(start) > pause/5 {
+				pause *= 2
+			}
+			timer.Reset(pause)
 		}
 	}
 }
@@ -159,6 +164,9 @@ func (l *link) adopt(raw rawState, source string) bool {
 		"unreadable_accounts", broken, "default_provider", next.defaults[0])
 	if raw.config != "" && !next.configOK {
 		l.log.Warn("stored configuration is not a JSON object: defaults are used")
+	}
+	if len(next.skipped) > 0 {
+		l.log.Info("provider types are stored and not served", "types", next.skipped, "why", "not in "+next.enabledBy())
 	}
 	if len(next.unknown) > 0 {
 		l.log.Warn("unknown default providers are left out", "names", next.unknown)

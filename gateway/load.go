@@ -4,46 +4,55 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/gateway/store"
 )
 
-// scanEvery is how many polls apart the keyspace is scanned for pools while the
-// index of pools is missing: a scan reads every key there is.
-const scanEvery = 5
+// scanRest is how many times as long as a scan of the keyspace took it rests
+// before the next: a scan reads every key there is, and may take 5 % of the time.
+// In a small Redis that is every poll.
+const scanRest = 20
 
 // loader reads the stored state from Redis. Owned by one goroutine.
 type loader struct {
 	client  redis.UniversalClient
+	store   *store.Store
 	keys    keys
 	timeout time.Duration // for one round trip
 
-	sinceScan int
-	scanned   []string
+	log     *slog.Logger
+	refused string // why what an earlier version wrote was not brought over
+
+	scanned  []string  // what the last scan found
+	scanNext time.Time // not before
 }
 
-// load reads configuration, aliases and all pools, in two round trips.
+// load reads configuration, aliases and all pools, in two round trips and a scan.
 func (l *loader) load(ctx context.Context) (rawState, error) {
 	head := l.client.Pipeline()
 	config := head.Get(ctx, l.keys.Config())
 	custom := head.Get(ctx, l.keys.customModels())
 	index := head.SMembers(ctx, l.keys.PoolIndex())
+	old := head.SMembers(ctx, l.keys.OldPoolIndex())
 	if err := l.exec(ctx, head); err != nil {
 		return rawState{}, fmt.Errorf("load configuration: %w", err)
 	}
-	types := index.Val()
-	if len(types) == 0 {
-		var err error
-		if types, err = l.scan(ctx); err != nil {
-			return rawState{}, fmt.Errorf("scan for pools: %w", err)
-		}
-	} else {
-		l.sinceScan, l.scanned = 0, nil
+	if len(old.Val()) > 0 {
+		l.upgrade(ctx)
 	}
+	found, err := l.scan(ctx)
+	if err != nil {
+		return rawState{}, fmt.Errorf("scan for pools: %w", err)
+	}
+	types := append(index.Val(), found...)
+	slices.Sort(types)
+	types = slices.Compact(types)
 	body := l.client.Pipeline()
 	replies := make([]*redis.MapStringStringCmd, len(types))
 	for i, typ := range types {
@@ -126,37 +135,39 @@ func tolerable(err error) bool {
 	return err == nil || errors.Is(err, redis.Nil) || redis.HasErrorPrefix(err, "WRONGTYPE")
 }
 
-// scan finds the pools without their index; between scans it gives the last
-// result.
+// scan finds the pools that nobody listed, such as one made with redis-cli; while it rests it
+// gives the last result.
 func (l *loader) scan(ctx context.Context) ([]string, error) {
-	if l.scanned != nil && l.sinceScan < scanEvery {
-		l.sinceScan++
+	start := time.Now()
+	if start.Before(l.scanNext) {
 		return l.scanned, nil
 	}
-	found := []string{}
-	seen := map[string]bool{}
-	var cursor uint64
-	for {
-		stepCtx, cancel := context.WithTimeout(ctx, l.timeout)
-		page, next, err := l.client.ScanType(stepCtx, cursor, l.keys.poolPattern(), 1000, "hash").Result()
-		cancel()
-		if err != nil {
-			return nil, err
-		}
-		for _, key := range page {
-			if typ, ok := l.keys.PoolType(key); ok && typ != "" && !seen[typ] {
-				seen[typ] = true
-				found = append(found, typ)
-			}
-		}
-		if cursor = next; cursor == 0 {
-			break
-		}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout+scanTimeout)
+	defer cancel()
+	types, err := l.store.FindTypes(ctx)
+	if err != nil {
+		return nil, err
 	}
-	sort.Strings(found)
-	l.sinceScan, l.scanned = 0, found
-	return found, nil
+	l.scanned = slices.DeleteFunc(types, func(typ string) bool { return typ == "" })
+	l.scanNext = time.Now().Add(scanRest * time.Since(start))
+	return l.scanned, nil
 }
+
+// upgrade brings what an earlier version wrote over. Who may only read goes on
+// without: both forms are read.
+func (l *loader) upgrade(ctx context.Context) {
+	had, err := l.store.Upgrade(ctx)
+	switch {
+	case err != nil && l.refused != err.Error():
+		l.refused = err.Error()
+		l.log.Warn("the provider types of an earlier version stay as they are", "error", err)
+	case err == nil && had:
+		l.log.Info("the provider types of an earlier version were brought over", "from", l.keys.OldPoolIndex(), "to", l.keys.PoolIndex())
+	}
+}
+
+// scanTimeout bounds a scan of a keyspace of any size.
+const scanTimeout = time.Minute
 
 // equal compares two states byte for byte.
 func (r rawState) equal(o rawState) bool {

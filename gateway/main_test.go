@@ -127,12 +127,16 @@ type fixture struct {
 	logs   *syncBuffer
 }
 
+// everyType enables all provider types, with openai-custom for the default.
+const everyType = "openai-custom,openaiResponses-custom,openai-qwen-oauth,openai-iflow,openai-codex-oauth,atlascloud,claude-custom,claude-kiro-oauth," +
+	"gemini-custom,gemini-cli-oauth,gemini-antigravity,forward-api,grok-web"
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	f := &fixture{t: t, server: server, client: redis.NewClient(&redis.Options{Addr: server.Addr()}), logs: &syncBuffer{}}
 	t.Cleanup(func() { _ = f.client.Close() })
-	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "MODEL_PROVIDER": "openai-custom", "MAX_ERROR_COUNT": 3, "unknown": []int{1}})
+	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "MODEL_PROVIDER": everyType, "MAX_ERROR_COUNT": 3, "unknown": []int{1}})
 	return f
 }
 
@@ -148,7 +152,7 @@ func (f *fixture) account(typ, uuid, baseURL, extra string) {
 	f.t.Helper()
 	entry := fmt.Sprintf(`{"uuid":%q,"OPENAI_API_KEY":"sk-account-%s","OPENAI_BASE_URL":%q%s}`, uuid, uuid, baseURL, extra)
 	require.NoError(f.t, f.client.HSet(f.t.Context(), "aiclient:pools:"+typ, uuid, entry).Err())
-	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pools:index", typ).Err())
+	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pool-types", typ).Err())
 }
 
 func (f *fixture) counter(typ, uuid, name string) string {

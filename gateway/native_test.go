@@ -47,7 +47,7 @@ func echo(t *testing.T) *provider {
 
 func TestNativeBodiesPassByteForByte(t *testing.T) {
 	f, p := newFixture(t), echo(t)
-	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "MODEL_PROVIDER": "openai-custom,claude-custom,gemini-custom"})
+	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "MODEL_PROVIDER": "openai-custom,claude-custom,gemini-custom,openaiResponses-custom,openai-codex-oauth,forward-api"})
 	for i, fam := range families[1:] {
 		f.add(fam, "a", p.URL+[]string{"/v1/", ""}[i])
 		team := fam
@@ -58,7 +58,7 @@ func TestNativeBodiesPassByteForByte(t *testing.T) {
 	f.add(family{typ: "openai-codex-oauth", key: "OPENAI_API_KEY", url: "CODEX_BASE_URL"}, "a", p.URL+"/backend-api/codex/v1")
 	f.add(family{typ: "forward-api", key: "FORWARD_API_KEY", url: "FORWARD_BASE_URL"}, "a", p.URL+"/v1")
 	require.NoError(t, f.client.HSet(t.Context(), "aiclient:pools:forward-api-own", "a", `{"FORWARD_API_KEY":"sk-account-a","FORWARD_BASE_URL":"`+p.URL+`","FORWARD_HEADER_NAME":"x-token","FORWARD_HEADER_VALUE_PREFIX":"Key "}`).Err())
-	require.NoError(t, f.client.SAdd(t.Context(), "aiclient:pools:index", "forward-api-own").Err())
+	require.NoError(t, f.client.SAdd(t.Context(), "aiclient:pool-types", "forward-api-own").Err())
 	require.NoError(t, f.client.Set(t.Context(), "aiclient:files:custom_models.json", `[{"id":"alias","actualProvider":"gemini-custom","actualModel":"real"}]`, 0).Err())
 	g := f.start()
 	const odd = "{ \"n\":9007199254740993, \"model\" :\t\"%s\" ,\"x\":[1.0,1e-7,\"\\u00e9\"] }\n"
@@ -215,7 +215,7 @@ func TestModelListsOfEveryDialect(t *testing.T) {
 	f := newFixture(t)
 	require.NoError(t, f.client.HSet(t.Context(), "aiclient:pools:claude-custom", "a", `{"CLAUDE_API_KEY":"k","CLAUDE_BASE_URL":"http://x","supportedModels":["claude-a","claude-b"]}`).Err())
 	f.account("openai-custom", "a", "http://x", `,"supportedModels":["gpt-a"]`)
-	require.NoError(t, f.client.SAdd(t.Context(), "aiclient:pools:index", "claude-custom").Err())
+	require.NoError(t, f.client.SAdd(t.Context(), "aiclient:pool-types", "claude-custom").Err())
 	g := f.start()
 	openAIModels, err := client(g).Models.List(t.Context())
 	require.NoError(t, err)

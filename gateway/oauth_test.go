@@ -119,7 +119,7 @@ func (f *fixture) signedIn(a *authority, uuid string, expiry time.Time) {
 func (f *fixture) entry(typ, uuid, fields string) {
 	f.t.Helper()
 	require.NoError(f.t, f.client.HSet(f.t.Context(), "aiclient:pools:"+typ, uuid, fmt.Sprintf(`{"uuid":%q,%s}`, uuid, fields)).Err())
-	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pools:index", typ).Err())
+	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pool-types", typ).Err())
 }
 
 func (f *fixture) token(typ, uuid, raw string) {

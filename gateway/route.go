@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -98,7 +99,7 @@ func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
 		}
 	}
 	if prefix, model, ok := strings.Cut(c.model, ":"); ok && model != "" {
-		if p := s.pools[prefix]; p != nil {
+		if _, stored := s.raw.pools[prefix]; stored {
 			c.setModel(model)
 			explicit = prefix
 		}
@@ -122,6 +123,9 @@ func (c *call) setPool(s *snapshot, explicit string) *apiError {
 			}
 		}
 		explicit = s.defaults[0]
+	}
+	if slices.Contains(s.skipped, explicit) {
+		return invalidRequest("provider_not_enabled", fmt.Sprintf("provider %.80q is stored but not served: name it in %s of the configuration", explicit, s.enabledBy()))
 	}
 	info, _, _ := lookupProvider(explicit)
 	if c.suits(info) == suitNone {

@@ -37,7 +37,7 @@ func (f *fixture) add(fam family, uuid, baseURL string) {
 	f.t.Helper()
 	entry := fmt.Sprintf(`{"uuid":%q,%q:"sk-account-%s",%q:%q}`, uuid, fam.key, uuid, fam.url, baseURL)
 	require.NoError(f.t, f.client.HSet(f.t.Context(), "aiclient:pools:"+fam.typ, uuid, entry).Err())
-	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pools:index", fam.typ).Err())
+	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pool-types", fam.typ).Err())
 }
 
 // dialogue is what a client says, in no protocol.

@@ -151,6 +151,9 @@ func (g *Gateway) route(r *request) (endpoint, *apiError) {
 // answer runs an endpoint, behind the client key if it is one of the API.
 func (g *Gateway) answer(w http.ResponseWriter, r *request, ep endpoint) *apiError {
 	if !ep.api {
+		if refusal := g.guard.Check(r.Request); refusal != nil && loopbackOnly(g.cfg.Addr) {
+			return &apiError{status: refusal.Status, kind: kindPermission, code: "unknown_host", message: refusal.Text}
+		}
 		return ep.handler(w, r)
 	}
 	if !g.enter() {

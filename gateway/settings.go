@@ -26,8 +26,10 @@ type settings struct {
 	// keyHash is the SHA-256 of the client key; keySet is false when there is none.
 	keyHash [sha256.Size]byte
 	keySet  bool
-	// wanted are the configured default providers, as written.
-	wanted []string
+	// wanted are the configured default providers, as written; derived says that
+	// they are of MODEL_PROVIDER.
+	wanted  []string
+	derived bool
 	// maxErrors in a row put an account aside; 0 means never.
 	maxErrors int
 	// switches is how many further accounts one request may try.
@@ -59,7 +61,7 @@ func parseSettings(raw, override string) (settings, bool) {
 		}
 		s.wanted = providerList(cfg.Get("DEFAULT_MODEL_PROVIDERS"))
 		if len(s.wanted) == 0 {
-			s.wanted = providerList(cfg.Get("MODEL_PROVIDER"))
+			s.wanted, s.derived = providerList(cfg.Get("MODEL_PROVIDER")), true
 		}
 		s.maxErrors = bounded(cfg.Get("MAX_ERROR_COUNT"), defaultMaxErrors, 1<<20)
 		s.switches = bounded(cfg.Get("CREDENTIAL_SWITCH_MAX_RETRIES"), defaultSwitches, maxSwitches)

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -33,6 +35,7 @@ type snapshot struct {
 	settings settings
 	pools    map[string]*pool
 	types    []string // of pools, sorted
+	skipped  []string // types that are stored and not served, sorted
 	defaults []string // default providers, in their known spelling
 	unknown  []string // configured defaults that are no provider type
 	custom   []customModel
@@ -54,7 +57,10 @@ type customModel struct{ id, provider, model string }
 func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *snapshot {
 	s := &snapshot{raw: raw, source: source, loadedAt: time.Now(), pools: map[string]*pool{}}
 	s.settings, s.configOK = parseSettings(raw.config, keyOverride)
-	for typ, entries := range raw.pools {
+	s.types = slices.Sorted(maps.Keys(raw.pools))
+	s.resolveDefaults()
+	for _, typ := range s.types {
+		entries := raw.pools[typ]
 		info, _, _ := lookupProvider(typ)
 		p := &pool{typ: typ, info: info, accounts: make([]*account, 0, len(entries))}
 		known := prev.accountsOf(typ)
@@ -67,11 +73,8 @@ func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *sn
 		}
 		sort.Slice(p.accounts, func(i, j int) bool { return p.accounts[i].id.UUID < p.accounts[j].id.UUID })
 		s.pools[typ] = p
-		s.types = append(s.types, typ)
 	}
-	sort.Strings(s.types)
 	s.custom = parseCustomModels(raw.customModels)
-	s.resolveDefaults()
 	return s
 }
 
@@ -86,8 +89,10 @@ func (s *snapshot) accountsOf(typ string) map[string]*account {
 	return out
 }
 
-// resolveDefaults turns the configured names into known types, each once. With
-// none configured, the pools themselves are the defaults, in the order of names.
+// resolveDefaults turns the configured names into known types, each once, and
+// takes the types that they do not name out of those to serve. With none
+// configured that can be found, the pools themselves are the defaults, in the
+// order of names.
 func (s *snapshot) resolveDefaults() {
 	seen := map[string]bool{}
 	for _, name := range s.settings.wanted {
@@ -100,10 +105,19 @@ func (s *snapshot) resolveDefaults() {
 		}
 	}
 	if len(s.defaults) > 0 {
+		all := s.types
+		s.types = nil
+		for _, typ := range all {
+			if s.enabled(typ) {
+				s.types = append(s.types, typ)
+			} else {
+				s.skipped = append(s.skipped, typ)
+			}
+		}
 		return
 	}
 	for _, typ := range s.types {
-		if len(s.pools[typ].accounts) > 0 {
+		if len(s.raw.pools[typ]) > 0 {
 			s.defaults = append(s.defaults, typ)
 		}
 	}
@@ -112,15 +126,34 @@ func (s *snapshot) resolveDefaults() {
 	}
 }
 
+// enabled reports whether the defaults name a type. Those of
+// DEFAULT_MODEL_PROVIDERS are meant exactly; MODEL_PROVIDER means a type with the
+// groups that go by its name and a suffix.
+func (s *snapshot) enabled(typ string) bool {
+	return slices.ContainsFunc(s.defaults, func(name string) bool {
+		return typ == name || s.settings.derived && strings.HasPrefix(typ, name+"-")
+	})
+}
+
+// enabledBy is the field that says which types are served.
+func (s *snapshot) enabledBy() string {
+	if s.settings.derived {
+		return "MODEL_PROVIDER"
+	}
+	return "DEFAULT_MODEL_PROVIDERS"
+}
+
 // resolve finds the provider type that name means: a pool of that name, in any
-// case, or a known type without a pool.
+// case, served or not, or a known type without a pool.
 func (s *snapshot) resolve(name string) (string, bool) {
-	if _, ok := s.pools[name]; ok {
+	if _, ok := s.raw.pools[name]; ok {
 		return name, true
 	}
-	for _, typ := range s.types {
-		if strings.EqualFold(typ, name) {
-			return typ, true
+	for _, list := range [][]string{s.types, s.skipped} {
+		for _, typ := range list {
+			if strings.EqualFold(typ, name) {
+				return typ, true
+			}
 		}
 	}
 	_, canonical, ok := lookupProvider(name)

@@ -27,6 +27,8 @@ type Status struct {
 	Journal         journalStatus `json:"journal"`
 	Replay          replayStatus  `json:"replay"`
 	Clients         int           `json:"clients"`
+	OwnKeys         int           `json:"ownKeys"`      // keys of Holdfast at Redis that were seen, those of other proxies among them
+	AuthFailures    uint64        `json:"authFailures"` // logins refused since the start
 	Version         string        `json:"version"`
 }
 
@@ -76,7 +78,7 @@ type replayStatus struct {
 func (s *Server) Status() Status {
 	l, cs := s.cfg.Local.Status(), s.cache.Stats()
 	st := Status{
-		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), Version: s.cfg.Version,
+		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), OwnKeys: s.own.count(), AuthFailures: s.logins.total.Load(), Version: s.cfg.Version,
 		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
 		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
 		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites},
@@ -214,11 +216,12 @@ func (c *client) cmdInfo(argv [][]byte) {
 // upstreamInfo asks Redis; an error of its own is returned as the reply.
 func (c *client) upstreamInfo(argv [][]byte) (text string, refusal []byte) {
 	if c.online() {
+		c.s.lookForOwn(c.db)
 		call := &backend.Call{}
 		call.Payload, call.N = resp.AppendCommand(call.Payload, argv...), 1
 		if err := c.s.cfg.Upstream.Do(c.proto, c.db, call); err == nil {
 			if body, ok := textOf(call.Replies); ok {
-				return body, nil
+				return c.s.visibleInfo(body), nil
 			}
 			return "", call.Replies
 		}

@@ -22,11 +22,14 @@ type item struct {
 	argv    [][]byte
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
+	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
+	spans   []int           // how many of wire belong to each command; nil: they are the same
 	first   int             // index of its first reply in the call
 	replies int             // how many replies of the call are this item's
 	skip    int             // how many of them come before the one the client gets
 	fill    cache.Fill      // of a cacheable read
 	wrote   bool            // cache.WriteBegin was called for its keys
+	told    bool            // the mirror knows that it was acknowledged
 	maybe   bool            // an earlier try of this write may have been applied
 	digest  bool            // EVALSHA is in it as such: its fence does not prove that it ran
 	fence   int             // 1 + index in batch.fences; 0 = not fenced
@@ -88,7 +91,7 @@ func (b *batch) reset() {
 func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
-	b.call.FenceAt = b.call.FenceAt[:0]
+	b.call.FenceAt, b.call.Answered = b.call.FenceAt[:0], nil
 	b.fences, b.open, b.moved, b.regrouped, b.writes = b.fences[:0], false, false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
@@ -167,6 +170,7 @@ func (c *client) flush() {
 			// Until every write under way has found its place, Redis must not be
 			// declared back: its fences would move on.
 			c.s.beginCall()
+			b.call.Answered = c.answered
 		}
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
 	}
@@ -237,7 +241,7 @@ func (c *client) deliver(err error) {
 			case (b.moved || b.regrouped && it.behind) && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
 			default:
-				c.delivered(it, c.replyAt(it.first+it.skip))
+				c.delivered(it, c.replyTo(it, func(i int) []byte { return c.replyAt(it.first + i) }))
 			}
 		}
 	}

@@ -41,6 +41,7 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
+	answered  func()   // tellAnswered, made once
 	told      uint64   // the beat after what it was told that names no keys
 	keys      [][]byte // reused for key extraction
 	cmds      []redcon.Command
@@ -71,6 +72,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
+	c.answered = c.tellAnswered
 	c.publish()
 	return c
 }
@@ -78,6 +80,10 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 // handle takes one command. It returns false, with nothing done, when the
 // command needs a dedicated connection first.
 func (c *client) handle(rc redcon.Command) bool {
+	if isHTTP(rc.Args) {
+		c.closeHTTP()
+		return true
+	}
 	if c.mute != muteOff {
 		return c.handleMuted(rc)
 	}
@@ -87,6 +93,14 @@ func (c *client) handle(rc redcon.Command) bool {
 	}
 	cmd, known := command.Lookup(argv)
 	c.lastCmd.Store(cmd)
+	if known && mentionsOwn(argv) && c.s.cfg.Upstream != nil {
+		var refused bool
+		if rc, refused = withoutOwnNames(cmd, rc); refused {
+			c.reject(ownRefused)
+			return true
+		}
+		argv = rc.Args
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -98,6 +112,8 @@ func (c *client) handle(rc redcon.Command) bool {
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
+		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
 		if c.online() || c.s.cfg.Upstream == nil {
 			return false
@@ -176,6 +192,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	write := cmd.Flags&(command.Write|command.Script) != 0
 	switch {
 	case write:
+		c.awaitReady(&it)
 		if c.batch.followers > 0 {
 			c.flush() // a read before this write must not see it
 		}
@@ -187,6 +204,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forward(it)
 	case cmd.Flags&command.Cacheable != 0:
 		c.cached(it)
+	case cmd.Flags&command.ShowsKeyspace != 0:
+		c.askShown(&it)
+		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
 		c.forwardRead(it)
@@ -205,7 +225,7 @@ func (c *client) forward(it item) {
 	if !it.wrote && len(b.fences) > 0 {
 		it.behind = c.readsBehindGroup(&it)
 	}
-	if it.unit == nil {
+	if it.unit == nil && it.wire == nil {
 		if len(b.call.Payload) == 0 && len(it.raw) > maxKeptBytes {
 			b.call.Payload = it.raw[:len(it.raw):len(it.raw)] // sent as it is, without a copy
 		} else {
@@ -301,13 +321,10 @@ func (c *client) endWrite(it *item) { c.finishWrite(it, nil) }
 // when it was not acknowledged.
 func (c *client) finishWrite(it *item, reply []byte) {
 	it.wrote = false
-	if reply != nil && it.unit != nil && len(it.unit) > 0 {
-		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
+	if reply != nil && !it.told {
+		c.tell(it, reply)
 	}
 	c.eachWrite(it, func(cmd *command.Command, argv [][]byte) {
-		if reply != nil && it.unit == nil {
-			c.s.cfg.Local.AckedOne(c.db, cmd, argv, c.keys, reply)
-		}
 		if c.reachesAll(cmd) {
 			c.s.cache.FlushEnd()
 		}
@@ -318,28 +335,53 @@ func (c *client) finishWrite(it *item, reply []byte) {
 	})
 }
 
-// reachesAll reports whether the write may change keys that it does not name:
-// FLUSHALL and SWAPDB, and scripts that declare no keys. c.keys are its keys.
-func (c *client) reachesAll(cmd *command.Command) bool {
-	if cmd.Flags&command.Script != 0 {
-		return len(c.keys) == 0 && cmd.Flags&command.MayReplicate != 0
+// tell tells the mirror of an acknowledged item.
+func (c *client) tell(it *item, reply []byte) {
+	it.told = true
+	if it.unit != nil && len(it.unit) > 0 {
+		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
+	} else if it.unit == nil {
+		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
+		c.s.cfg.Local.AckedOne(c.db, it.cmd, it.argv, c.keys, reply)
 	}
-	return cmd.Flags&command.Dangerous != 0
 }
 
-// eachWrite calls fn for each write of the item, with its keys in c.keys.
-func (c *client) eachWrite(it *item, fn func(cmd *command.Command, argv [][]byte)) {
-	if it.unit == nil {
-		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
-		fn(it.cmd, it.argv)
-		return
-	}
-	for _, argv := range it.unit {
-		cmd, ok := command.Lookup(argv)
-		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
+// tellAnswered tells the mirror of what a call that was answered has written. The
+// reader of the connection calls it while this client waits, so that the mirror
+// learns of all clients' writes in the order in which Redis executed them.
+func (c *client) tellAnswered() {
+	b := &c.batch
+	for i := range b.items {
+		it := &b.items[i]
+		if !it.wrote {
 			continue
 		}
-		c.keys = cmd.WriteKeys(c.keys[:0], argv)
-		fn(cmd, argv)
+		reply := c.answerTo(it)
+		if reply != nil {
+			reply = acknowledged(reply)
+		}
+		if reply != nil {
+			c.tell(it, reply)
+		}
 	}
+}
+
+// answerTo is the reply that a write got in an answered call; nil: what became of
+// it is to be judged, see deliver.
+func (c *client) answerTo(it *item) []byte {
+	switch {
+	case it.fence > 0:
+		g := &c.batch.fences[it.fence-1]
+		c.splitGroup(g)
+		switch {
+		case g.elems == nil:
+			return nil
+		case g.unit:
+			return unitReply(g.elems[:g.count])
+		}
+		return g.elems[it.first-g.first-1]
+	case it.unit != nil && !isOK(c.replyAt(it.first)):
+		return nil
+	}
+	return c.replyAt(it.first + it.skip)
 }

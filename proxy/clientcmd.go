@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -134,137 +133,12 @@ func (c *client) clientInfo([][]byte) {
 	c.answer(resp.AppendVerbatim(nil, c.proto, c.line()+"\n"))
 }
 
-// clientList lists the clients of the proxy, which are what its users can see
-// and close; those of Redis itself are its own affair.
-func (c *client) clientList(argv [][]byte) {
-	var want map[int64]bool
-	kind := ""
-	switch {
-	case len(argv) == 4 && bytes.EqualFold(argv[2], []byte("type")):
-		if kind = strings.ToLower(string(argv[3])); !isClientType(kind) {
-			c.reject(fmt.Sprintf("ERR Unknown client type '%.128s'", argv[3]))
-			return
-		}
-	case len(argv) > 3 && bytes.EqualFold(argv[2], []byte("id")):
-		want = map[int64]bool{}
-		for _, a := range argv[3:] {
-			id, err := strconv.ParseInt(string(a), 10, 64)
-			if err != nil {
-				c.reject("ERR Invalid client ID")
-				return
-			}
-			want[id] = true
-		}
-	case len(argv) != 2:
-		c.reject("ERR syntax error")
-		return
-	}
-	var b strings.Builder
-	for _, o := range c.s.clientsByID() {
-		if (want == nil || want[o.id]) && (kind == "" || kind == o.kind()) {
-			b.WriteString(o.line())
-			b.WriteByte('\n')
-		}
-	}
-	c.answer(resp.AppendVerbatim(nil, c.proto, b.String()))
-}
-
-func isClientType(kind string) bool {
-	switch kind {
-	case "normal", "pubsub", "master", "replica", "slave":
-		return true
-	}
-	return false
-}
-
 // kind is the client's type in CLIENT LIST and KILL.
 func (c *client) kind() string {
 	if sub, psub, ssub := c.subscribed(); sub+psub+ssub > 0 {
 		return "pubsub"
 	}
 	return "normal"
-}
-
-// clientKill closes clients of the proxy.
-func (c *client) clientKill(argv [][]byte) {
-	match, skipMe, text := c.killFilter(argv[2:])
-	if match == nil {
-		c.reject(text)
-		return
-	}
-	killed := 0
-	for _, o := range c.s.clientsByID() {
-		switch {
-		case !match(o) || (o == c && skipMe):
-			continue
-		case o == c:
-			c.closing = true
-		default:
-			_ = o.conn.Close()
-		}
-		killed++
-	}
-	switch {
-	case len(argv) > 3:
-		c.answer(resp.AppendInt(nil, int64(killed)))
-	case killed > 0:
-		c.answer(replyOK)
-	default:
-		c.reject("ERR No such client")
-	}
-}
-
-// killFilter parses CLIENT KILL's arguments: an address, or filters. match is
-// nil when they are refused with text.
-func (c *client) killFilter(args [][]byte) (match func(*client) bool, skipMe bool, text string) {
-	if len(args) == 1 {
-		return func(o *client) bool { return o.addr == string(args[0]) }, false, ""
-	}
-	skipMe = true
-	var tests []func(*client) bool
-	for i := 0; i < len(args); i += 2 {
-		if i+1 == len(args) {
-			return nil, false, "ERR syntax error"
-		}
-		value := string(args[i+1])
-		switch strings.ToLower(string(args[i])) {
-		case "id":
-			id, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || id < 1 {
-				return nil, false, "ERR client-id should be greater than 0"
-			}
-			tests = append(tests, func(o *client) bool { return o.id == id })
-		case "type":
-			kind := strings.ToLower(value)
-			if !isClientType(kind) {
-				return nil, false, fmt.Sprintf("ERR Unknown client type '%s'", value)
-			}
-			tests = append(tests, func(o *client) bool { return o.kind() == kind })
-		case "addr":
-			tests = append(tests, func(o *client) bool { return o.addr == value })
-		case "laddr":
-			tests = append(tests, func(o *client) bool { return o.conn.LocalAddr().String() == value })
-		case "user":
-			if _, ok := c.s.cfg.Users[value]; !ok && value != "default" {
-				return nil, false, fmt.Sprintf("ERR No such user '%s'", value)
-			}
-			tests = append(tests, func(o *client) bool { return o.shownUser() == value })
-		case "skipme":
-			if skipMe = strings.EqualFold(value, "yes"); !skipMe && !strings.EqualFold(value, "no") {
-				return nil, false, "ERR syntax error"
-			}
-		default:
-			return nil, false, "ERR syntax error"
-		}
-	}
-	return func(o *client) bool {
-		for _, t := range tests {
-			if !t(o) {
-				return false
-			}
-		}
-		return true
-	}, skipMe, ""
 }
 
 // subscribed counts the client's subscriptions.

@@ -22,6 +22,8 @@ type Upstream interface {
 	Do(proto, db int, c *backend.Call) error
 	// OpenSession opens a dedicated connection for state that cannot be shared.
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
+	// Reach sends a command about the server, not its data, also while it is not up.
+	Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error)
 	// Status tells how the link is.
 	Status() backend.Status
 	// FenceName is the key that fenced calls of the protocol write in the database;
@@ -44,6 +46,8 @@ type Local interface {
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
 	ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
+	Ready(db int, keys [][]byte) bool
+	AwaitReady(db int, keys [][]byte)
 	Sending(db int, key []byte)
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)

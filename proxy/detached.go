@@ -148,6 +148,10 @@ func (d *detached) serve(left []redcon.Command) {
 // has gone.
 func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) {
 	c := d.c
+	if isHTTP(cmds[0].Args) {
+		c.closeHTTP()
+		return nil, false
+	}
 	if r := c.relay; r != nil {
 		to, alive := r.route(cmds[0], d.gone)
 		switch {

@@ -49,13 +49,14 @@ func (c *client) forwardFenced(it item) {
 		c.closeFence()
 		c.openFence()
 		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
-		for _, argv := range it.unit {
+		sent := it.sends()
+		for _, argv := range sent {
 			var digest bool
 			b.call.Payload, digest = c.s.appendFenced(b.call.Payload, argv, nil)
 			it.digest = it.digest || digest
 		}
-		it.replies = len(it.unit)
-		c.addFenced(it, len(it.unit))
+		it.replies = len(sent)
+		c.addFenced(it, len(sent))
 		b.fences[len(b.fences)-1].unit = true
 		c.closeFence()
 		return
@@ -111,23 +112,35 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		return
 	}
 	reply := c.replyAt(exec)
-	if !g.split {
-		g.split = true
-		g.elems = splitArray(reply, g.count+1)
-		if g.elems != nil {
-			c.s.seenFences.Store([2]int{c.proto, c.db}, true)
-		}
-	}
+	c.splitGroup(g)
 	switch {
 	case g.elems == nil && reply[0] == '-':
 		c.fencedAborted(it, g, reply)
 	case g.elems == nil:
 		c.fencedUnknown(it, true) // not what EXEC answers: do not guess
+	case g.unit && it.spans != nil:
+		c.delivered(it, unitReply(c.s.visible(c.proto, c.db, it.unit, it.spans, g.elems[:g.count])))
 	case g.unit:
 		c.delivered(it, unitReply(g.elems[:g.count]))
 	default:
 		c.delivered(it, g.elems[it.first-g.first-1])
 	}
+}
+
+// splitGroup takes the answer of an answered group apart, once.
+func (c *client) splitGroup(g *fenceGroup) {
+	if g.split {
+		return
+	}
+	g.split = true
+	g.elems = splitArray(c.replyAt(g.first+g.count+2), g.count+1)
+	if g.elems == nil {
+		return
+	}
+	if !c.s.fenceSeen(c.proto, c.db) {
+		c.s.own.saw([]byte(c.s.cfg.Upstream.FenceName(c.proto, c.db)))
+	}
+	c.s.seenFences.Store([2]int{c.proto, c.db}, true)
 }
 
 // fencedAborted handles a group that Redis refused: nothing of it was executed.

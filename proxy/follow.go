@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"time"
 
 	"holdfast/backend"
@@ -85,19 +84,7 @@ const fieldLife = time.Second
 
 // fieldsExpire reports whether the server may have hash fields that expire: from
 // Redis 7.4 and Valkey 9 on. Others are not known.
-func fieldsExpire(info backend.Info) bool {
-	var major, minor int
-	if _, err := fmt.Sscanf(info.Version, "%d.%d", &major, &minor); err != nil {
-		return true
-	}
-	switch info.Flavor {
-	case "redis":
-		return major > 7 || (major == 7 && minor >= 4)
-	case "valkey":
-		return major >= 9
-	}
-	return true
-}
+func fieldsExpire(info backend.Info) bool { return atLeast(info, "7.4", "9.0") }
 
 // onlyKey is the key of a read that names one.
 func (c *client) onlyKey(it *item) []byte {

@@ -14,19 +14,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"holdfast/hostguard"
 	"holdfast/proxy/front"
 )
 
 // Admin is the proxy's HTTP side: probes, metrics and status. It never shows
 // secrets and changes nothing. Beyond loopback it wants the proxy's password.
 type Admin struct {
-	s   *Server
-	ln  net.Listener
-	srv *http.Server
+	s     *Server
+	ln    net.Listener
+	srv   *http.Server
+	guard hostguard.Guard
 }
 
-// OpenAdmin binds the admin address; loopback unless the proxy needs a password.
-func (s *Server) OpenAdmin(addr string) (*Admin, error) {
+// OpenAdmin binds the admin address; loopback unless the proxy needs a password. hosts are
+// further names by which a loopback address may be asked for.
+func (s *Server) OpenAdmin(addr string, hosts ...string) (*Admin, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("admin address %q: %w: use host:port", addr, err)
 	}
@@ -38,7 +41,7 @@ func (s *Server) OpenAdmin(addr string) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on admin address: %w", err)
 	}
-	a := &Admin{s: s, ln: ln}
+	a := &Admin{s: s, ln: ln, guard: hostguard.Guard{Hosts: hosts, Flag: "--admin-hosts"}}
 	a.srv = &http.Server{Handler: a.handler(local), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return a, nil
 }
@@ -71,8 +74,22 @@ func (a *Admin) withPassword(next http.Handler) http.Handler {
 		user, password, _ := r.BasicAuth()
 		ok := a.s.cfg.Password != "" && a.s.checkPassword("default", []byte(password)) // whatever the user name
 		if !ok && (user == "default" || !a.s.checkPassword(user, []byte(password))) {
+			if password != "" || user != "" {
+				a.s.loginFailed(r.Context(), r.RemoteAddr)
+			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="holdfast"`)
 			http.Error(w, "the proxy's password is needed: any user name, and the password of --requirepass", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guarded keeps pages of other sites from reading what only this machine may see.
+func (a *Admin) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refusal := a.guard.Check(r); refusal != nil {
+			http.Error(w, refusal.Text, refusal.Status)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -110,7 +127,7 @@ func (a *Admin) handler(local bool) http.Handler {
 	if !local {
 		return a.withPassword(mux)
 	}
-	return mux
+	return a.guarded(mux)
 }
 
 var page = template.Must(template.New("page").Parse(`<!doctype html>

@@ -127,7 +127,7 @@ func (c *client) cmdAuth(argv [][]byte) {
 // login answers the error itself when the password is wrong.
 func (c *client) login(user string, password []byte) bool {
 	if !c.s.checkPassword(user, password) {
-		c.reject("WRONGPASS invalid username-password pair or user is disabled.")
+		c.refuseLogin()
 		return false
 	}
 	c.user = user
@@ -224,7 +224,7 @@ func (c *client) cmdSelect(argv [][]byte) {
 		return
 	}
 	c.flush()
-	if db < 0 || db > maxDB || (!c.online() && db >= defaultDatabases) {
+	if db < 0 || db > maxDB || (!c.online() && db >= c.s.databases()) {
 		c.reject("ERR DB index is out of range")
 		return
 	}
@@ -245,8 +245,20 @@ func (c *client) cmdSelect(argv [][]byte) {
 
 const (
 	maxDB            = 1 << 16
-	defaultDatabases = 16 // while Redis cannot be asked
+	defaultDatabases = 16 // where Redis has not said
 )
+
+// databases is how many Redis said it has, at the last connect.
+func (s *Server) databases() int {
+	if s.cfg.Upstream == nil {
+		return defaultDatabases
+	}
+	n, err := strconv.Atoi(s.cfg.Upstream.Status().Info.Parameters["databases"].Value)
+	if err != nil {
+		return defaultDatabases
+	}
+	return n
+}
 
 func (c *client) cmdCommand(argv [][]byte) { c.answer(command.Reply(c.proto, argv)) }
 

@@ -34,6 +34,7 @@ type onlineLocal struct{ Local }
 func (onlineLocal) Mode() fallback.Mode                                        { return fallback.Online }
 func (onlineLocal) Serving() bool                                              { return false }
 func (onlineLocal) AwaitServing(time.Duration) error                           { return context.DeadlineExceeded }
+func (onlineLocal) Ready(int, [][]byte) bool                                   { return true }
 func (onlineLocal) Sending(int, []byte)                                        {}
 func (onlineLocal) Sent(int, []byte)                                           {}
 func (onlineLocal) Acked(int, [][][]byte, []byte, bool)                        {}
@@ -71,13 +72,18 @@ func (*events) Connected(context.Context, backend.Info, func(context.Context) (n
 // wrap, if not nil, stands between it and its upstream.
 func startServer(t *testing.T, url string, wrap func(Upstream) Upstream, set ...func(*backend.Config)) *Server {
 	t.Helper()
+	return startServerWith(t, url, onlineLocal{}, wrap, set...)
+}
+
+func startServerWith(t *testing.T, url string, local Local, wrap func(Upstream) Upstream, set ...func(*backend.Config)) *Server {
+	t.Helper()
 	bc := backend.Config{URL: url, CommandTimeout: patience}
 	for _, f := range set {
 		f(&bc)
 	}
 	u, err := backend.Open(bc)
 	require.NoError(t, err)
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: onlineLocal{}, CommandTimeout: bc.CommandTimeout}
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: local, CommandTimeout: bc.CommandTimeout}
 	if wrap != nil {
 		cfg.Upstream = wrap(u)
 	}

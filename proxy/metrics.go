@@ -21,6 +21,8 @@ var metrics = []metric{
 		func(_ *Server, st *Status) float64 { return flag(st.Connected) }},
 	{"holdfast_clients", "Connected clients.", prometheus.GaugeValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Clients) }},
+	{"holdfast_auth_failures_total", "Logins refused: wrong password, or no such user.", prometheus.CounterValue,
+		func(_ *Server, st *Status) float64 { return float64(st.AuthFailures) }},
 	{"holdfast_commands_total", "Commands received from clients.", prometheus.CounterValue,
 		func(s *Server, _ *Status) float64 { return float64(s.commands.Load()) }},
 	{"holdfast_cache_entries", "Replies in the cache.", prometheus.GaugeValue,

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
@@ -110,6 +111,12 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.elsewhere(&it)
 		return
 	}
+	if tx.writes {
+		c.awaitReady(&it)
+	}
+	if shows(it.unit) {
+		c.askShown(&it)
+	}
 	if c.batch.followers > 0 {
 		c.flush()
 	}
@@ -145,6 +152,10 @@ func (c *client) cmdWatch(argv [][]byte) {
 		return
 	}
 	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
+	if busy := (fallback.BusyError{}); errors.As(err, &busy) {
+		c.answer(resp.AppendError(nil, busy.Error()))
+		return
+	}
 	if err != nil {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
 		return

@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback"
 )
 
 // embeddedConfig is what CONFIG GET answers where there is no Redis: the
@@ -31,8 +33,18 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 			return false // nobody resets what Redis counted
 		}
 		c.answer(replyOK)
-	case "client|unpause", "client|caching":
+	case "client|caching":
 		c.answer(replyOK)
+	case "client|unpause":
+		if c.s.cfg.Upstream != nil {
+			return c.reach(cmd, argv) // it may be what makes Redis serve again
+		}
+		c.answer(replyOK)
+	case "readonly", "readwrite", "asking":
+		if c.clustered() {
+			return false
+		}
+		c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
 	case "client|getredir":
 		c.answer(resp.AppendInt(nil, -1))
 	case "acl|whoami":
@@ -44,9 +56,53 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	case "role":
 		c.answer([]byte("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))
 	default:
+		if help := helpOf(cmd); help != nil {
+			c.answer(help)
+			return true
+		}
+		return c.reach(cmd, argv)
+	}
+	return true
+}
+
+// reach has a Redis that cannot serve, as far as it answers at all, execute a command
+// that administers it. False: the command is of another kind, or nobody answers.
+func (c *client) reach(cmd *command.Command, argv [][]byte) bool {
+	const about = command.Admin | command.Dangerous
+	if c.s.cfg.Upstream == nil || cmd.Flags&about == 0 || cmd.Flags&(isData|command.Blocking) != 0 || turnsIntoFeed(cmd) {
+		return false
+	}
+	c.flush()
+	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10)
+	defer cancel()
+	reply, err := c.s.cfg.Upstream.Reach(ctx, c.proto, argv)
+	switch answered, sent := outcome(err, 0); {
+	case err == nil:
+		c.answer(reply)
+	case sent && answered == 0:
+		c.answer(fallback.ReplyUnknownOutcome(nil))
+	default:
 		return false
 	}
 	return true
+}
+
+// helpOf is the reply to HELP of a container; nil for any other command.
+func helpOf(cmd *command.Command) []byte {
+	if container, ok := strings.CutSuffix(cmd.Name, "|help"); ok {
+		return command.Help(container)
+	}
+	return nil
+}
+
+// clustered reports whether Redis said that it is part of a cluster.
+func (c *client) clustered() bool {
+	return c.s.cfg.Upstream != nil && c.s.cfg.Upstream.Status().Info.Parameters["cluster-enabled"].Value == "yes"
+}
+
+// turnsIntoFeed reports whether more than one reply may follow: MONITOR, SYNC.
+func turnsIntoFeed(cmd *command.Command) bool {
+	return cmd.Flags&command.ConnState != 0 && cmd.Flags&command.Dangerous == 0
 }
 
 // configGet answers CONFIG GET while Redis is away with what it said itself at the

@@ -135,11 +135,10 @@ func (c *client) single(it *item) (done, again bool) {
 	}
 	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
 	if err == nil {
-		start := 0
-		if call.N > 1 {
-			start = call.Ends[call.N-2]
+		reply := call.Reply(call.N - 1)
+		if it.spans != nil {
+			reply = c.replyTo(it, call.Reply)
 		}
-		reply := call.Replies[start:]
 		if it.unit != nil && !isOK(call.Reply(0)) {
 			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
 			return true, false
@@ -174,16 +173,30 @@ func localRefusal(reply []byte) bool {
 
 // encode appends the item as sent to Redis and returns the number of replies.
 func (it *item) encode(dst *[]byte) int {
-	if it.unit == nil {
+	sent := it.sends()
+	if it.unit == nil && it.wire == nil {
 		*dst = append(*dst, it.raw...)
 		return 1
 	}
-	*dst = append(*dst, "*1\r\n$5\r\nMULTI\r\n"...)
-	for _, argv := range it.unit {
+	if it.unit != nil {
+		*dst = append(*dst, multiRaw...)
+	}
+	for _, argv := range sent {
 		*dst = resp.AppendCommand(*dst, argv...)
 	}
-	*dst = append(*dst, "*1\r\n$4\r\nEXEC\r\n"...)
-	return len(it.unit) + 2
+	if it.unit == nil {
+		return len(sent)
+	}
+	*dst = append(*dst, execRaw...)
+	return len(sent) + 2
+}
+
+// sends are the commands that go to Redis for the item, MULTI and EXEC not counted.
+func (it *item) sends() [][][]byte {
+	if it.wire != nil {
+		return it.wire
+	}
+	return it.commands()
 }
 
 func (c *client) request(it *item) fallback.Request {

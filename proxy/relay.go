@@ -39,6 +39,7 @@ type relay struct {
 	queueing bool         // between sending MULTI and sending EXEC, DISCARD
 	units    int          // MULTI, EXEC and DISCARD sent
 	unit     [][][]byte   // commands queued there, which EXEC will acknowledge
+	extras   []bool       // of each of them: the proxy added it, see showing
 	held     [][]byte     // keys they write, kept out of the cache until EXEC
 	heldAt   uint64       // Local.Takeovers before the first of them
 	outbox   chan []byte  // messages and invalidations while there is no sess
@@ -58,12 +59,14 @@ type relay struct {
 
 // expect is a reply to come, or the confirmations of one command.
 type expect struct {
-	left    int  // frames; more than one only for confirmations
-	confirm bool // answered by subscription confirmations
-	swallow bool // the client has its answer already
-	mute    bool // CLIENT REPLY OFF or SKIP
-	stream  bool // SYNC, PSYNC: what comes is a replication stream, to the end
-	keep    bool // its bytes are needed as a whole
+	left    int                       // frames; more than one only for confirmations
+	confirm bool                      // answered by subscription confirmations
+	swallow bool                      // the client has its answer already
+	mute    bool                      // CLIENT REPLY OFF or SKIP
+	extra   bool                      // sent in front of a command that shows the keyspace
+	stream  bool                      // SYNC, PSYNC: what comes is a replication stream, to the end
+	keep    bool                      // its bytes are needed as a whole
+	shown   func(whole []byte) []byte // makes the client's reply of it, which is kept whatever its length
 	cmd     *command.Command
 	argv    [][]byte
 	db      int
@@ -158,10 +161,13 @@ func (r *relay) local(cmd *command.Command, known bool) bool {
 	if !known {
 		return false
 	}
+	if cmd.Flags&command.ShowsKeyspace != 0 {
+		return !r.queueing && (r.proto == 3 || !r.subs.any())
+	}
 	switch cmd.Name {
 	case "quit", "reset":
 		return true
-	case "hello", "auth", "info", "client|id", "client|getname", "client|setname", "client|setinfo", "client|info",
+	case "hello", "auth", "client|id", "client|getname", "client|setname", "client|setinfo", "client|info",
 		"client|list", "client|kill", "client|no-evict", "client|no-touch", "client|reply", "client|unblock":
 		return !r.queueing && (r.proto == 3 || !r.subs.any())
 	}
@@ -254,6 +260,7 @@ func (c *client) moveUnit(r *relay) {
 	}
 	c.multi = nil
 	for _, argv := range tx.unit {
+		r.passExtras(argv)
 		r.pass(argv, nil, true)
 	}
 	if tx.spoiled { // so that EXEC is refused there, too
@@ -274,6 +281,9 @@ func (r *relay) send(rc redcon.Command) bool {
 		// It waits for what this connection has seen written, and the writes went over
 		// others: any command here takes note of them.
 		r.pass([][]byte{[]byte("PING")}, nil, true)
+	}
+	if queueing {
+		r.passExtras(rc.Args)
 	}
 	if !r.pass(rc.Args, rc.Raw, false) {
 		return false
@@ -299,18 +309,24 @@ func (r *relay) follow(proto int) {
 // pass writes down what to expect and sends the command. False: Redis went away just
 // now, and nothing of it was sent.
 func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
+	return r.passAs(argv, raw, expect{swallow: swallow, mute: r.c.muted()})
+}
+
+func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	cmd, known := command.Lookup(argv)
 	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
 	}
-	c := r.c
+	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
+		r.awaitReady(cmd, argv)
+	}
 	r.mu.Lock()
 	sess := r.sess
 	if sess == nil || r.gone {
 		r.mu.Unlock()
 		return false
 	}
-	e := expect{left: 1, swallow: swallow, argv: argv, db: r.db, mute: c.muted()}
+	e.left, e.argv, e.db = 1, argv, r.db
 	if known {
 		e.cmd = cmd
 		r.note(&e)

@@ -32,7 +32,7 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	}
 	r.lostWatch, r.lostMulti = r.unitLeft(owed)
 	r.lostMulti = r.lostMulti || open >= 0
-	r.watch, r.multi, r.queueing, r.unit, r.sticky = false, false, false, nil, false
+	r.watch, r.multi, r.queueing, r.unit, r.extras, r.sticky = false, false, false, nil, nil, false
 	gone := r.gone
 	r.mu.Unlock()
 	if cutOff && !gone {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 
 	"holdfast/backend"
@@ -17,6 +16,7 @@ type pump struct {
 	r       *relay
 	split   resp.Splitter
 	hold    []byte // start of a frame that is too short to judge
+	instead []byte // goes out when the frame under way, which does not, has ended
 	decided bool   // the frame under way is judged
 	deliver bool   // its bytes go to the client
 	reply   expect // what it answers, when it is a reply
@@ -85,7 +85,7 @@ func (p *pump) take(b []byte) error {
 		}
 		if p.isReply && p.reply.keep {
 			p.whole = append(p.whole, b[i:i+n]...)
-			p.reply.keep = len(p.whole) <= maxKeptBytes
+			p.reply.keep = len(p.whole) <= maxKeptBytes || p.reply.shown != nil
 		}
 		if !p.deliver {
 			if err := p.write(b[run:i]); err != nil {
@@ -96,6 +96,10 @@ func (p *pump) take(b []byte) error {
 		i += n
 		if complete {
 			done += p.finish()
+			if err := p.write(p.instead); err != nil {
+				return err
+			}
+			p.instead = nil
 		}
 	}
 	if run < len(b) {
@@ -140,18 +144,30 @@ func (p *pump) judge(b []byte) bool {
 	r := p.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.decided, p.deliver, p.isReply = true, true, false
-	copy(p.head[:], b)
 	inSub := r.subs.any() || (len(r.queue) > 0 && r.queue[0].confirm)
+	feed := r.monitor && b[0] == '+' && b[1] >= '0' && b[1] <= '9'
+	hide := false
+	if b[0] == '>' || r.proto == 2 && inSub || feed {
+		if hide, p.instead, enough = r.c.s.aboutOwn(b, word, feed); !enough {
+			return false
+		}
+	}
+	p.decided, p.deliver, p.isReply = true, !hide, false
+	copy(p.head[:], b)
 	switch {
 	case len(r.queue) > 0 && r.queue[0].confirm && (bytes.HasSuffix(word, []byte("subscribe")) || b[0] == '-'):
 		p.take1(b[0] == '-')
 	case b[0] == '>':
 	case r.proto == 2 && inSub && isMessage(word):
-	case r.monitor && b[0] == '+' && b[1] >= '0' && b[1] <= '9':
+	case feed:
 	case len(r.queue) > 0:
 		p.take1(true)
 		p.deliver = p.deliver && !p.reply.mute
+		if p.deliver && p.reply.shown != nil {
+			p.deliver = false // finish makes the reply
+		} else {
+			p.reply.shown = nil
+		}
 	}
 	return true
 }
@@ -172,6 +188,7 @@ func (p *pump) take1(all bool) {
 				p.r.c.s.tells(cmd, argv)
 			}
 		}
+		p.reply.shown = p.r.shownUnit()
 	} else if e.cmd != nil {
 		p.r.c.s.tells(e.cmd, e.argv)
 	}
@@ -242,31 +259,11 @@ func (p *pump) finish() int {
 	case !failed && isWrite(e.cmd) && !bytes.HasPrefix(p.head[:], []byte("+QUEUED")):
 		p.acked(&e, [][][]byte{e.argv}, false)
 	}
+	if e.shown != nil {
+		p.instead = e.shown(p.whole)
+	}
 	p.whole = nil
 	return 1
-}
-
-// acked passes acknowledged writes on to the mirror; with a reply too long to
-// be kept, or a unit over several databases, the mirror fetches the keys instead.
-func (p *pump) acked(e *expect, argvs [][][]byte, unit bool) {
-	local := p.r.c.s.cfg.Local
-	if e.keep && !slices.ContainsFunc(argvs, selects) {
-		local.Acked(e.db, argvs, p.whole, unit)
-		return
-	}
-	db := e.db
-	for _, argv := range argvs {
-		cmd, ok := command.Lookup(argv)
-		if !ok {
-			continue
-		}
-		if cmd.Name == "select" {
-			if n, err := strconv.Atoi(string(argv[len(argv)-1])); err == nil {
-				db = n
-			}
-		}
-		local.Unlearn(db, cmd.WriteKeys(nil, argv))
-	}
 }
 
 func selects(argv [][]byte) bool {
@@ -301,6 +298,7 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 			r.heldAt = e.sent
 		}
 		r.unit, r.held = append(r.unit, e.argv), append(r.held, e.wrote...)
+		r.extras = append(r.extras, e.extra)
 		e.wrote = nil
 		return nil
 	}
@@ -316,7 +314,7 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 		if e.cmd.Name == "exec" && !failed && (head[0] == '*' && head[1] != '-') {
 			unit = r.unit
 		}
-		r.watch, r.multi, r.unit = false, false, nil
+		r.watch, r.multi, r.unit, r.extras = false, false, nil, nil
 		e.wrote, r.held = append(e.wrote, r.held...), nil
 		r.unitDone(unit, whole)
 	case "unwatch":
@@ -362,23 +360,5 @@ func (r *relay) unitDone(unit [][][]byte, whole []byte) {
 			name := string(argv[2])
 			r.c.name.Store(&name)
 		}
-	}
-}
-
-// endWrites lets the keys of an answered write be cached again. What a blocking
-// command took is fetched anew by the mirror.
-func (r *relay) endWrites(e *expect) {
-	for _, k := range e.wrote {
-		if e.cmd != nil && e.cmd.Flags&command.Blocking != 0 {
-			r.c.s.cfg.Local.Sending(e.db, k) // voids a fetch that is under way now
-		}
-		r.c.s.cache.WriteEnd(e.db, k)
-		r.c.s.cfg.Local.Sent(e.db, k)
-	}
-	if e.cmd != nil && e.cmd.Flags&command.Dangerous != 0 {
-		r.c.s.cache.Invalidate(nil)
-	}
-	if len(e.wrote) > 0 && e.cmd != nil && e.cmd.Flags&command.Blocking != 0 {
-		r.refetch(e.wrote)
 	}
 }

@@ -1,6 +1,10 @@
 package proxy
 
-import "net"
+import (
+	"net"
+
+	"holdfast/backend/command"
+)
 
 // halfOut reports whether the client has part of a frame, and nothing else may follow.
 func (p *pump) halfOut() bool { return p.decided && p.deliver }
@@ -33,4 +37,13 @@ func (p *pump) unlock() {
 	}
 	p.locked = false
 	p.r.c.writeMu.Unlock()
+}
+
+// passExtras queues what is asked in front of a command that shows the keyspace.
+func (r *relay) passExtras(argv [][]byte) {
+	if cmd, ok := command.Lookup(argv); ok && cmd.Flags&command.ShowsKeyspace != 0 {
+		for _, extra := range showings[cmd.Name].before(r.c.s, argv) {
+			r.passAs(extra, nil, expect{swallow: true, extra: true})
+		}
+	}
 }

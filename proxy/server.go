@@ -41,6 +41,10 @@ type Server struct {
 	turns      turns
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
+	own        ownKeys
+	http       sampledWarning
+	logins     logins
+	closing    chan struct{} // closed by Close: nobody waits any more
 	hub        *hub
 
 	mu      sync.Mutex
@@ -57,7 +61,7 @@ func Open(cfg Config) (*Server, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub()}
+	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), closing: make(chan struct{})}
 	if n, ok := cfg.Local.(interface {
 		OnWrite(func(db int, commands [][][]byte))
 	}); ok {
@@ -97,6 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 // every connection. Idempotent.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
+		close(s.closing)
 		_ = s.ln.Stop()
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		defer cancel()
@@ -202,7 +207,17 @@ const emulatedVersion = "7.0.15"
 
 // Invalidate drops changed keys from the cache; nil means all. It is called
 // from the tracking connection, in the server's order.
-func (s *Server) Invalidate(keys [][]byte) { s.cache.Invalidate(keys) }
+func (s *Server) Invalidate(keys [][]byte) {
+	s.cache.Invalidate(keys)
+	if keys == nil {
+		s.own.flushed()
+	}
+	for _, key := range keys {
+		if isOwn(key) {
+			s.own.saw(key)
+		}
+	}
+}
 
 // Fencing reports whether fenced writes of a dead link still look for their
 // place. Redis must not be declared back before: their fence would move on.

@@ -100,9 +100,13 @@ var overrides = []override{
 		"function|load function|restore script|flush migrate", set: Dangerous, why: "changes the server for everybody"},
 	{names: "role lastsave info time randomkey lolwut dbsize keys scan", set: NonDeterministic,
 		why: "answers about the server or all keys, which no invalidation announces"},
+	{names: "keys scan dbsize randomkey info", set: ShowsKeyspace,
+		why: "Holdfast's own keys are left out of their replies"},
 	{names: "srandmember hrandfield zrandmember spop", set: NonDeterministic, why: "chance"},
 	{names: "object|encoding object|idletime object|freq object|refcount memory|usage dump", set: NonDeterministic,
 		why: "about one server's memory, not about the data"},
+
+	{names: "script|kill function|kill shutdown", set: Aside, why: "they end what keeps a server busy, and must not wait behind it"},
 
 	// Newer versions take more arguments than the server the table is from: the
 	// least strict arity is kept, and the server has the last word.

@@ -16,6 +16,11 @@ import (
 	"time"
 )
 
+// ServerEnv names the environment variable with the command line of the server
+// that tests run against; unset is the redis-server of the system. The
+// matrix of servers (scripts/server-matrix) sets it.
+const ServerEnv = "HOLDFAST_TEST_SERVER"
+
 // startTimeout bounds how long a redis-server may take to answer its first PING.
 const startTimeout = 20 * time.Second
 
@@ -67,7 +72,11 @@ func (s *Server) Start() {
 	if s.cmd != nil {
 		return
 	}
-	path, err := exec.LookPath("redis-server")
+	command := strings.Fields(os.Getenv(ServerEnv))
+	if len(command) == 0 {
+		command = []string{"redis-server"}
+	}
+	path, err := exec.LookPath(command[0])
 	if err != nil {
 		s.t.Fatalf("find redis-server: %v: install it (apt-get install redis-server) or run ./scripts/test, which does", err)
 	}
@@ -81,7 +90,7 @@ func (s *Server) Start() {
 	} else {
 		argv = append([]string{"--save", ""}, argv...)
 	}
-	cmd := exec.Command(path, argv...)
+	cmd := exec.Command(path, append(command[1:], argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatalf("start redis-server: %v", err)

@@ -22,6 +22,7 @@ func gatewayCommand() *cli.Command {
 		UsageText: "holdfast gateway --redis-url redis://127.0.0.1:6380\n   curl http://127.0.0.1:3000/api/redis/status",
 		Flags: append(redisFlags("the proxy or any Redis"),
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS`; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+			&cli.StringSliceFlag{Name: "hosts", Usage: "further host `NAME` by which pages and status may be asked for on a loopback address, beside localhost and IP addresses; repeatable", EnvVars: []string{"HOLDFAST_GATEWAY_HOSTS"}},
 			&cli.StringFlag{Name: "config-dir", Usage: "configuration `DIR` to start from when Redis does not answer; its config.json may name the Redis", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
 			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
 			&cli.StringFlag{Name: "connect-timeout", Value: "5s", Usage: "for connecting to Redis", EnvVars: []string{"HOLDFAST_CONNECT_TIMEOUT"}},
@@ -44,7 +45,7 @@ func gatewayConfig(c *cli.Context) (gateway.Config, error) {
 		k.add(errors.New("REDIS_ENABLED or redis.enabled in config.json switches Redis off, and 'holdfast gateway' needs one: name it with --redis-url, or use 'holdfast up', which has a store of its own"))
 	}
 	cfg := gateway.Config{
-		Addr: c.String("listen"), RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
+		Addr: c.String("listen"), Hosts: c.StringSlice("hosts"), HostsFlag: "--hosts", RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
 		ConfigDir: dir, APIKey: c.String("api-key"),
 		ConnectTimeout: k.duration(c, "connect-timeout", false), CommandTimeout: k.duration(c, "command-timeout", false),
 		DrainTimeout: k.duration(c, "drain-timeout", false), Version: c.App.Version,

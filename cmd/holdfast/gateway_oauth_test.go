@@ -92,7 +92,7 @@ func TestTokensThroughTwoProxiesOverAnOutage(t *testing.T) {
 	}
 	require.NoError(t, d.Set(ctx, "aiclient:config", `{"REQUIRED_API_KEY":"client-key","MODEL_PROVIDER":"`+pool+`"}`, 0).Err())
 	require.NoError(t, d.HSet(ctx, "aiclient:pools:"+pool, "u1", fmt.Sprintf(`{"uuid":"u1","QWEN_BASE_URL":%q,"QWEN_TOKEN_URL":%q}`, p.URL, p.URL+"/token")).Err())
-	require.NoError(t, d.SAdd(ctx, "aiclient:pools:index", pool).Err())
+	require.NoError(t, d.SAdd(ctx, "aiclient:pool-types", pool).Err())
 	require.NoError(t, d.Set(ctx, token, expired(0), 0).Err())
 	proxies := []*running{startProxy(t, srv.URL()), startProxy(t, srv.URL())}
 	var gateways []string
@@ -167,7 +167,7 @@ func TestALiveTokenIsUsedWithoutRedis(t *testing.T) {
 	p := newIssuer(t)
 	require.NoError(t, d.Set(ctx, "aiclient:config", `{"REQUIRED_API_KEY":"client-key","MODEL_PROVIDER":"openai-iflow"}`, 0).Err())
 	require.NoError(t, d.HSet(ctx, "aiclient:pools:openai-iflow", "u1", fmt.Sprintf(`{"uuid":"u1","IFLOW_BASE_URL":%q}`, p.URL)).Err())
-	require.NoError(t, d.SAdd(ctx, "aiclient:pools:index", "openai-iflow").Err())
+	require.NoError(t, d.SAdd(ctx, "aiclient:pool-types", "openai-iflow").Err())
 	const token = "aiclient:tokens:openai-iflow:u1"
 	require.NoError(t, d.Set(ctx, token, fmt.Sprintf(`{"access_token":"access-0","refresh_token":"refresh-0","token_uri":%q,"expiry_date":%d}`,
 		p.URL+"/token", time.Now().Add(time.Hour).UnixMilli()), 0).Err())

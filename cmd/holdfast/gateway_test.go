@@ -51,7 +51,7 @@ func TestGatewayOnTheProxyOverAnOutage(t *testing.T) {
 	require.NoError(t, c.Set(ctx, "aiclient:config", `{"REQUIRED_API_KEY":"client-key","MODEL_PROVIDER":"openai-custom"}`, 0).Err())
 	require.NoError(t, c.HSet(ctx, "aiclient:pools:openai-custom", "u1",
 		fmt.Sprintf(`{"uuid":"u1","OPENAI_API_KEY":"provider-key","OPENAI_BASE_URL":%q,"isHealthy":true,"supportedModels":["m"]}`, up.URL+"/v1")).Err())
-	require.NoError(t, c.SAdd(ctx, "aiclient:pools:index", "openai-custom").Err())
+	require.NoError(t, c.SAdd(ctx, "aiclient:pool-types", "openai-custom").Err())
 	p.awaitMirror()
 	base := startGateway(t, "redis://"+p.addr())
 

@@ -54,6 +54,7 @@ func proxyFlags() []cli.Flag {
 		str("config", "", "YAML or JSON `FILE` with these settings; its keys are the names of these flags"),
 		list("listen", "127.0.0.1:6380", "`ADDRESS` for Redis clients, host:port or unix:/path; repeatable"),
 		str("admin", "127.0.0.1:9380", "`ADDRESS` for probes, metrics and status over HTTP; 'off' for none"),
+		list("admin-hosts", "", "further host `NAME` by which the admin address may be asked for, beside localhost and IP addresses; repeatable"),
 		str("data-dir", "./holdfast-data", "`DIR` for journal and snapshot"),
 		&cli.BoolFlag{Name: "detach", Usage: "without --redis-url, on a data directory that served a Redis: make its copy a store of its own for good", EnvVars: env("detach")},
 		str("requirepass", "", "password that clients must AUTH with (better given in the environment)"),
@@ -84,6 +85,7 @@ func proxyFlags() []cli.Flag {
 type proxySettings struct {
 	listen         []string
 	admin          string
+	adminHosts     []string
 	redisURL       string // of the Redis, password included; "" = embedded
 	noRedis        string // why there is none
 	prefix         string // of the application's keys
@@ -108,6 +110,7 @@ type proxySettings struct {
 	idleTimeout    time.Duration
 	configDir      string
 	gatewayListen  string        // of up
+	gatewayHosts   []string      // of up
 	drainTimeout   time.Duration // of up
 	logger         *slog.Logger
 }
@@ -119,7 +122,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	k := &checker{}
 	file := applyConfigFile(c, k)
 	s := &proxySettings{
-		listen: c.StringSlice("listen"), admin: c.String("admin"), dataDir: c.String("data-dir"), detach: c.Bool("detach"),
+		listen: c.StringSlice("listen"), admin: c.String("admin"), adminHosts: c.StringSlice("admin-hosts"), dataDir: c.String("data-dir"), detach: c.Bool("detach"),
 		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes", 0), maxAge: k.duration(c, "max-age", false),
 		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes", 0),
 		maxStale: k.duration(c, "max-stale", true), journalBytes: k.size(c, "journal-bytes", minJournalBytes), fenceWrites: c.Bool("fence-writes"),
@@ -145,6 +148,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	}
 	if c.Command.Name == "up" {
 		s.gatewayListen, s.drainTimeout = c.String("gateway-listen"), k.duration(c, "drain-timeout", false)
+		s.gatewayHosts = c.StringSlice("gateway-hosts")
 		k.address("gateway-listen", s.gatewayListen, false)
 	}
 	s.logger = newLogger(k, c)

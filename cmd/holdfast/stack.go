@@ -56,7 +56,7 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 		return nil, err
 	}
 	if s.admin != "off" && s.admin != "" {
-		if st.admin, err = st.server.OpenAdmin(s.admin); err != nil {
+		if st.admin, err = st.server.OpenAdmin(s.admin, s.adminHosts...); err != nil {
 			return nil, err
 		}
 	}

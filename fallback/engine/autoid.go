@@ -60,6 +60,9 @@ func ForRedis(effect [][]byte) (argv [][]byte, told string) {
 	}
 	at, id, ok := autoID(effect)
 	if !ok {
+		if argv, older := forOlder(effect); older {
+			return argv, ""
+		}
 		return effect, ""
 	}
 	if len(effect) > maxUnpack {

@@ -11,13 +11,18 @@ import (
 const dumpChunk = 512
 
 // Dump calls fn with commands that recreate everything in an empty engine, or
-// in a Redis: scripts loaded by SCRIPT LOAD, then every key with its absolute
+// in a Redis: scripts loaded by SCRIPT LOAD, libraries of functions, then every key with its absolute
 // deadline. Big collections come in several commands. It stops at fn's error and
 // returns it. fn must not use the engine, nor change what it gets.
 func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	e.tick()
 	for _, body := range e.scripts.bodies() {
 		if err := fn(0, toBytes([]string{"SCRIPT", "LOAD", body})); err != nil {
+			return err
+		}
+	}
+	for _, code := range e.Libraries() {
+		if err := fn(0, toBytes([]string{"FUNCTION", "LOAD", "REPLACE", code})); err != nil {
 			return err
 		}
 	}
@@ -134,8 +139,10 @@ func (e *Engine) Size(db int, key []byte) int64 {
 		return 0
 	case en.kind == "string":
 		return int64(len(e.stringOf(en)))
+	case en.kind == "stream":
+		return int64(en.stream.Len())
 	}
-	count := map[string]string{"list": "LLEN", "set": "SCARD", "hash": "HLEN", "zset": "ZCARD", "stream": "XLEN"}[en.kind]
+	count := map[string]string{"list": "LLEN", "set": "SCARD", "hash": "HLEN", "zset": "ZCARD"}[en.kind]
 	return e.ask(db, count, en.key).num
 }
 
@@ -172,7 +179,7 @@ func (e *Engine) dumpAs(db int, key, name string) [][]string {
 		}
 		out = chunked(l, 2, "ZADD", name)
 	case "stream":
-		out = e.dumpStream(en, name)
+		out = dumpStream(en.stream, name)
 	}
 	if en.deadline != 0 {
 		at := strconv.FormatInt(en.deadline, 10)
@@ -192,40 +199,6 @@ func chunked(elements []string, unit int, head ...string) [][]string {
 		n := min(len(elements), unit*dumpChunk)
 		argv := append(append(make([]string, 0, len(head)+n), head...), elements[:n]...)
 		out, elements = append(out, argv), elements[n:]
-	}
-	return out
-}
-
-// dumpStream recreates a stream with its last id, its groups, their consumers
-// and what is pending for them.
-func (e *Engine) dumpStream(en *entry, name string) [][]string {
-	var out [][]string
-	db := int(en.db)
-	entries, _ := e.mini.DB(db).Stream(en.key)
-	for _, x := range entries {
-		out = append(out, append([]string{"XADD", name, x.ID}, x.Values...))
-	}
-	if len(entries) == 0 { // an empty stream is made by a group that goes again
-		out = append(out, []string{"XGROUP", "CREATE", name, "holdfast", "0-0", "MKSTREAM"},
-			[]string{"XGROUP", "DESTROY", name, "holdfast"})
-	}
-	if en.lastID != "0-0" && (len(entries) == 0 || entries[len(entries)-1].ID != en.lastID) {
-		out = append(out, []string{"XSETID", name, en.lastID})
-	}
-	for _, g := range e.ask(db, "XINFO", "GROUPS", en.key).list {
-		group, last := g.list[1].str, g.list[7].str
-		out = append(out, []string{"XGROUP", "CREATE", name, group, last})
-		for _, c := range e.ask(db, "XINFO", "CONSUMERS", en.key, group).list {
-			out = append(out, []string{"XGROUP", "CREATECONSUMER", name, group, c.list[1].str})
-		}
-		e.streamTime("XPENDING")
-		pending := e.ask(db, "XPENDING", en.key, group, "-", "+", strconv.Itoa(1<<31)).list
-		e.streamTime("")
-		for _, p := range pending {
-			out = append(out, []string{"XCLAIM", name, group, p.list[1].str, "0", p.list[0].str,
-				"TIME", strconv.FormatInt(e.nowMS-p.list[2].num, 10), "RETRYCOUNT", strconv.FormatInt(p.list[3].num, 10),
-				"FORCE", "JUSTID"})
-		}
 	}
 	return out
 }

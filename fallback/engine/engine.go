@@ -6,7 +6,6 @@ package engine
 import (
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -60,20 +59,15 @@ type Engine struct {
 	peers     map[int]*peer    // one for each database in use
 	dbs       map[int]*dbIndex // what the engine knows of each key
 	due       deadlineHeap     // keys with a deadline, nearest first
-	scripts   *scriptCache
-	compiler  *compiler
-	world     *world // what scripts find
-	libs      *libraries
-	libCounts atomic.Pointer[[2]int] // of libraries and functions
-	running   atomic.Pointer[Running]
-	rand48    uint64 // the state of math.random
-	run       *scriptRun
-	query     plainRead // reused
-	nowMS     int64     // server time of the running command, in ms
-	writes    uint64    // counts key changes; a key's version is its value then
-	expiring  bool      // Config.Expiring is being asked
-	loading   bool      // between BeginLoad and EndLoad
+	scripting                  // scripts and functions
+	query     plainRead        // reused
+	nowMS     int64            // server time of the running command, in ms
+	writes    uint64           // counts key changes; a key's version is its value then
+	expiring  bool             // Config.Expiring is being asked
+	still     bool             // between StopClock and StartClock
+	loading   bool             // between BeginLoad and EndLoad
 	covers    map[keyID]cover
+	orders    scanOrders
 	random    uint64 // state of the generator for RANDOMKEY and SCAN starts
 }
 
@@ -95,18 +89,14 @@ func New(cfg Config) *Engine {
 		cfg.Now = time.Now
 	}
 	e := &Engine{
-		cfg:     cfg,
-		peers:   map[int]*peer{},
-		dbs:     map[int]*dbIndex{},
-		scripts: newScriptCache(),
-		covers:  map[keyID]cover{},
-		mini:    miniredis.NewMiniRedis(),
-		random:  uint64(cfg.Now().UnixNano()) | 1,
-
-		compiler: newCompiler(),
+		cfg:    cfg,
+		peers:  map[int]*peer{},
+		dbs:    map[int]*dbIndex{},
+		covers: map[keyID]cover{},
+		mini:   miniredis.NewMiniRedis(),
+		random: uint64(cfg.Now().UnixNano()) | 1,
 	}
-	e.world, e.rand48 = newWorld(e), e.random
-	e.setLibraries(newLibraries())
+	e.beginScripting()
 	// The clock of miniredis stands still at the epoch, so that the TTL it
 	// stores is the absolute deadline (see DESIGN.md).
 	e.mini.SetTime(time.Unix(0, 0))
@@ -127,12 +117,22 @@ func (e *Engine) Close() {
 // tick reads the clock once for a command, a unit or a script, as Redis does,
 // and deletes what is due by it.
 func (e *Engine) tick() {
-	if e.run != nil || e.expiring {
+	if e.run != nil || e.expiring || e.still {
 		return // Config looks at keys meanwhile: time stands still
 	}
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// StopClock lets time stand still until StartClock: what the caller sees of keys is
+// what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
+func (e *Engine) StopClock() {
+	e.tick()
+	e.still = true
+}
+
+// StartClock ends StopClock.
+func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run

@@ -85,7 +85,8 @@ func TestEffectsAreAbsoluteAndDeterministic(t *testing.T) {
 		{"SRANDMEMBER s", ""},
 		{"XADD st * f v", "XADD st 1800000000123-0-* f v"},
 		{"XADD st * f v", "XADD st 1800000000123-1-* f v"},
-		{"XADD st MAXLEN ~ 1 * f v", "XADD st MAXLEN = 1 1800000000123-2-* f v"},
+		{"XADD st MAXLEN ~ 1 * f v", "XADD st 1800000000123-2-* f v"}, // not a whole node of Redis
+		{"XADD st MAXLEN 1 * f v", "XADD st MAXLEN = 1 1800000000123-3-* f v"},
 		{"RPUSH l a b", "RPUSH l a b"},
 		{"BLPOP nol l 5", "LPOP l"},
 		{"INCR l", ""},

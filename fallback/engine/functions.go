@@ -67,7 +67,7 @@ func (c *call) functionLoad() {
 		}
 		replace = true
 	}
-	libs, lib, err := c.e.world.load(c.e.libs, c.args[len(c.args)-1], replace, true)
+	libs, lib, err := c.e.world.load(c.e.libs, c.args[len(c.args)-1], replace, !c.e.loading)
 	if err != nil {
 		c.fail("ERR " + err.Error())
 		return

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
@@ -23,56 +22,6 @@ func genericCommands() map[string]*spec {
 func (c *call) typeOf() {
 	r := replyBuf{}
 	r.status(c.e.keyType(c.db, c.args[1]))
-	c.reply = r.b
-}
-
-// scan is SCAN over the hash order; see dbIndex.
-func (c *call) scan() {
-	cursor, err := strconv.ParseUint(c.args[1], 10, 64)
-	if err != nil {
-		c.fail("ERR invalid cursor")
-		return
-	}
-	count, match, kind := int64(10), "*", ""
-	for i := 2; i < len(c.args); i += 2 {
-		ok := i+1 < len(c.args)
-		switch opt := strings.ToUpper(c.args[i]); {
-		case ok && opt == "COUNT":
-			if count, ok = parseInt(c.args[i+1]); !ok {
-				c.fail(errNotInt)
-				return
-			}
-			ok = count >= 1
-		case ok && opt == "MATCH":
-			match = c.args[i+1]
-		case ok && opt == "TYPE":
-			kind = strings.ToLower(c.args[i+1])
-		default:
-			ok = false
-		}
-		if !ok {
-			c.fail(errSyntax)
-			return
-		}
-	}
-	var found []string
-	next, seen, last := uint64(0), int64(0), uint64(0)
-	c.e.index(c.db).ordered().Ascend(&entry{hash: cursor}, func(item any) bool {
-		en := item.(*entry)
-		if seen >= count && en.hash != last {
-			next = en.hash
-			return false
-		}
-		seen, last = seen+1, en.hash
-		if (kind == "" || kind == en.kind) && globMatch(match, en.key) {
-			found = append(found, en.key)
-		}
-		return true
-	})
-	r := c.buf()
-	r.array(2)
-	r.bulk(strconv.FormatUint(next, 10))
-	r.strings(found)
 	c.reply = r.b
 }
 
@@ -130,10 +79,10 @@ func (c *call) rename() {
 
 // inherit hands what the index alone knows of a key to the key made from it.
 func (c *call) inherit(old *entry, db int, key string) {
-	lastID, field := old.lastID, old.field
+	value, field := old.stream, old.field
 	c.e.touch(db, key)
 	if en := c.e.find(db, key); en != nil {
-		en.lastID, en.field = lastID, field
+		en.stream, en.field = value, field
 		c.e.schedule(en)
 	}
 }
@@ -183,23 +132,15 @@ func (c *call) copyKey() {
 	c.e.drop(db, dst)
 	c.e.duplicate(c.db, src, db, dst)
 	c.inherit(old, db, dst)
+	if old.stream != nil {
+		c.e.find(db, dst).stream = old.stream.Clone()
+	}
 	c.integer(1)
 }
 
-// duplicate copies a key that exists to a name that does not. miniredis shares
-// a stream's entries between copies and drops the deadlines of hash fields, so
-// these are copied by commands.
+// duplicate copies a key that exists to a name that does not. miniredis drops the
+// deadlines of hash fields.
 func (e *Engine) duplicate(db int, key string, toDB int, to string) {
-	if e.keyType(db, key) == "stream" {
-		for _, argv := range e.dumpAs(db, key, to) {
-			if argv[0] != "XSETID" {
-				e.streamTime(argv[0])
-				e.raw(toDB, 2, argv...)
-				e.streamTime("")
-			}
-		}
-		return
-	}
 	en := e.find(db, key)
 	if en != nil && en.held {
 		e.putString(toDB, to, en.value, en.deadline)

@@ -21,7 +21,7 @@ func (e *Engine) putString(db int, key, value string, deadline int64) {
 		e.mini.DB(db).Del(key)
 	}
 	e.writes++
-	en.kind, en.lastID, en.field, en.deadline, en.version = "string", "", 0, deadline, e.writes
+	en.kind, en.stream, en.field, en.deadline, en.version = "string", nil, 0, deadline, e.writes
 	en.value, en.held = value, true
 	e.schedule(en)
 }

@@ -7,20 +7,22 @@ import (
 	"strings"
 
 	"github.com/tidwall/btree"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // entry is what the engine keeps of a key. The value is in miniredis, unless it is
 // held here: see held.go.
 type entry struct {
 	key      string
-	value    string // of a string that is held
-	hash     uint64 // place in SCAN's order
-	deadline int64  // Unix ms at which the key expires; 0 = never
-	field    int64  // Unix ms of the nearest hash field deadline; 0 = none
-	version  uint64 // Engine.writes at the last change
-	kind     string // type as TYPE names it
-	lastID   string // streams: the highest id ever, which outlives its entry
-	place    int32  // index in the heap, -1 when not in it
+	value    string         // of a string that is held
+	hash     uint64         // place in SCAN's order
+	deadline int64          // Unix ms at which the key expires; 0 = never
+	field    int64          // Unix ms of the nearest hash field deadline; 0 = none
+	version  uint64         // Engine.writes at the last change
+	kind     string         // type as TYPE names it
+	stream   *stream.Stream // the value of a stream
+	place    int32          // index in the heap, -1 when not in it
 	db       uint8
 	held     bool // the value is here and nothing of the key is in miniredis
 }
@@ -177,9 +179,7 @@ func (e *Engine) sync(db int, key string, changed bool) {
 		ix.insert(en)
 	}
 	if kind != "stream" {
-		en.lastID = ""
-	} else if en.lastID == "" {
-		en.lastID = e.topID(db, key)
+		en.stream = nil
 	}
 	if kind != "hash" {
 		en.field = 0

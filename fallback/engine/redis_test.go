@@ -115,16 +115,28 @@ func describe(key, db string, ask func(...string) value) string {
 	case "zset":
 		val = fmt.Sprintf("%q", ask("ZRANGE", key, "0", "-1", "WITHSCORES").flat())
 	case "stream":
-		val = render(ask("XRANGE", key, "-", "+"))
-		for _, g := range ask("XINFO", "GROUPS", key).list {
-			p := ask("XPENDING", key, g.list[1].str, "-", "+", "1000")
-			for i := range p.list {
-				p.list[i].list[2] = value{} // idle time
-			}
-			val += fmt.Sprintf(" group %s at %s: %s", g.list[1].str, g.list[7].str, render(p))
-		}
+		val = render(timeless(ask("XINFO", "STREAM", key, "FULL", "COUNT", "0")))
 	}
 	return fmt.Sprintf("%s/%s %s until %d: %s", db, key, kind, ask("PEXPIRETIME", key).num, val)
+}
+
+// timeless is a reply about a stream without what depends on when it was asked, or
+// on how a server lays out its memory.
+func timeless(v value) value {
+	for i := 0; i+1 < len(v.list); i++ {
+		switch v.list[i].str {
+		case "seen-time", "idle", "radix-tree-keys", "radix-tree-nodes":
+			v.list[i+1] = value{}
+		case "pending":
+			for _, p := range v.list[i+1].list {
+				p.list[len(p.list)-2] = value{} // delivery time
+			}
+		}
+	}
+	for i := range v.list {
+		v.list[i] = timeless(v.list[i])
+	}
+	return v
 }
 
 func pairs(l []string) []string {
@@ -138,7 +150,7 @@ func pairs(l []string) []string {
 
 func render(v value) string {
 	if v.list == nil {
-		return strconv.Quote(v.str)
+		return fmt.Sprintf("%c%d%q", v.kind, v.num, v.str)
 	}
 	var out []string
 	for _, el := range v.list {

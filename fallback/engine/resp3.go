@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"bytes"
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // setReplies are the commands whose reply is a set in RESP3.
 var setReplies = map[string]bool{"SMEMBERS": true, "SUNION": true, "SINTER": true, "SDIFF": true}
@@ -21,10 +17,6 @@ func (c *call) fixRESP3() {
 		c.null()
 	case setReplies[name] && c.reply[0] == '*':
 		c.reply[0] = '~'
-	case (name == "XREAD" || name == "XREADGROUP") && c.reply[0] == '*':
-		c.streamsAsMap()
-	case name == "ZSCAN" && c.reply[0] == '*':
-		c.reply = c.own(c.e.raw(c.db, 2, c.args...)) // scores stay strings
 	case pairReplies[name] && (len(c.args) > 2 || name[1] != 'P'):
 		v, _ := parseReply(c.reply)
 		if len(v.list) < 2 || v.list[1].kind != ',' {
@@ -39,20 +31,4 @@ func (c *call) fixRESP3() {
 		}
 		c.reply = r.b
 	}
-}
-
-// streamsAsMap turns the pairs of stream and entries into a map.
-func (c *call) streamsAsMap() {
-	end := bytes.IndexByte(c.reply, '\n')
-	n, _ := strconv.Atoi(string(bytes.TrimSpace(c.reply[1:end])))
-	r, rest := c.buf(), c.reply[end+1:]
-	r.mapLen(n)
-	for range n {
-		rest = rest[len("*2\r\n"):]
-		_, after := parseReply(rest) // the stream's name
-		_, after = parseReply(after) // its entries
-		r.b = append(r.b, rest[:len(rest)-len(after)]...)
-		rest = after
-	}
-	c.reply = r.b
 }

@@ -109,7 +109,10 @@ func (e *Engine) save(db int, key string) {
 	if en.held {
 		return // the copy of the entry has the value
 	}
-	if en.kind == "stream" || en.field != 0 {
+	if en.stream != nil {
+		old.stream = en.stream.Clone()
+	}
+	if en.field != 0 {
 		v.cmds = e.dumpAs(db, key, key)
 		return
 	}
@@ -150,7 +153,7 @@ func (r *scriptRun) undo() {
 		}
 		e.touch(id.db, id.key)
 		if en := e.find(id.db, id.key); en != nil {
-			en.lastID, en.version = v.old.lastID, v.old.version
+			en.stream, en.version = v.old.stream, v.old.version
 		}
 	}
 }

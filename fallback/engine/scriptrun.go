@@ -3,10 +3,39 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"holdfast/fallback/engine/lua"
 )
+
+// scripting is what the engine has of scripts and functions.
+type scripting struct {
+	scripts   *scriptCache
+	compiler  *compiler
+	world     *world // what scripts find
+	libs      *libraries
+	libCounts atomic.Pointer[[2]int] // of libraries and functions
+	running   atomic.Pointer[Running]
+	run       *scriptRun
+	rand48    uint64       // the state of math.random
+	busyAfter atomic.Int64 // nanoseconds
+}
+
+// beginScripting sets scripting up.
+func (e *Engine) beginScripting() {
+	e.scripts, e.compiler = newScriptCache(), newCompiler()
+	e.world, e.rand48 = newWorld(e), e.random
+	e.setLibraries(newLibraries())
+	e.SetBusyAfter(5 * time.Second)
+}
+
+// BusyAfter is how long a script runs until other clients are told that it is busy: the
+// parameter busy-reply-threshold, or lua-time-limit. Any goroutine may ask. 0: never.
+func (e *Engine) BusyAfter() time.Duration { return time.Duration(e.busyAfter.Load()) }
+
+// SetBusyAfter sets what BusyAfter gives.
+func (e *Engine) SetBusyAfter(d time.Duration) { e.busyAfter.Store(int64(d)) }
 
 // scriptMemory is how much a script may hold: enough for the largest value, and a
 // string that grows without end does not take the process with it.

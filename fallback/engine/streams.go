@@ -1,25 +1,33 @@
 package engine
 
 import (
+	"math"
 	"strconv"
 	"strings"
-	"time"
+
+	"holdfast/fallback/engine/stream"
 )
 
+// The values of streams are in the engine's own index (package stream). Under each
+// such key miniredis has a stream that nobody looks at: it knows that there is a key,
+// of which type, and when it expires.
+
 func streamCommands() map[string]*spec {
-	m := map[string]*spec{
-		"XLEN": read(2, 1, 1, 1), "XRANGE": read(-4, 1, 1, 1), "XREVRANGE": read(-4, 1, 1, 1),
+	return map[string]*spec{
+		"XLEN":   read(2, 1, 1, 1).with((*call).xlen),
+		"XRANGE": read(-4, 1, 1, 1).with((*call).xrange), "XREVRANGE": read(-4, 1, 1, 1).with((*call).xrange),
 		"XREAD": read(-4, 0, 0, 0).keyed(streamKeys).with((*call).xread),
 		"XADD":  write(-5, 1, 1, 1, fNil).with((*call).xadd),
-		"XDEL":  write(-3, 1, 1, 1, fZero), "XTRIM": write(-4, 1, 1, 1, fZero).with((*call).xtrim),
-		"XSETID": write(-3, 1, 1, 1, 0).with((*call).xsetid),
-		"XINFO":  read(-2, 2, 2, 1).with((*call).xinfo), "XPENDING": read(-3, 1, 1, 1).with((*call).timed).unsure(),
+		"XDEL":  write(-3, 1, 1, 1, fZero).with((*call).xdel), "XTRIM": write(-4, 1, 1, 1, fZero).with((*call).xtrim),
+		"XSETID":     write(-3, 1, 1, 1, 0).with((*call).xsetid),
+		"XINFO":      read(-2, 2, 2, 1).with((*call).xinfo).unsure(),
+		"XPENDING":   read(-3, 1, 1, 1).with((*call).xpending).unsure(),
 		"XREADGROUP": write(-7, 0, 0, 0, 0).keyed(streamKeys).with((*call).xread),
-		"XACK":       write(-4, 1, 1, 1, 0), "XCLAIM": write(-6, 1, 1, 1, 0).with((*call).xclaim),
+		"XACK":       write(-4, 1, 1, 1, fZero).with((*call).xack),
+		"XCLAIM":     write(-6, 1, 1, 1, 0).with((*call).xclaim),
 		"XAUTOCLAIM": write(-6, 1, 1, 1, 0).with((*call).xautoclaim),
-		"XGROUP":     write(-2, 2, 2, 1, fZero).with((*call).xgroup),
+		"XGROUP":     write(-2, 2, 2, 1, 0).with((*call).xgroup),
 	}
-	return m
 }
 
 func streamKeys(args []string) []string {
@@ -35,302 +43,277 @@ func streamKeys(args []string) []string {
 	return nil
 }
 
-// topID is the id of the last entry of a stream, "0-0" for an empty one.
-func (e *Engine) topID(db int, key string) string {
-	v := e.ask(db, "XREVRANGE", key, "+", "-", "COUNT", "1")
-	if len(v.list) == 0 {
-		return "0-0"
+// stream is the stream at a key, nil for none. false: the key has another type, and
+// the call has failed.
+func (c *call) stream(key string) (*stream.Stream, bool) {
+	en := c.e.find(c.db, key)
+	switch {
+	case en == nil:
+		return nil, true
+	case en.stream == nil:
+		c.fail(errWrongType)
+		return nil, false
 	}
-	return v.list[0].list[0].str
+	return en.stream, true
 }
 
-// streamTime lets the clock of miniredis go for a command that stores or reads
-// delivery times, which are not deadlines; "" stops it again.
-func (e *Engine) streamTime(name string) {
-	now := time.Unix(0, 0)
-	if name != "" {
-		now = time.UnixMilli(e.nowMS)
+// putStream makes s the value of a key that is absent.
+func (e *Engine) putStream(db int, key string, s *stream.Stream) {
+	_, _ = e.mini.DB(db).XAdd(key, "1-1", []string{"", ""}) // it refuses keys of other types only
+	e.touch(db, key)
+	e.find(db, key).stream = s
+}
+
+// madeStream is the stream at a key, which is made if it is not there.
+func (c *call) madeStream(key string, s *stream.Stream) *stream.Stream {
+	if s == nil {
+		s = stream.New()
+		c.e.putStream(c.db, key, s)
 	}
-	e.mini.SetTime(now)
+	return s
 }
 
-// timed passes a command with the clock going.
-func (c *call) timed() { c.timedPass(c.args...) }
-
-func (c *call) timedPass(args ...string) {
-	c.e.streamTime(args[0])
-	defer c.e.streamTime("")
-	c.pass(args...)
-}
-
-// xadd is XADD, journaled with the id that the entry got and with exact
-// trimming.
+// xadd is XADD, journaled with the id that the entry got and with what was left
+// after trimming.
 func (c *call) xadd() {
-	args, mkstream := c.args[2:], true
-	trim := trimming{}
-parsing:
-	for len(args) > 0 {
-		switch strings.ToUpper(args[0]) {
-		case "NOMKSTREAM":
-			mkstream, args = false, args[1:]
-		case "MAXLEN", "MINID":
-			var msg string
-			if trim, args, msg = parseTrim(args); msg != "" {
-				c.fail(msg)
-				return
-			}
-		default:
-			break parsing
-		}
-	}
-	if len(args) < 3 || len(args)%2 == 0 {
+	o, ok := c.parseStreamOptions(true)
+	switch {
+	case !ok:
+		return
+	case len(o.rest) < 2 || len(o.rest)%2 != 0:
 		c.fail(wrongArity("xadd"))
+		return
+	case !o.id.auto && !o.id.noSeq && o.id.id.IsZero():
+		c.fail(errStreamZero)
 		return
 	}
 	key := c.args[1]
-	en := c.e.find(c.db, key)
-	last := streamID{}
-	if en != nil {
-		last, _ = parseStreamID(en.lastID, 0)
-	}
-	id, msg := c.newID(args[0], last)
+	s, ok := c.stream(key)
 	switch {
-	case msg == errStreamID || msg == errStreamZero:
-		c.fail(msg)
+	case !ok:
 		return
-	case c.wrongType(key, "stream"):
-		return
-	case en == nil && !mkstream:
+	case s == nil && o.noCreate:
 		c.null()
 		return
-	case msg != "":
-		c.fail(msg)
-		return
 	}
-	c.appendEntry(key, id.String(), args[0] == "*", args[1:], trim)
-}
-
-// appendEntry stores an entry whose id is above all others, trims, and journals
-// both. auto: the client gave no id.
-func (c *call) appendEntry(key, id string, auto bool, fields []string, trim trimming) {
-	c.pass(append([]string{"XADD", key, id}, fields...)...)
-	if c.failed() {
-		return
+	last := stream.ID{}
+	if s != nil {
+		last = s.LastID
 	}
-	if trim.by != "" {
-		c.e.raw(c.db, 2, "XTRIM", key, trim.by, "=", trim.limit)
-	}
-	c.e.touch(c.db, key)
-	if en := c.e.find(c.db, key); en != nil {
-		en.lastID = id
-	}
-	args := []string{"XADD", key}
-	if trim.by != "" {
-		args = append(args, trim.by, "=", trim.limit)
-	}
-	if auto {
-		id += autoMark
-	}
-	c.effect(append(append(args, id), fields...)...)
-}
-
-func (c *call) xtrim() {
-	by := strings.ToUpper(c.args[2])
-	if by != "MAXLEN" && by != "MINID" {
-		c.fail(errSyntax)
-		return
-	}
-	t, rest, msg := parseTrim(c.args[2:])
-	if msg == "" && len(rest) > 0 {
-		msg = errSyntax
-	}
+	id, msg := o.id.place(c, last)
 	if msg != "" {
 		c.fail(msg)
 		return
 	}
-	c.rewritten("XTRIM", c.args[1], t.by, "=", t.limit)
+	s = c.madeStream(key, s)
+	_ = s.Append(id, append([]string(nil), o.rest...)) // place has looked at the id
+	r := c.buf()
+	r.bulk(id.String())
+	c.reply = r.b
+	args := []string{"XADD", key}
+	if o.by != "" {
+		args = append(args, c.trimmed(s, o)...)
+	}
+	at := id.String()
+	if o.id.auto {
+		at += autoMark
+	}
+	c.effect(append(append(args, at), o.rest...)...)
 }
 
-// xsetid is XSETID; its counters of added and deleted entries are not kept.
-func (c *call) xsetid() {
-	id, ok := parseStreamID(c.args[2], 0)
-	en := c.e.find(c.db, c.args[1])
+// trimmed trims and returns the option that gives the same on the same data.
+func (c *call) trimmed(s *stream.Stream, o streamOptions) []string {
+	n := s.Trim(o.trim)
+	switch {
+	case !o.trim.Approx && o.trim.ByID:
+		return []string{o.by, "=", o.trim.MinID.String()}
+	case !o.trim.Approx:
+		return []string{o.by, "=", strconv.FormatInt(o.trim.MaxLen, 10)}
+	}
+	c.e.noteTime() // where another server's nodes end nobody knows
+	switch {
+	case n == 0:
+		return nil
+	case o.trim.ByID:
+		return []string{o.by, "=", s.FirstID().String()}
+	}
+	return []string{o.by, "=", strconv.Itoa(s.Len())}
+}
+
+func (c *call) xtrim() {
+	o, ok := c.parseStreamOptions(false)
+	if !ok {
+		return
+	}
+	c.noEffect()
+	s, ok := c.stream(c.args[1])
+	if !ok || s == nil {
+		c.emptyUnless(ok)
+		return
+	}
+	was := s.Len()
+	option := c.trimmed(s, o)
+	n := was - s.Len()
+	c.integer(int64(n))
+	if n > 0 {
+		c.effect(append([]string{"XTRIM", c.args[1]}, option...)...)
+	}
+}
+
+// emptyUnless answers 0, unless the call has failed.
+func (c *call) emptyUnless(ok bool) {
+	if ok {
+		c.integer(0)
+	}
+}
+
+func (c *call) xdel() {
+	s, ok := c.stream(c.args[1])
+	if !ok || s == nil {
+		c.emptyUnless(ok)
+		return
+	}
+	ids, ok := c.streamIDs(c.args[2:])
+	if !ok {
+		return
+	}
+	n := int64(0)
+	for _, id := range ids {
+		if s.Delete(id) {
+			n++
+		}
+	}
+	c.integer(n)
+}
+
+func (c *call) xlen() {
+	s, ok := c.stream(c.args[1])
 	switch {
 	case !ok:
-		c.fail(errStreamID)
-	case en == nil:
-		c.fail(errNoKey)
-	case c.wrongType(c.args[1], "stream"):
+	case s == nil:
+		c.integer(0)
 	default:
-		if top, _ := parseStreamID(c.e.topID(c.db, c.args[1]), 0); id.less(top) {
-			c.fail("ERR The ID specified in XSETID is smaller than the target stream top item")
-			return
-		}
-		en.lastID = id.String()
-		c.ok()
+		c.integer(int64(s.Len()))
 	}
 }
 
-// xread is XREAD and XREADGROUP, without BLOCK and with $ made an id.
-func (c *call) xread() {
-	args := append([]string(nil), c.args...)
-	for i := 1; i < len(args); i++ {
-		opt := strings.ToUpper(args[i])
-		if opt == "BLOCK" && i+1 < len(args) {
-			if n, ok := parseInt(args[i+1]); !ok || n < 0 {
-				c.fail("ERR timeout is not an integer or out of range")
+// xrange is XRANGE and XREVRANGE.
+func (c *call) xrange() {
+	rev := len(c.args[0]) == len("XREVRANGE")
+	from, to := c.args[2], c.args[3]
+	if rev {
+		from, to = to, from
+	}
+	start, ok := c.rangeStart(from)
+	if !ok {
+		return
+	}
+	end, ok := c.rangeEnd(to)
+	if !ok {
+		return
+	}
+	count := int64(math.MaxInt64)
+	for i := 4; i < len(c.args); i += 2 {
+		if !strings.EqualFold(c.args[i], "COUNT") || i+1 == len(c.args) {
+			c.fail(errSyntax)
+			return
+		}
+		if count, ok = c.countArg(c.args[i+1]); !ok {
+			return
+		}
+		count = max(count, 0)
+	}
+	s, ok := c.stream(c.args[1])
+	r := c.buf()
+	switch {
+	case !ok:
+		return
+	case s == nil:
+		r.array(0)
+	case count == 0:
+		r.nullArray()
+	default:
+		r.entries(s, start, end, count, rev)
+	}
+	c.reply = r.b
+}
+
+// entry writes an entry: its id and its fields.
+func (r *replyBuf) entry(e *stream.Entry) {
+	r.array(2)
+	r.bulk(e.ID.String())
+	r.strings(e.Fields)
+}
+
+// entries writes the entries of an interval, count at most, and returns how many.
+func (r *replyBuf) entries(s *stream.Stream, start, end stream.ID, count int64, rev bool) (n int) {
+	body := replyBuf{v3: r.v3}
+	write := func(e *stream.Entry) bool {
+		body.entry(e)
+		n++
+		return int64(n) < count
+	}
+	if rev {
+		s.Descend(start, end, write)
+	} else {
+		s.Ascend(start, end, write)
+	}
+	r.array(n)
+	r.b = append(r.b, body.b...)
+	return n
+}
+
+// xsetid is XSETID.
+func (c *call) xsetid() {
+	id, ok := c.streamID(c.args[2], 0)
+	if !ok {
+		return
+	}
+	added, deleted := int64(-1), stream.ID{}
+	for i := 3; i < len(c.args); i += 2 {
+		switch opt := strings.ToUpper(c.args[i]); {
+		case opt == "ENTRIESADDED" && i+1 < len(c.args):
+			if added, ok = c.countArg(c.args[i+1]); ok && added < 0 {
+				c.fail("ERR entries_added must be positive")
 				return
 			}
-			args = append(args[:i], args[i+2:]...)
-			i--
-			continue
-		}
-		if opt == "STREAMS" {
-			keys := args[i+1:]
-			for j := len(keys) / 2; j < len(keys); j++ {
-				if en := c.e.find(c.db, keys[j-len(keys)/2]); keys[j] == "$" {
-					keys[j] = "0-0"
-					if en != nil && en.kind == "stream" {
-						keys[j] = en.lastID
-					}
-				}
+		case opt == "MAXDELETEDID" && i+1 < len(c.args):
+			if deleted, ok = c.streamID(c.args[i+1], 0); ok && id.Less(deleted) {
+				c.fail("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
+				return
 			}
-			break
-		}
-		if opt == "GROUP" {
-			i += 2
-		}
-	}
-	for _, key := range streamKeys(args) {
-		if c.wrongType(key, "stream") {
-			return
-		}
-	}
-	c.timedPass(args...)
-	if c.spec.flags&fWrite != 0 {
-		c.effectSet = true
-		if !c.failed() {
-			c.effect(args...)
-		}
-	}
-}
-
-// xgroup is XGROUP; $ becomes the stream's last id, which miniredis takes from
-// the last entry that is still there.
-func (c *call) xgroup() {
-	sub := strings.ToUpper(c.args[1])
-	want := map[string]int{"CREATE": -5, "SETID": -5, "DESTROY": 4, "CREATECONSUMER": 5, "DELCONSUMER": 5}[sub]
-	switch {
-	case want == 0:
-		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try XGROUP HELP.")
-		return
-	case !(&spec{arity: want}).arityOK(len(c.args)):
-		c.fail(wrongArity("xgroup|" + sub))
-		return
-	case sub == "SETID":
-		c.fail("ERR XGROUP SETID is not supported offline")
-		return
-	case sub != "CREATE":
-		c.timedPass(c.args...)
-		return
-	}
-	args := append([]string(nil), c.args...)
-	en := c.e.find(c.db, args[2])
-	if args[4] == "$" {
-		args[4] = "0-0"
-		if en != nil && en.kind == "stream" {
-			args[4] = en.lastID
-		}
-	} else if id, ok := parseStreamID(args[4], 0); ok {
-		args[4] = id.String()
-	} else {
-		c.fail(errStreamID)
-		return
-	}
-	for i := 5; i < len(args); i++ {
-		switch opt := strings.ToUpper(args[i]); {
-		case opt == "MKSTREAM":
-		case opt == "ENTRIESREAD" && i+1 < len(args):
-			args = append(args[:i], args[i+2:]...)
-			i--
 		default:
 			c.fail(errSyntax)
 			return
 		}
-	}
-	c.timedPass(args...)
-}
-
-// claimed journals entries taken over at this moment, whatever their idle time
-// will be at the replay.
-func (c *call) claimed(key, group, consumer string, ids []string) {
-	for _, id := range ids {
-		v := c.ask("XPENDING", key, group, id, id, "1")
-		if len(v.list) == 1 {
-			c.effect("XCLAIM", key, group, consumer, "0", id, "TIME", strconv.FormatInt(c.e.nowMS, 10),
-				"RETRYCOUNT", strconv.FormatInt(v.list[0].list[3].num, 10), "FORCE", "JUSTID")
+		if !ok {
+			return
 		}
 	}
+	c.setStreamID(id, added, deleted)
 }
 
-// xclaim keeps only the ids that are idle for long enough, which miniredis does
-// not look at.
-func (c *call) xclaim() {
-	minIdle, ok := parseInt(c.args[4])
-	if !ok {
-		c.fail("ERR Invalid min-idle-time argument for XCLAIM")
+func (c *call) setStreamID(id stream.ID, added int64, deleted stream.ID) {
+	s, ok := c.stream(c.args[1])
+	switch {
+	case !ok:
+		return
+	case s == nil:
+		c.fail(errNoKey)
+		return
+	case s.Len() > 0 && id.Less(s.Last().ID):
+		c.fail("ERR The ID specified in XSETID is smaller than the target stream top item")
+		return
+	case s.Len() > 0 && added != -1 && int64(s.Len()) > added:
+		c.fail("ERR The entries_added specified in XSETID is smaller than the target stream length")
 		return
 	}
-	if minIdle <= 0 {
-		c.timedPass(c.args...)
-		c.e.noteTime()
-		return
+	s.LastID = id
+	if added != -1 {
+		s.Added = added
 	}
-	c.e.noteTime()
-	c.e.streamTime("XPENDING")
-	args := append([]string(nil), c.args[:5]...)
-	i, kept := 5, 0
-	for ; i < len(c.args); i++ {
-		if _, ok := parseStreamID(c.args[i], 0); !ok {
-			break
-		}
-		v := c.ask("XPENDING", c.args[1], c.args[2], c.args[i], c.args[i], "1")
-		if len(v.list) == 1 && v.list[0].list[2].num < minIdle {
-			continue
-		}
-		args = append(args, c.args[i])
-		kept++
+	if !deleted.IsZero() {
+		s.MaxDeleted = deleted
 	}
-	c.e.streamTime("")
-	c.noEffect()
-	if kept == 0 {
-		args = append(args, "0-0") // pending in no group
-	}
-	args = append(args, c.args[i:]...)
-	args[4] = "0"
-	c.timedPass(args...)
-	if !c.failed() {
-		c.effect(args...)
-	}
+	c.ok()
 }
-
-// xautoclaim is journaled as the XCLAIMs that it amounts to.
-func (c *call) xautoclaim() {
-	c.e.noteTime()
-	c.timedPass(c.args...)
-	c.noEffect()
-	if c.failed() {
-		return
-	}
-	v, _ := parseReply(c.reply)
-	var ids []string
-	for _, el := range v.list[1].list {
-		if len(el.list) > 0 {
-			el = el.list[0]
-		}
-		ids = append(ids, el.str)
-	}
-	c.claimed(c.args[1], c.args[2], c.args[3], ids)
-}
-
-func (c *call) xinfo() { c.timed() }

@@ -134,6 +134,9 @@ func (c *call) set() {
 			args = append(args, "PXAT", strconv.FormatInt(o.at, 10))
 		}
 		c.setEffect(args, o.at)
+		if o.nx && len(c.effects) == 1 && len(c.effects[0]) > 3 { // not the DEL of a deadline that has passed
+			c.effects[0] = append(c.effects[0], []byte("NX")) // somebody may have been first at Redis
+		}
 	}
 	c.effectSet = true
 	switch {

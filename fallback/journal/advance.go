@@ -22,7 +22,7 @@ func (j *Journal) Advance(upTo uint64) error {
 	if j.pending != nil || j.inflight != nil {
 		return errors.New("advance journal: records are on their way")
 	}
-	f, seg, err := createSegment(j.fs, j.cfg.Dir, segmentHeader{stream: j.id, first: upTo + 1, created: time.Now().UnixNano(), flags: flagGap})
+	f, seg, err := createSegment(j.fs, j.cfg.Dir, segmentHeader{stream: j.id, first: upTo + 1, created: time.Now().UnixNano(), flags: flagGap, before: j.last})
 	if err != nil {
 		return fmt.Errorf("advance journal: %w", err)
 	}

@@ -26,6 +26,7 @@ func (j *Journal) commitLoop() {
 			j.poison(err, seg)
 			continue
 		}
+		j.noteAcked(b.last)
 		j.publish(b, seg)
 		// Sealed at once and not before the next batch, so that a journal whose
 		// records are all truncated holds less than one segment.

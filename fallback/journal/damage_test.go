@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,28 @@ func TestDamageStories(t *testing.T) {
 		"mark damaged":                               {func(r *rig) { r.flip(filepath.Join(dir, "mark"), 35) }, nil},
 		"mark missing":                               {func(r *rig) { r.fs.Damage(filepath.Join(dir, "mark"), nil) }, nil},
 		"mark too long":                              {func(r *rig) { r.edit(filepath.Join(dir, "mark"), appendBytes(0)) }, nil},
-		"segment renamed by hand":                    {func(r *rig) { r.fs.Damage(r.segment(2), r.fs.Bytes(r.segment(1))); r.fs.Damage(r.segment(1), nil) }, nil},
+		"foreign bytes between two records": {func(r *rig) {
+			r.edit(r.newest(), func(b []byte) []byte { return slices.Insert(b, 64+32+int(b[68]), make([]byte, 60)...) })
+		}, nil},
+		"foreign bytes in a sealed segment": {func(r *rig) {
+			r.edit(r.segment(1), func(b []byte) []byte { return slices.Insert(b, 64, b[64:124]...) })
+		}, nil},
+		"last record cut":                  {func(r *rig) { r.edit(r.newest(), cutBytes(1)) }, []uint64{58}},
+		"last record cut whole":            {func(r *rig) { r.edit(r.newest(), func(b []byte) []byte { return b[:64+32+int(b[68])] }) }, []uint64{58}},
+		"last record overwritten by zeros": {func(r *rig) { r.edit(r.newest(), func(b []byte) []byte { clear(b[64+32+int(b[68]):]); return b }) }, []uint64{58}},
+		"newest segment missing":           {func(r *rig) { r.fs.Damage(r.newest(), nil) }, []uint64{57, 58}},
+		"newest segment emptied":           {func(r *rig) { r.fs.Damage(r.newest(), []byte{}) }, []uint64{57, 58}},
+		"all segments missing": {func(r *rig) {
+			for _, p := range r.segments() {
+				r.fs.Damage(p, nil)
+			}
+		}, seqs(1, 58)},
+		"nothing left but the watermark": {func(r *rig) {
+			for _, p := range append(r.segments(), filepath.Join(dir, "meta")) {
+				r.fs.Damage(p, nil)
+			}
+		}, seqs(1, 58)},
+		"segment renamed by hand": {func(r *rig) { r.fs.Damage(r.segment(2), r.fs.Bytes(r.segment(1))); r.fs.Damage(r.segment(1), nil) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) { damageStory(t, story.damage, story.lost, false) })
 		t.Run(name+", repair interrupted", func(t *testing.T) { damageStory(t, story.damage, story.lost, true) })

@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 )
 
 var (
@@ -23,10 +25,17 @@ var (
 	ErrClosed = errors.New("journal is closed")
 )
 
-// remedy ends every text about damage, so that an operator knows the next step.
-const remedy = `run "holdfast journal verify" to see all damage and "holdfast journal repair" to mend it`
-
 // corruptf reports damage at an offset of a file.
 func corruptf(file string, offset int64, format string, args ...any) error {
-	return fmt.Errorf("%w: %s at offset %d: %s; %s", ErrCorrupt, file, offset, fmt.Sprintf(format, args...), remedy)
+	return fmt.Errorf("%w: %s at offset %d: %s", ErrCorrupt, file, offset, fmt.Sprintf(format, args...))
+}
+
+// withRemedy ends a text about damage with the next step, in words that can be typed as
+// they are. A journal lies in the data directory that those commands ask for.
+func withRemedy(dir string, err error) error {
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	data := strconv.Quote(filepath.Dir(dir))
+	return fmt.Errorf("%w; stop holdfast, then 'holdfast journal verify --data-dir %s' shows all damage and 'holdfast journal repair --data-dir %s' mends it", err, data, data)
 }

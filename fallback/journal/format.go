@@ -16,7 +16,7 @@ import (
 // Segment header (64 bytes):
 //
 //	16          32         40           48      52         60      64
-//	| stream id | firstSeq | created ns | flags | reserved | crc32c |
+//	| stream id | firstSeq | created ns | flags | before | crc32c |
 //
 // Frame (32 bytes and the payload):
 //
@@ -41,9 +41,10 @@ const (
 	magicSegment = "HFJSEGM\n"
 	magicMeta    = "HFJMETA\n"
 	magicMark    = "HFJMARK\n"
+	magicAcked   = "HFJACKD\n"
 )
 
-// flagGap marks a segment before which records are missing; only repair sets it.
+// flagGap marks a segment before which records are missing; repair and Advance set it.
 const flagGap = 1
 
 var (
@@ -61,6 +62,7 @@ type segmentHeader struct {
 	first   uint64
 	created int64
 	flags   uint32
+	before  uint64 // with flagGap: the last record before the gap; 0: not known, or none
 }
 
 type frameHeader struct {
@@ -111,6 +113,7 @@ func encodeSegmentHeader(h segmentHeader) []byte {
 	binary.LittleEndian.PutUint64(b[32:], h.first)
 	binary.LittleEndian.PutUint64(b[40:], uint64(h.created))
 	binary.LittleEndian.PutUint32(b[48:], h.flags)
+	binary.LittleEndian.PutUint64(b[52:], h.before)
 	putSum(b)
 	return b
 }
@@ -127,14 +130,15 @@ func decodeSegmentHeader(b []byte) (segmentHeader, error) {
 	h.first = binary.LittleEndian.Uint64(b[32:])
 	h.created = int64(binary.LittleEndian.Uint64(b[40:]))
 	h.flags = binary.LittleEndian.Uint32(b[48:])
+	h.before = binary.LittleEndian.Uint64(b[52:])
 	if h.first == 0 {
 		return h, errBadHeader
 	}
 	return h, nil
 }
 
-// encodeSmall encodes the meta file and the mark file: the stream and a number
-// (meta: creation time in ns; mark: last truncated sequence).
+// encodeSmall encodes the files meta, mark and acked: the stream and a number
+// (meta: creation time in ns; mark: last truncated sequence; acked: see acked.go).
 func encodeSmall(magic string, id streamID, number uint64) []byte {
 	b := make([]byte, smallFileSize)
 	putPreamble(b, magic, formatVersion)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +11,10 @@ import (
 )
 
 const (
-	metaName = "meta"
-	markName = "mark"
-	lockName = "lock"
+	metaName  = "meta"
+	markName  = "mark"
+	lockName  = "lock"
+	ackedName = "acked"
 )
 
 // fileState is what inspect found in one segment file.
@@ -37,6 +39,8 @@ type inspection struct {
 	haveMark  bool
 	fresh     bool // never completely created: holds no record
 	mark      uint64
+	acked     uint64 // records up to here were on disk, see acked.go; 0: nothing is known
+	ackedBad  error  // why the file cannot be read
 	files     []*fileState
 	last      uint64
 	oldest    int64 // time of the first pending record, 0 when there is none
@@ -48,6 +52,12 @@ type inspection struct {
 // collected in problems; the returned error is for files that cannot be read at all.
 func inspect(fsys FS, dir string) (*inspection, error) {
 	in := &inspection{dir: dir}
+	// Before the names: what it tells of was on disk when it was written, whatever a
+	// running journal does meanwhile.
+	ackedID, err := in.readAcked(fsys)
+	if err != nil {
+		return nil, err
+	}
 	names, err := fsys.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list journal: %w", err)
@@ -63,6 +73,7 @@ func inspect(fsys FS, dir string) (*inspection, error) {
 	if err := in.readSmallFiles(fsys); err != nil || in.fresh {
 		return in, err
 	}
+	in.judgeAcked(ackedID)
 	for i := range in.files {
 		if err := in.checkFile(fsys, i); err != nil {
 			return nil, err
@@ -111,6 +122,9 @@ func (in *inspection) readSmallFiles(fsys FS) error {
 }
 
 func (in *inspection) holdsNothing(fsys FS) (bool, error) {
+	if in.acked > 0 {
+		return false, nil
+	}
 	for _, st := range in.files {
 		f, err := fsys.Open(st.path, false)
 		if err != nil {
@@ -218,26 +232,17 @@ func (in *inspection) scan(f File, st *fileState, end uint64) error {
 // interrupted write, which nobody was told about, or damage. In doubt: damage. end
 // is the last record that has to be in the file, 0 for the newest.
 func (in *inspection) judge(f File, st *fileState, end uint64) error {
-	want := st.last + 1
-	runs, err := salvage(f, st.size, st.fileSize, in.id.seed(), want)
+	runs, err := salvage(f, st.size, st.fileSize, in.id.seed(), in.limit())
 	givenUp := errors.Is(err, errBadFrame)
 	if err != nil && !givenUp {
 		return err
 	}
 	if end == 0 && !givenUp {
-		if len(runs) == 0 {
-			st.tornAt = st.size
-			return nil
-		}
-		// Valid records follow. Either power went while one batch was on its way to the
-		// disk and its sectors arrived out of order (then some sector was never written,
-		// and no later batch exists), or acknowledged bytes were damaged.
-		newest := runs[len(runs)-1]
-		unwritten, err := hasUnwrittenSector(f, st.size, runs[0].offset)
+		torn, err := st.torn(f, runs)
 		if err != nil {
 			return err
 		}
-		if newest.durable < want && unwritten {
+		if torn {
 			st.tornAt = st.size
 			return nil
 		}
@@ -246,8 +251,38 @@ func (in *inspection) judge(f File, st *fileState, end uint64) error {
 	return nil
 }
 
+// limit is beyond every sequence that a record here can have.
+func (in *inspection) limit() uint64 {
+	high, bytes := max(in.mark, in.acked), int64(0)
+	for _, st := range in.files {
+		high, bytes = max(high, st.first), bytes+st.fileSize
+	}
+	return high + 1 + uint64(bytes)/frameHeaderSize
+}
+
+// torn reports whether an interrupted write explains all that lies behind the valid
+// part of the newest file, given the valid records there. None: it does. Else power
+// went while one batch was on its way to the disk, and its sectors arrived out of
+// order: each gap has room for the records that lack, and in it a sector that was
+// never written; no record was written after the batch was on disk; and none is
+// there twice or out of its place, for nobody writes that.
+func (st *fileState) torn(f File, runs []run) (bool, error) {
+	last, at := st.last, st.size
+	for _, r := range runs {
+		if r.first <= last+1 || r.durable > st.last || uint64(r.offset-at)/frameHeaderSize < r.first-last-1 {
+			return false, nil
+		}
+		if unwritten, err := hasUnwrittenSector(f, at, r.offset); err != nil || !unwritten {
+			return false, err
+		}
+		last, at = r.last, r.end
+	}
+	return true, nil
+}
+
 // listDamage notes each stretch that cannot be read, between and behind the runs
-// that can.
+// that can. It notes one problem at least: what is behind the valid part is not
+// read, so a file without a problem would lose it silently.
 func (st *fileState) listDamage(runs []run, givenUp bool, end uint64) {
 	add := func(at int64, format string, args ...any) {
 		if err := corruptf(st.path, at, format, args...); st.problem == nil {
@@ -258,11 +293,14 @@ func (st *fileState) listDamage(runs []run, givenUp bool, end uint64) {
 	}
 	at := st.size
 	st.seen = st.last
+	runs = slices.SortedFunc(slices.Values(runs), func(a, b run) int { return cmp.Compare(a.first, b.first) })
 	for _, r := range runs {
 		if r.first > st.seen+1 {
 			add(at, "%s cannot be read", recordsText(st.seen+1, r.first-1))
 		}
-		at, st.seen = r.end, r.last
+		if r.last > st.seen {
+			at, st.seen = r.end, r.last
+		}
 	}
 	switch {
 	case end > st.seen:
@@ -271,8 +309,17 @@ func (st *fileState) listDamage(runs []run, givenUp bool, end uint64) {
 	case givenUp:
 		add(at, "record %d and what follows cannot be read or judged", st.seen+1)
 	case at < st.fileSize:
-		add(at, "%d bytes are no records", st.fileSize-at)
+		add(at, "%d bytes are no records, or records in a wrong place", st.fileSize-at)
+	case st.problem == nil:
+		add(st.size, "foreign bytes, or records in a wrong place; all records can be read")
 	}
+}
+
+func recordsAre(from, to uint64) string {
+	if from == to {
+		return recordsText(from, to) + " is"
+	}
+	return recordsText(from, to) + " are"
 }
 
 func recordsText(from, to uint64) string {
@@ -292,8 +339,12 @@ func (in *inspection) checkOrder() {
 		if st.aborted {
 			continue
 		}
-		if st.problem == nil && st.first > known+1 && !st.afterGap() {
-			in.problem(corruptf(st.path, 0, "records %d to %d are missing", known+1, st.first-1))
+		missing := st.first - 1
+		if st.afterGap() {
+			missing = st.header.before // of the rest it was told when they got lost
+		}
+		if st.problem == nil && missing > known {
+			in.problem(corruptf(st.path, 0, "%s missing", recordsAre(known+1, missing)))
 		}
 		if i > 0 && st.first <= in.files[i-1].last {
 			in.problem(corruptf(st.path, 0, "record %d is here and in the segment before", st.first))
@@ -310,7 +361,8 @@ func (in *inspection) checkOrder() {
 	case len(in.problems) == 0 && in.files[n-1].last < in.mark:
 		in.problem(corruptf(in.files[n-1].path, 0, "last record is %d, but records up to %d existed", in.files[n-1].last, in.mark))
 	}
-	in.last = known
+	in.checkAcked(known)
+	in.last = max(known, in.acked)
 }
 
 func readSmall(fsys FS, path, magic string) (streamID, uint64, error) {

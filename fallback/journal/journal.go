@@ -43,6 +43,9 @@ type Journal struct {
 	seed   uint32
 	lock   io.Closer
 	active File // owned by the committer until it ends
+	acked  File // the watermark, see acked.go; the committer's as well
+
+	ackedFailed bool // said that it cannot be written; the committer's
 
 	truncMu sync.Mutex // one Truncate at a time
 
@@ -129,7 +132,7 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j := &Journal{
 		cfg: cfg, fs: cfg.FS, log: cfg.Logger, lock: lock,
-		id: rec.id, seed: rec.id.seed(), active: rec.active, segments: rec.segments,
+		id: rec.id, seed: rec.id.seed(), active: rec.active, acked: rec.acked, segments: rec.segments,
 		nextSeq: rec.last + 1, last: rec.last, mark: rec.mark, oldest: rec.oldest,
 		committed: make(chan struct{}),
 	}
@@ -139,6 +142,7 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j.sealLarge()
 	if err := j.dropTruncated(); err != nil {
+		j.closeAcked()
 		return nil, errors.Join(err, j.active.Close(), lock.Close())
 	}
 	j.log.Info("journal open", "dir", cfg.Dir, "stream", j.StreamID(), "last", j.last, "pending", j.count(j.mark), "bytes", j.bytes)
@@ -285,6 +289,7 @@ func (j *Journal) Close() error {
 		<-j.committed
 		j.truncMu.Lock() // a Truncate under way finishes before the lock file is given up
 		defer j.truncMu.Unlock()
+		j.closeAcked()
 		j.closeErr = errors.Join(j.failed, j.active.Close(), j.lock.Close())
 		j.log.Info("journal closed", "last", j.last)
 	})

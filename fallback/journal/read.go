@@ -83,7 +83,7 @@ func (j *Journal) readSegment(ctx context.Context, seg *segment, after uint64, f
 			return after, nil
 		}
 		if errors.Is(err, errBadFrame) {
-			err = corruptf(seg.path, sc.offset, "a durable record cannot be read")
+			err = withRemedy(j.cfg.Dir, corruptf(seg.path, sc.offset, "a durable record cannot be read"))
 		}
 		if err != nil {
 			return after, err

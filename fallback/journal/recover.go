@@ -14,6 +14,7 @@ type recovered struct {
 	id       streamID
 	segments []*segment
 	active   File
+	acked    File
 	mark     uint64
 	last     uint64
 	oldest   time.Time
@@ -27,7 +28,7 @@ func recoverDir(fsys FS, dir string, log *slog.Logger) (*recovered, error) {
 		return nil, err
 	}
 	if len(in.problems) > 0 {
-		return nil, fmt.Errorf("open journal (%d problems): %w", len(in.problems), firstProblem(in.problems))
+		return nil, withRemedy(dir, fmt.Errorf("%d problems, the first: %w", len(in.problems), firstProblem(in.problems)))
 	}
 	for _, path := range in.leftovers {
 		if err := fsys.Remove(path); err != nil {
@@ -35,7 +36,10 @@ func recoverDir(fsys FS, dir string, log *slog.Logger) (*recovered, error) {
 		}
 	}
 	if in.fresh {
-		return create(fsys, in)
+		return create(fsys, in, log)
+	}
+	if in.ackedBad != nil {
+		log.Warn("journal watermark cannot be read and is made anew: nothing else is damaged, but of the newest records nothing proved that they are all there", "error", in.ackedBad)
 	}
 	rec := &recovered{id: in.id, mark: in.mark, last: in.last}
 	if in.oldest != 0 {
@@ -62,6 +66,7 @@ func recoverDir(fsys FS, dir string, log *slog.Logger) (*recovered, error) {
 	if err := fsys.SyncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("sync journal directory: %w", err), rec.active.Close())
 	}
+	rec.acked = openAcked(fsys, in, in.id, in.last, log)
 	return rec, nil
 }
 
@@ -104,7 +109,7 @@ func settle(fsys FS, seg *segment) (File, error) {
 
 // create makes a new journal. The meta file comes last: it says that the rest is
 // there, so a journal that later lacks a file is known to be damaged.
-func create(fsys FS, in *inspection) (*recovered, error) {
+func create(fsys FS, in *inspection, log *slog.Logger) (*recovered, error) {
 	rec := &recovered{}
 	if _, err := rand.Read(rec.id[:]); err != nil {
 		return nil, fmt.Errorf("make stream id: %w", err)
@@ -126,6 +131,7 @@ func create(fsys FS, in *inspection) (*recovered, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	rec.acked = openAcked(fsys, in, rec.id, 0, log)
 	rec.active, rec.segments = f, []*segment{seg}
 	return rec, nil
 }

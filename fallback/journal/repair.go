@@ -147,14 +147,10 @@ func (m *mender) runs(st *fileState) ([]run, error) {
 	}
 	defer f.Close()
 	from := int64(0)
-	if st.fileSize > segmentHeaderSize {
+	if st.header.first > 0 {
 		from = segmentHeaderSize
 	}
-	want := st.first
-	if st.header.first > 0 {
-		want = st.header.first
-	}
-	runs, err := salvage(f, from, st.fileSize, m.in.id.seed(), want)
+	runs, err := salvage(f, from, st.fileSize, m.in.id.seed(), max(m.in.limit(), st.header.first+uint64(st.fileSize)/frameHeaderSize))
 	if errors.Is(err, errBadFrame) {
 		err = nil // the search was given up; the whole file is kept aside
 	}
@@ -173,33 +169,45 @@ func (m *mender) writeSegments(parts []part) error {
 		}
 		first := max(p.first, seen+1)
 		gap := first > m.known+1
-		if from := m.nextAt(p.st); first > from {
-			m.lost = append(m.lost, [2]uint64{from, first - 1})
-		}
-		if p.st.problem == nil && p.st.tornAt == 0 && first == p.first && (!gap || p.st.afterGap()) {
+		m.noteLost(p.st, first)
+		told := p.st.afterGap() && p.st.header.before <= m.known // the file itself says what lacks before it
+		if p.st.problem == nil && p.st.tornAt == 0 && first == p.first && (!gap || told) {
 			m.kept[p.st.path] = true
-		} else if err := m.writePart(p, first, gap); err != nil {
+		} else if err := m.writePart(p, first, seen, gap); err != nil {
 			return err
 		}
 		m.known, seen = max(m.known, p.last), max(seen, p.last)
 	}
-	if n := len(m.in.files); n == 0 || m.in.files[n-1].problem != nil || m.in.files[n-1].aborted || seen < m.in.mark {
+	if n := len(m.in.files); n == 0 || m.in.files[n-1].problem != nil || m.in.files[n-1].aborted || seen < m.in.mark || m.known < m.in.acked {
+		if m.known < m.in.acked {
+			m.lost = append(m.lost, [2]uint64{m.known + 1, m.in.acked})
+			m.known = m.in.acked
+		}
 		m.lostAfter = m.known
-		return m.writePart(part{run: run{last: 0}}, m.known+1+sequenceJump, true)
+		return m.writePart(part{run: run{last: 0}}, m.known+1+sequenceJump, seen, true)
 	}
 	return nil
 }
 
-// nextAt is the number that a record at the beginning of the file would have, had
-// nothing been lost before it. A gap that an earlier repair left is no loss of now.
-func (m *mender) nextAt(st *fileState) uint64 {
-	if st.afterGap() {
-		return max(m.known+1, st.header.first)
+// noteLost notes the records that lack between those known and the record first of a
+// file. A gap that an earlier repair left before that file is no loss of now.
+func (m *mender) noteLost(st *fileState, first uint64) {
+	add := func(from, to uint64) {
+		if from <= to {
+			m.lost = append(m.lost, [2]uint64{from, to})
+		}
 	}
-	return m.known + 1
+	if h := st.header; st.afterGap() && h.first > m.known {
+		add(m.known+1, h.before)
+		add(h.first, first-1)
+		return
+	}
+	add(m.known+1, first-1)
 }
 
-func (m *mender) writePart(p part, first uint64, gap bool) (err error) {
+// writePart writes a new file of the records of p from first on. before is the last
+// record in the files before it, for one that comes after a gap.
+func (m *mender) writePart(p part, first, before uint64, gap bool) (err error) {
 	path := filepath.Join(m.in.dir, segmentName(first))
 	tmp := path + ".tmp"
 	if err := m.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -208,6 +216,7 @@ func (m *mender) writePart(p part, first uint64, gap bool) (err error) {
 	h := segmentHeader{stream: m.in.id, first: first, created: time.Now().UnixNano()}
 	if gap {
 		h.flags |= flagGap
+		h.before = before
 	}
 	out, err := m.fs.Create(tmp)
 	if err != nil {

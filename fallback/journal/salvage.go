@@ -17,14 +17,15 @@ type run struct {
 	durable     uint64 // the greatest durable of its frames
 }
 
-// salvage finds every run of valid frames at or after from whose sequences are
-// want or later. It returns errBadFrame when the bytes hold so many false starts
-// that the search was given up.
-func salvage(f io.ReaderAt, from, end int64, seed uint32, want uint64) ([]run, error) {
+// salvage finds every run of valid frames at or after from, in the order in which
+// they lie there: of whatever sequence up to limit, so that a record that was
+// copied or moved is seen for what it is. It returns errBadFrame when the bytes
+// hold so many false starts that the search was given up.
+func salvage(f io.ReaderAt, from, end int64, seed uint32, limit uint64) ([]run, error) {
 	var runs []run
-	s := search{f: f, end: end, seed: seed, budget: 64*(end-from) + scanBuffer}
+	s := search{f: f, end: end, seed: seed, limit: limit, budget: 64*(end-from) + scanBuffer}
 	for from < end {
-		at, err := s.find(from, want)
+		at, err := s.find(from)
 		if err != nil {
 			return runs, err
 		}
@@ -36,7 +37,7 @@ func salvage(f io.ReaderAt, from, end int64, seed uint32, want uint64) ([]run, e
 			return runs, err
 		}
 		runs = append(runs, r)
-		from, want = r.end, r.last+1
+		from = r.end
 	}
 	return runs, nil
 }
@@ -65,12 +66,12 @@ type search struct {
 	f      io.ReaderAt
 	end    int64
 	seed   uint32
+	limit  uint64 // the highest sequence that is looked for
 	budget int64
 }
 
 // find returns the offset of the first valid frame at or after from, or -1.
-func (s *search) find(from int64, want uint64) (int64, error) {
-	limit := want + uint64(s.end-from)/frameHeaderSize
+func (s *search) find(from int64) (int64, error) {
 	buf := make([]byte, min(scanBuffer, s.end-from))
 	for s.end-from >= frameHeaderSize {
 		b := buf[:min(int64(len(buf)), s.end-from)]
@@ -80,7 +81,7 @@ func (s *search) find(from int64, want uint64) (int64, error) {
 		for i := 0; i+frameHeaderSize <= len(b); i++ {
 			h := decodeFrameHeader(b[i:])
 			at := from + int64(i)
-			if h.seq < want || h.seq > limit || !h.plausible(s.end-at) {
+			if h.seq > s.limit || !h.plausible(s.end-at) {
 				continue
 			}
 			if s.budget -= h.size(); s.budget < 0 {

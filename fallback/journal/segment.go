@@ -105,7 +105,7 @@ type scanner struct {
 
 func newScanner(f io.ReaderAt, offset, end int64, seed uint32, bufSize int) *scanner {
 	return &scanner{
-		r:      bufio.NewReaderSize(io.NewSectionReader(f, offset, end-offset), bufSize),
+		r:      bufio.NewReaderSize(io.NewSectionReader(f, offset, end-offset), int(min(int64(bufSize), end-offset))),
 		offset: offset, end: end, seed: seed,
 	}
 }

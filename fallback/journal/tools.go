@@ -20,8 +20,9 @@ type Report struct {
 	TruncatedTo uint64
 	Bytes       int64
 	TornBytes   int64    // rest of an interrupted write, never acknowledged; Open cuts it
-	Problems    []string // damage, each with file, offset and remedy; after Repair: what was mended
+	Problems    []string // damage, each with file and offset; after Repair: what was mended
 	Moved       []string // files that Repair kept aside
+	Notes       []string // what is no loss and is set right by the next Open
 
 	Lost      [][2]uint64 // first and last number of records that Repair found no more
 	LostAfter uint64      // records after this one, if there were any, are lost too; 0: there were none
@@ -62,7 +63,7 @@ func verify(fsys FS, dir string) (Report, error) {
 	}
 	r := in.report()
 	if len(in.problems) > 0 {
-		return r, fmt.Errorf("verify journal (%d problems): %w", len(in.problems), firstProblem(in.problems))
+		return r, withRemedy(dir, fmt.Errorf("verify journal: %d problems, the first: %w", len(in.problems), firstProblem(in.problems)))
 	}
 	return r, nil
 }
@@ -85,6 +86,9 @@ func (in *inspection) report() Report {
 	}
 	for _, p := range in.problems {
 		r.Problems = append(r.Problems, p.Error())
+	}
+	if in.ackedBad != nil {
+		r.Notes = append(r.Notes, in.ackedBad.Error())
 	}
 	for _, st := range in.files {
 		r.Segments++
@@ -119,7 +123,7 @@ func dump(fsys FS, dir string, fn func(Entry) error) error {
 		}
 	}
 	if len(in.problems) > 0 {
-		return fmt.Errorf("dump journal (%d problems): %w", len(in.problems), firstProblem(in.problems))
+		return withRemedy(dir, fmt.Errorf("dump journal: %d problems, the first: %w", len(in.problems), firstProblem(in.problems)))
 	}
 	return nil
 }

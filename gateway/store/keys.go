@@ -25,19 +25,27 @@ type Keys struct{ Prefix string }
 // Config is the service configuration (config.json).
 func (k Keys) Config() string { return k.Prefix + "config" }
 
-// PoolIndex is the set of provider types that exist.
-func (k Keys) PoolIndex() string { return k.Prefix + "pools:index" }
+// PoolIndex is the set of provider types that the original application keeps: a
+// hint, since people and programs add pools without it.
+func (k Keys) PoolIndex() string { return k.Prefix + "pool-types" }
 
-// Pool is the hash of one provider type's accounts, by uuid.
-func (k Keys) Pool(typ string) string { return k.PoolPrefix() + escapeType(typ) }
+// OldPoolIndex is where earlier versions kept their set of types: among the
+// pools, where the original application takes every key for a hash.
+func (k Keys) OldPoolIndex() string { return k.PoolPrefix() + "index" }
 
-// PoolPrefix begins every key of Pool, and the index.
+// Pool is the hash of one provider type's accounts, by uuid. Nothing follows the
+// type, so it stands there as it is, for the original application to read.
+func (k Keys) Pool(typ string) string { return k.PoolPrefix() + typ }
+
+// oldPool is where earlier versions kept the pool of a type with an odd name.
+func (k Keys) oldPool(typ string) string { return k.PoolPrefix() + escapeType(typ) }
+
+// PoolPrefix begins every key of Pool, and nothing else.
 func (k Keys) PoolPrefix() string { return k.Prefix + "pools:" }
 
 // PoolType is the provider type of a pool's key; false for any other key.
 func (k Keys) PoolType(key string) (typ string, ok bool) {
-	rest, ok := strings.CutPrefix(key, k.PoolPrefix())
-	return unescapeType(rest), ok && key != k.PoolIndex()
+	return strings.CutPrefix(key, k.PoolPrefix())
 }
 
 // Counter is one counter of an account.
@@ -94,9 +102,8 @@ func TypeAndUUID(rest string) (typ, uuid string, ok bool) {
 
 var typeEscaper = strings.NewReplacer("%", "%25", ":", "%3A")
 
-// escapeType keeps keys unambiguous: a type is followed by a colon, and the
-// pool of a type named "index" must not be the index. All usual names stay as
-// they are.
+// escapeType keeps keys unambiguous in which something follows the type. All
+// usual names stay as they are.
 func escapeType(typ string) string {
 	if typ == "index" {
 		return "%69ndex"

@@ -24,7 +24,7 @@ const (
 // PasswordHashed reports whether a stored password is a hash already: bcrypt or
 // the reference's pbkdf2 form, white space around it allowed.
 func PasswordHashed(stored []byte) bool {
-	stored = bytes.TrimSpace(stored)
+	stored = trimPassword(stored)
 	if _, err := bcrypt.Cost(stored); err == nil {
 		return true
 	}
@@ -55,16 +55,25 @@ func HashPassword(plain string, cost int) ([]byte, error) {
 	return []byte(pbkdf2Prefix + salt + ":" + hex.EncodeToString(sum)), nil
 }
 
-// CheckPassword reports whether plain is the password behind the stored hash. A
-// stored value that is no hash never matches.
-func CheckPassword(stored []byte, plain string) bool {
-	stored = bytes.TrimSpace(stored)
+// CheckPassword reports whether given is the password that is stored: a bcrypt
+// hash, the reference's pbkdf2 form, or anything else as plain text, white space
+// around it left out as the reference does. Nothing stored matches nothing.
+func CheckPassword(stored []byte, given string) bool {
+	stored = trimPassword(stored)
 	if salt, want, ok := splitPBKDF2(string(stored)); ok {
-		got, err := pbkdf2.Key(sha512.New, plain, []byte(salt), pbkdf2Iterations, len(want))
+		got, err := pbkdf2.Key(sha512.New, given, []byte(salt), pbkdf2Iterations, len(want))
 		return err == nil && subtle.ConstantTimeCompare(got, want) == 1
 	}
-	return bcrypt.CompareHashAndPassword(stored, []byte(plain)) == nil
+	if _, err := bcrypt.Cost(stored); err == nil {
+		return bcrypt.CompareHashAndPassword(stored, []byte(given)) == nil
+	}
+	a, b := sha512.Sum512(stored), sha512.Sum512([]byte(given)) // their lengths tell nothing
+	return len(stored) > 0 && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
+
+// trimPassword drops what the reference drops around a password: white space, and
+// a byte order mark, which editors leave.
+func trimPassword(stored []byte) []byte { return bytes.TrimSpace(TrimBOM(bytes.TrimSpace(stored))) }
 
 func splitPBKDF2(s string) (salt string, sum []byte, ok bool) {
 	s, ok = strings.CutPrefix(s, pbkdf2Prefix)

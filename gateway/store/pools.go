@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sort"
 	"strconv"
 
@@ -42,7 +41,7 @@ type Pool struct {
 
 // Pools reads all pools, sorted by type.
 func (s *Store) Pools(ctx context.Context) ([]Pool, error) {
-	types, err := s.Types(ctx)
+	types, err := s.FindTypes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -55,25 +54,6 @@ func (s *Store) Pools(ctx context.Context) ([]Pool, error) {
 		pools = append(pools, p)
 	}
 	return pools, nil
-}
-
-// FindTypes lists the provider types by a SCAN of their keys as well as by the
-// index, sorted: data that another program wrote may lack the index.
-func (s *Store) FindTypes(ctx context.Context) ([]string, error) {
-	types, err := s.Types(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = s.Scan(ctx, s.PoolPrefix(), func(keys []string) error {
-		for _, k := range keys {
-			if typ, ok := s.PoolType(k); ok {
-				types = append(types, typ)
-			}
-		}
-		return nil
-	})
-	slices.Sort(types)
-	return slices.Compact(types), err
 }
 
 // Pool reads one provider type; an unknown one is empty.
@@ -173,10 +153,15 @@ func (s *Store) Entry(ctx context.Context, typ, uuid string) (e Entry, ok bool, 
 	return batch[0], true, err
 }
 
-// SetEntry writes one account, and lists its type, in one atomic unit.
+// SetEntry writes one account, and lists its type with all that are there, in
+// one atomic unit.
 func (s *Store) SetEntry(ctx context.Context, typ, uuid string, raw []byte) error {
-	_, err := s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.SAdd(ctx, s.PoolIndex(), typ)
+	types, err := s.FindTypes(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.SAdd(ctx, s.PoolIndex(), members(append(types, typ))...)
 		p.HSet(ctx, s.Keys.Pool(typ), uuid, raw)
 		return nil
 	})

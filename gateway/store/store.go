@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -138,16 +137,6 @@ func (s *Store) DeleteSession(ctx context.Context, token string) error {
 		return fmt.Errorf("end a session: %w", err)
 	}
 	return nil
-}
-
-// Types lists the provider types that exist, sorted.
-func (s *Store) Types(ctx context.Context) ([]string, error) {
-	types, err := s.rdb.SMembers(ctx, s.PoolIndex()).Result()
-	if err != nil {
-		return nil, fmt.Errorf("list provider types: %w", err)
-	}
-	sort.Strings(types)
-	return types, nil
 }
 
 // Scan calls visit with batches of the keys that begin with prefix, each key at

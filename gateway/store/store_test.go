@@ -103,7 +103,8 @@ func TestPoolsKeepOrderAndCounters(t *testing.T) {
 
 func TestKeysAreUnambiguous(t *testing.T) {
 	k := Keys{Prefix: "p:"}
-	assert.NotEqual(t, k.PoolIndex(), k.Pool("index"))
+	assert.Equal(t, "p:pools:a:b %", k.Pool("a:b %"))
+	assert.Equal(t, "p:pool-types", k.PoolIndex())
 	assert.NotEqual(t, k.Token("a", "b:c"), k.Token("a:b", "c"))
 	assert.Equal(t, "p:tokens:openai-custom-team2:u", k.Token("openai-custom-team2", "u"))
 	rapid.Check(t, func(t *rapid.T) {
@@ -175,7 +176,17 @@ func TestPasswords(t *testing.T) {
 		assert.False(t, CheckPassword(h, pw+"x"))
 	}
 	assert.False(t, PasswordHashed([]byte("pbkdf2:salt:nothex")))
-	assert.False(t, CheckPassword([]byte("plain"), "plain"), "a plain stored password never matches")
+	for stored, given := range map[string]string{"plain\r\n": "plain", "\xef\xbb\xbf示例": "示例", "$2a$short": "$2a$short", "pbkdf2:salt:nothex": "pbkdf2:salt:nothex"} {
+		assert.True(t, CheckPassword([]byte(stored), given), stored)
+		assert.False(t, CheckPassword([]byte(stored), given+" "), stored)
+	}
+	for _, nothing := range []string{"", "\n"} {
+		assert.False(t, CheckPassword([]byte(nothing), ""))
+		assert.False(t, CheckPassword([]byte(nothing), nothing))
+	}
+	h, err := HashPassword("secret", 4)
+	require.NoError(t, err)
+	assert.False(t, CheckPassword(h, string(h)), "a hash is not the password")
 }
 
 func TestResolveOptions(t *testing.T) {

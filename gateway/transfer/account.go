@@ -59,6 +59,9 @@ func (w *poolWriter) loadToken(a *account) {
 	default:
 		a.token, a.file = raw, tf.place
 		w.seen[short(tf.place)] = true
+		if tf.other != "" {
+			w.rep.item(Note, what, text, "two files can be meant: %s was taken, not %s", tf.name(), tf.other)
+		}
 		if tf.file != "" {
 			w.rep.item(Note, what, text, "token file outside the directory; export puts it at %s", tf.place)
 		}

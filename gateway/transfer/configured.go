@@ -66,6 +66,13 @@ func (t *tree) leadsTo(text, name string) bool {
 // checkRecords refuses a target whose bookkeeping keys hold something else: no
 // provider type could be listed or compared there.
 func (p *pass) checkRecords(ctx context.Context) error {
+	types, err := p.st.FindTypes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, typ := range types {
+		p.known[typ] = true
+	}
 	for _, r := range []struct{ key, kind string }{
 		{p.st.Keys.Meta(), "hash"}, {p.st.PoolIndex(), "set"},
 	} {

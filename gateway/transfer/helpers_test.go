@@ -15,7 +15,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"golang.org/x/crypto/bcrypt"
 
 	"holdfast/backend/redistest"
 )
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 	var addr, prefix, dir string
 	if n, _ := fmt.Sscan(os.Getenv(childEnv), &addr, &prefix, &dir); n == 3 {
 		c := client(addr)
-		_, err := Migrate(context.Background(), MigrateConfig{Client: c, Prefix: prefix, Dir: dir, PasswordCost: bcrypt.MinCost})
+		_, err := Migrate(context.Background(), MigrateConfig{Client: c, Prefix: prefix, Dir: dir})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -78,7 +77,7 @@ func (e *env) migrate(dir string, change ...func(*MigrateConfig)) *Report {
 }
 
 func (e *env) tryMigrate(dir string, change ...func(*MigrateConfig)) (*Report, error) {
-	cfg := MigrateConfig{Client: e.c, Prefix: e.prefix, Dir: dir, PasswordCost: bcrypt.MinCost}
+	cfg := MigrateConfig{Client: e.c, Prefix: e.prefix, Dir: dir}
 	for _, f := range change {
 		f(&cfg)
 	}

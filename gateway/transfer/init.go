@@ -112,7 +112,7 @@ func writeInit(ctx context.Context, st *store.Store, r *InitResult, old []any, c
 	}
 	config := []byte("{\n  \"REQUIRED_API_KEY\": " + string(quote(r.APIKey)) +
 		",\n  \"SERVER_PORT\": " + strconv.Itoa(r.Port) +
-		",\n  \"HOST\": \"0.0.0.0\",\n  \"MODEL_PROVIDER\": \"openai-custom\"\n}\n")
+		",\n  \"HOST\": \"0.0.0.0\"\n}\n") // without MODEL_PROVIDER every type is served
 	u, err := newUnit(st.Client())
 	if err != nil {
 		return err

@@ -33,8 +33,6 @@ type MigrateConfig struct {
 	Plan     func(*Report)  // called with the plan before anything is written
 	Progress func(done int) // called now and then with the items dealt with
 	Now      func() time.Time
-
-	PasswordCost int // of bcrypt, for a plain password; 0 for the usual one
 }
 
 // Migrate imports a configuration directory into Redis. It first makes the whole
@@ -67,6 +65,9 @@ func Migrate(ctx context.Context, cfg MigrateConfig) (*Report, error) {
 	}
 	if cfg.DryRun {
 		return plan.rep, nil
+	}
+	if _, err := m.st.Upgrade(ctx); err != nil {
+		return plan.rep, err
 	}
 	work, err := m.pass(ctx, plan)
 	if err != nil || !cfg.Verify {
@@ -111,6 +112,7 @@ type pass struct {
 	plan *pass // nil while planning
 
 	types    map[string]*typeResult
+	known    map[string]bool   // provider types that Redis has or lists
 	seen     map[[16]byte]bool // paths that need no files: key: token files
 	accounts map[[16]byte]bool // (type, uuid) of the accounts in the files
 	keep     map[string]bool   // files of a known name that cannot be used; kept as they are
@@ -122,11 +124,11 @@ type pass struct {
 type typeResult struct {
 	changes, refused int
 	layoutSame       bool
-	listed           bool // in the index
+	listed           bool // in the set of types
 }
 
 func (m *migrator) pass(ctx context.Context, plan *pass) (*pass, error) {
-	p := &pass{migrator: m, rep: &Report{}, plan: plan, types: map[string]*typeResult{},
+	p := &pass{migrator: m, rep: &Report{}, plan: plan, types: map[string]*typeResult{}, known: map[string]bool{},
 		seen: map[[16]byte]bool{}, accounts: map[[16]byte]bool{}, keep: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
 		p.checkRecords, p.pools, p.singles, p.sessions, p.files, p.sweep, p.meta,

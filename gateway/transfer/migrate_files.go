@@ -28,7 +28,7 @@ func (p *pass) singles(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if err := p.value(ctx, s.c, s.what, s.file, s.key, raw, bytes.Equal); err != nil {
+		if err := p.value(ctx, s.c, s.what, s.file, s.key, raw, p.same); err != nil {
 			return err
 		}
 	}
@@ -55,6 +55,16 @@ func (p *pass) readKnown(c *Counts, what, file string) (raw []byte, ok bool) {
 	}
 	p.keep[file] = err == nil
 	return nil, false
+}
+
+// same compares a file with what Redis has. JSON of the same meaning is the same:
+// the original application formats anew what it writes. With force it is the
+// bytes that count, so that afterwards an export gives the files back.
+func (p *pass) same(have, raw []byte) bool {
+	if p.cfg.Force {
+		return bytes.Equal(have, raw)
+	}
+	return store.Equal(have, raw)
 }
 
 // value compares and writes one string key.
@@ -85,7 +95,8 @@ func (p *pass) value(ctx context.Context, c *Counts, what, file, key string, raw
 	return p.st.Set(ctx, key, raw)
 }
 
-// password imports the dashboard password; a plain one is hashed.
+// password imports the dashboard password as the file has it: the original
+// application reads the same key.
 func (p *pass) password(ctx context.Context) error {
 	c := &p.rep.Password
 	if !p.tree.exists(passwordFile) {
@@ -103,18 +114,14 @@ func (p *pass) password(ctx context.Context) error {
 		p.rep.skip(c, "password", passwordFile, "the file is empty; no password was imported")
 		return nil
 	}
-	if store.PasswordHashed(raw) {
-		return p.value(ctx, c, "password", passwordFile, p.st.Keys.Password(), raw, bytes.Equal)
-	}
-	matches := func(have, _ []byte) bool { return store.CheckPassword(have, clear) }
-	hashed := []byte(nil)
-	if p.writing() {
-		if hashed, err = store.HashPassword(clear, p.cfg.PasswordCost); err != nil {
-			return err
+	same := bytes.Equal
+	if !store.PasswordHashed(raw) {
+		p.rep.item(Note, "password", passwordFile, "it is plain, and stays so for the original application; 'holdfast passwd' sets a new one, hashed")
+		if !p.cfg.Force { // an earlier version hashed it
+			same = func(have, _ []byte) bool { return bytes.Equal(have, raw) || store.CheckPassword(have, clear) }
 		}
 	}
-	p.rep.item(Note, "password", passwordFile, "it is plain; a hash of it is stored, and export gives the hash")
-	return p.value(ctx, c, "password", passwordFile, p.st.Keys.Password(), hashed, matches)
+	return p.value(ctx, c, "password", passwordFile, p.st.Keys.Password(), raw, same)
 }
 
 // sessions imports the dashboard sessions that still live.
@@ -159,7 +166,7 @@ func (p *pass) session(ctx context.Context, token string, raw []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case exists && bytes.Equal(have, raw):
+	case exists && p.same(have, raw):
 		c.Identical++
 		p.rep.item(Skipped, what, sessionsFile, "identical in Redis")
 		return nil
@@ -285,7 +292,7 @@ func (p *pass) compareFile(name, key string, raw, have []byte, foreign bool) boo
 	switch {
 	case have == nil && !foreign:
 		c.New++
-	case !foreign && bytes.Equal(have, raw):
+	case !foreign && p.same(have, raw):
 		c.Identical++
 		p.rep.item(Skipped, "other file", name, "identical in Redis")
 		return false

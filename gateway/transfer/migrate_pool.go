@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -42,7 +41,7 @@ type poolWriter struct {
 	unnamed assigner
 	batch   []account
 	size    int
-	same    int // identical accounts
+	alike   int // accounts that Redis has so already
 	layout  *store.LayoutWriter
 	sink    *layoutSink
 }
@@ -59,9 +58,7 @@ func (p *pass) poolWriter(ctx context.Context, typ string) (*poolWriter, error) 
 		return nil, fmt.Errorf("look for the layout of %s: %w", typ, err)
 	}
 	w.layoutForeign = kind != "string" && kind != "none"
-	if w.res.listed, err = p.st.Client().SIsMember(ctx, p.st.PoolIndex(), typ).Result(); err != nil {
-		return nil, fmt.Errorf("look for pool %s: %w", typ, err)
-	}
+	w.res.listed = p.known[typ]
 	if p.writing() {
 		plan := p.plan.types[typ]
 		if plan == nil || plan.changes > 0 || !plan.layoutSame || !plan.listed {
@@ -213,9 +210,9 @@ func (w *poolWriter) stored(ctx context.Context) (entries []store.Entry, tokens 
 }
 
 // compareAccount counts one account and says whether it is to be written. The
-// file's bytes may equal the stored ones, or the stored ones with their
-// counters, which is what an export wrote; with force only the latter, so that
-// afterwards an export gives the files back.
+// file may equal what is stored, or that with its counters, which is what an
+// export wrote; with force only the latter, so that afterwards an export gives
+// the files back.
 func (w *poolWriter) compareAccount(a account, have store.Entry) bool {
 	c := &w.rep.Accounts
 	switch {
@@ -227,9 +224,9 @@ func (w *poolWriter) compareAccount(a account, have store.Entry) bool {
 		c.New++
 		w.res.changes++
 		return true
-	case bytes.Equal(have.Merged(), a.raw), !w.cfg.Force && bytes.Equal(have.JSON, a.raw):
+	case w.pass.same(have.Merged(), a.raw), !w.cfg.Force && store.Equal(have.JSON, a.raw):
 		c.Identical++
-		w.same++
+		w.alike++
 		return false
 	case !w.cfg.Force:
 		w.res.refused++
@@ -267,7 +264,7 @@ func (w *poolWriter) compareToken(a account, key string, have []byte, foreign bo
 		c.Replaced++
 	case have == nil:
 		c.New++
-	case bytes.Equal(have, a.token):
+	case w.pass.same(have, a.token):
 		c.Identical++
 		return actionNone
 	case !w.cfg.Force:
@@ -281,13 +278,13 @@ func (w *poolWriter) compareToken(a account, key string, have []byte, foreign bo
 }
 
 // finish deals with what is left: accounts that the file no longer has, the
-// layout, the index.
+// layout, the set of types.
 func (w *poolWriter) finish(ctx context.Context, tail []byte) error {
 	if err := w.flush(ctx); err != nil {
 		return err
 	}
-	if w.same > 0 {
-		w.rep.item(Skipped, fmt.Sprintf("%s: %d accounts", w.typ, w.same), poolsFile, "identical in Redis")
+	if w.alike > 0 {
+		w.rep.item(Skipped, fmt.Sprintf("%s: %d accounts", w.typ, w.alike), poolsFile, "identical in Redis")
 	}
 	if w.foreign && len(w.uuids) == 0 { // with accounts, each of them says so
 		w.res.refused++

@@ -30,7 +30,7 @@ func TestKeysOfAnotherKindAreRefusedByName(t *testing.T) {
 		assert.Zero(t, rep.Troubles(), "%s: %v", key, rep.Items)
 		assert.NotEqual(t, "list", e.c.Type(ctx, e.key(key)).Val(), key)
 	}
-	for _, key := range []string{"meta", "pools:index"} {
+	for _, key := range []string{"meta", "pool-types"} {
 		e := e.fresh(t)
 		e.c.RPush(ctx, e.key(key), "old")
 		_, err := e.tryMigrate(dir, force)

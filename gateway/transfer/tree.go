@@ -165,32 +165,75 @@ func openRegular(name string) (*os.File, error) {
 type tokenFile struct {
 	place string // relative path in the directory, or where export will put it
 	file  string // the file to read; "" for place
+	other string // another file that the text could mean as well; "" for none
 }
 
-// findToken finds the token file a path text names. The places inside the
-// directory come first, so that an exported copy is read in full from the copy
-// and never from the original beside it.
+// findToken finds the token file a path text names. A copy that an export made of
+// a file from outside comes first, so that an exported directory is read in full
+// from itself and never from the original beside it. Then it is as the original
+// application has it: "./x" is beside the directory, where the application
+// runs, and only then in it.
 func (t *tree) findToken(text string) (tokenFile, error) {
 	if place, ok := t.paths[text]; ok {
 		return tokenFile{place: place}, nil
 	}
+	var found []tokenFile
+	for _, form := range slashForms(text) {
+		if rooted(form) {
+			if t.exists(externalPlace(form)) {
+				return tokenFile{place: externalPlace(form)}, nil
+			}
+			found = t.appendOutside(found, form, filepath.Join(filepath.Dir(t.dir), form))
+		}
+	}
 	for _, place := range places(text) {
 		if !isCore(place) && t.exists(place) {
-			return tokenFile{place: place}, nil
+			found = append(found, tokenFile{place: place})
 		}
 	}
 	for _, form := range slashForms(text) {
 		for _, name := range t.outside(form) {
-			if _, err := os.Stat(name); err != nil {
-				continue
-			}
-			if rel, ok := t.inside(name); ok {
-				return tokenFile{place: rel}, nil
-			}
-			return tokenFile{place: externalPlace(form), file: name}, nil
+			found = t.appendOutside(found, form, name)
 		}
 	}
-	return tokenFile{}, fs.ErrNotExist
+	if len(found) == 0 {
+		return tokenFile{}, fs.ErrNotExist
+	}
+	if form := strings.ReplaceAll(text, `\`, "/"); strings.HasPrefix(form, "./") {
+		// "./configs/…" of a directory of another name: the neighbour counts as seen.
+		for _, f := range t.appendOutside(found, form, filepath.Join(filepath.Dir(t.dir), form))[1:] {
+			if found[0].other == "" && f.name() != found[0].name() {
+				found[0].other = f.name()
+			}
+		}
+	}
+	return found[0], nil
+}
+
+// name is the file for people.
+func (f tokenFile) name() string {
+	if f.file != "" {
+		return f.file
+	}
+	return f.place + " in the directory"
+}
+
+// rooted reports whether a path is relative to where the original application
+// runs, beside the directory. "./configs/…" is the directory itself, whatever its
+// name.
+func rooted(form string) bool {
+	return strings.HasPrefix(form, "./") && !strings.HasPrefix(path.Clean(form), "configs/")
+}
+
+// appendOutside adds the file of that name, if there is one.
+func (t *tree) appendOutside(found []tokenFile, form, name string) []tokenFile {
+	if _, err := os.Stat(name); err != nil {
+		return found
+	}
+	if rel, ok := t.inside(name); ok {
+		return append(found, tokenFile{place: rel})
+	}
+	return append(found, tokenFile{place: externalPlace(form), file: name})
 }
 
 // places lists where a token path text can lead inside the directory, best
@@ -221,9 +264,8 @@ func places(text string) (list []string) {
 	return list
 }
 
-// outside lists the files beyond the directory that a path text can mean: what
-// the reference does ("./x" is beside the directory, "x" is in it) and the
-// usual meaning of an absolute path and of "~".
+// outside lists the files beyond the directory that a path text can mean: those
+// beside it, and the usual meaning of an absolute path and of "~".
 func (t *tree) outside(form string) []string {
 	switch {
 	case strings.HasPrefix(form, "~/"):

@@ -14,7 +14,7 @@ const module = "holdfast"
 
 // leaves are packages that others may share. They import the standard library
 // only.
-var leaves = map[string]bool{"backend/resp": true, "backend/command": true}
+var leaves = map[string]bool{"backend/resp": true, "backend/command": true, "hostguard": true}
 
 // mayImport says which other parts of this module each part may import, beside
 // the leaves listed for it. A part is the first element of a package's path.
@@ -22,10 +22,10 @@ var mayImport = map[string]struct {
 	parts, leaves []string
 }{
 	"cmd":      {parts: []string{"backend", "fallback", "gateway", "proxy"}, leaves: []string{"backend/resp", "backend/command"}},
-	"proxy":    {parts: []string{"backend", "fallback"}, leaves: []string{"backend/resp", "backend/command"}},
+	"proxy":    {parts: []string{"backend", "fallback"}, leaves: []string{"backend/resp", "backend/command", "hostguard"}},
 	"backend":  {leaves: []string{"backend/resp", "backend/command"}},
 	"fallback": {leaves: []string{"backend/resp", "backend/command"}},
-	"gateway":  {},
+	"gateway":  {leaves: []string{"hostguard"}},
 	"scripts":  {leaves: []string{"backend/resp", "backend/command"}},
 	"testdata": {},
 }

@@ -90,10 +90,12 @@ type (
 	while    struct {
 		cond node_
 		body *block
+		line int
 	}
 	repeat struct {
 		body *block
 		cond node_
+		line int
 	}
 	ifStmt struct {
 		conds  []node_

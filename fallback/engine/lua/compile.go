@@ -276,10 +276,10 @@ func (c *compiler) store(target node_) store {
 }
 
 func (c *compiler) while(s *while) stmt {
-	cond, body := c.expr(s.cond), c.block(s.body)
+	cond, body, where := c.expr(s.cond), c.block(s.body), &site{line: s.line}
 	return func(f *frame) ctl {
 		for Truth(cond(f)) {
-			f.l.step()
+			f.turn(where)
 			if r := body(f); r == goReturn {
 				return r
 			} else if r == goBreak {
@@ -291,10 +291,10 @@ func (c *compiler) while(s *while) stmt {
 }
 
 func (c *compiler) repeat(s *repeat) stmt {
-	body, cond := c.block(s.body), c.expr(s.cond)
+	body, cond, where := c.block(s.body), c.expr(s.cond), &site{line: s.line}
 	return func(f *frame) ctl {
 		for {
-			f.l.step()
+			f.turn(where)
 			if r := body(f); r == goReturn {
 				return r
 			} else if r == goBreak || Truth(cond(f)) {
@@ -341,7 +341,7 @@ func (c *compiler) numericFor(s *numFor) stmt {
 		end := f.l.forNumber(f, where, b, "limit")
 		by := f.l.forNumber(f, where, d, "step")
 		for ; by > 0 && x <= end || by <= 0 && end <= x; x += by {
-			f.l.step()
+			f.turn(where)
 			set(f, Number(x))
 			if r := body(f); r == goReturn {
 				return r

@@ -138,7 +138,7 @@ func (p *parser) statement() (s any, last bool) {
 		p.expect(tkDo)
 		body := p.loopBlock()
 		p.match(tkEnd, tkWhile, line)
-		return &while{cond, body}, false
+		return &while{cond, body, line}, false
 	case tkDo:
 		p.next()
 		b := p.block()
@@ -197,7 +197,7 @@ func (p *parser) repeatStatement(line int) any {
 	b, outer := p.openBlock()
 	p.loop--
 	p.match(tkUntil, tkRepeat, line)
-	s := &repeat{b, p.expr()}
+	s := &repeat{b, p.expr(), line}
 	p.closeBlock(outer)
 	return s
 }

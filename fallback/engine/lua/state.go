@@ -110,6 +110,12 @@ func (l *State) step() {
 	}
 }
 
+// turn is step for a loop.
+func (f *frame) turn(where *site) {
+	f.site = where
+	f.l.step()
+}
+
 // Look ends the script if it was stopped. Natives that work for long call it.
 func (l *State) Look() {
 	l.m.steps = stepsToLook

@@ -69,6 +69,7 @@ func (r *report) print(out io.Writer) {
 	row("doubled or out of order", "%d", r.count("doubled", "doubled or out of order", "torn unit", "unexpected key"))
 	row("unexplained errors", "%d", r.count("unexplained error", "connection closed", "proxy died"))
 	row("wrong answers", "%d", r.count("wrong answer", "wrong expiry"))
+	row("held keys refused", "%d", r.count("held key refused"))
 	row("other violations", "%d", r.count("slow answer", "did not return", "judge"))
 	row("unknown outcomes", "%d answered so, %d when the proxy was killed", r.unknown, r.broken)
 	row("refused writes", "%d", r.refused)

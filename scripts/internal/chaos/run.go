@@ -69,6 +69,9 @@ func (w *world) breakThings() ([]*worker, *foreigner) {
 	for i := range workers {
 		workers[i] = newWorker(w, i)
 	}
+	for i := range hotWorkers {
+		workers = append(workers, newHotWorker(w, w.cfg.workers, i))
+	}
 	for _, wk := range workers {
 		wk.all = workers
 		busy.Go(wk.run)

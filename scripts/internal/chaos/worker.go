@@ -33,6 +33,9 @@ type worker struct {
 	conn clients.Conn
 	keys *keys
 
+	hot       func(k *keys) op // all it does, without a pause; nil: random things
+	ackedLife int64            // of a hot one: the life in which it was last acknowledged
+
 	db      int
 	trusted int64    // life whose state was whole when the commands left
 	recent  []string // what it did last, for the event log after a wrong answer
@@ -46,11 +49,16 @@ type worker struct {
 }
 
 func newWorker(w *world, id int) *worker {
-	wk := &worker{w: w, id: id, rand: rand.New(rand.NewSource(w.cfg.seed*1000 + int64(id))), texts: map[string]int64{}}
-	proto := 2 + id/2%2
+	db := 0
 	if id%6 >= 4 {
-		wk.db = 1
+		db = 1
 	}
+	return newWorkerIn(w, id, db)
+}
+
+func newWorkerIn(w *world, id, db int) *worker {
+	wk := &worker{w: w, id: id, db: db, rand: rand.New(rand.NewSource(w.cfg.seed*1000 + int64(id))), texts: map[string]int64{}}
+	proto := 2 + id/2%2
 	cfg := clients.Config{Addr: w.holdfast.Addr(), Proto: proto, DB: wk.db, Life: w.lifeToDial}
 	if id%2 == 0 {
 		wk.conn = clients.GoRedis(cfg)
@@ -63,6 +71,10 @@ func newWorker(w *world, id int) *worker {
 
 // run sends pipelines of random commands until the world stops.
 func (wk *worker) run() {
+	if wk.hot != nil {
+		wk.runHot()
+		return
+	}
 	defer wk.conn.Close()
 	for !wk.w.stopping.Load() {
 		if wk.rand.Intn(20) == 0 {

@@ -23,8 +23,8 @@ type Holdfast struct {
 	logStart    atomic.Int64 // length of the log when the process started
 }
 
-// NewHoldfast prepares a proxy that finds its Redis at upstream (host:port) and
-// keeps its files and log in dir; Start runs it.
+// NewHoldfast prepares a proxy that finds its Redis at upstream (host:port; "" is
+// an embedded store) and keeps its files and log in dir; Start runs it.
 func NewHoldfast(binary, dir, upstream string, extra ...string) (*Holdfast, error) {
 	h := &Holdfast{http: &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
 	var err error
@@ -34,10 +34,11 @@ func NewHoldfast(binary, dir, upstream string, extra ...string) (*Holdfast, erro
 	if h.admin, err = FreeAddr(); err != nil {
 		return nil, err
 	}
-	h.p = process{path: binary, log: filepath.Join(dir, "holdfast.log"), args: append([]string{
-		"proxy", "--listen", h.addr, "--admin", h.admin, "--redis-url", "redis://" + upstream,
-		"--data-dir", filepath.Join(dir, "data"),
-	}, extra...)}
+	args := []string{"proxy", "--listen", h.addr, "--admin", h.admin, "--data-dir", filepath.Join(dir, "data")}
+	if upstream != "" {
+		args = append(args, "--redis-url", "redis://"+upstream)
+	}
+	h.p = process{path: binary, log: filepath.Join(dir, "holdfast.log"), args: append(args, extra...)}
 	return h, nil
 }
 

@@ -4,12 +4,17 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 )
+
+// serverEnv names the environment variable with the command line of the server
+// to run; unset is the redis-server of the system. As in backend/redistest.
+const serverEnv = "HOLDFAST_TEST_SERVER"
 
 // Redis is a redis-server with a fixed address whose acknowledged writes
 // outlive kill -9: its append-only file is written before it answers.
@@ -20,7 +25,11 @@ type Redis struct {
 
 // NewRedis prepares a server that keeps its files in dir; Start runs it.
 func NewRedis(dir string) (*Redis, error) {
-	path, err := exec.LookPath("redis-server")
+	command := strings.Fields(os.Getenv(serverEnv))
+	if len(command) == 0 {
+		command = []string{"redis-server"}
+	}
+	path, err := exec.LookPath(command[0])
 	if err != nil {
 		return nil, fmt.Errorf("find redis-server: %w: install it (apt-get install redis-server) or run ./scripts/test, which does", err)
 	}
@@ -29,10 +38,10 @@ func NewRedis(dir string) (*Redis, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	return &Redis{addr: addr, p: process{path: path, log: filepath.Join(dir, "redis.log"), args: []string{
+	return &Redis{addr: addr, p: process{path: path, log: filepath.Join(dir, "redis.log"), args: append(command[1:],
 		"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
 		"--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "local",
-	}}}, nil
+	)}}, nil
 }
 
 // Addr is the server's host:port; it stays the same over restarts.

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"holdfast/backend/redistest"
+	"holdfast/fallback"
+)
+
+// After Redis was kept busy, or paused, whoever did it and however often, it is back at
+// once: no client gets an error for as long as a second after the end.
+func TestRedisIsBackAsSoonAsItAnswers(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, "--enable-debug-command", "yes")
+	d := redis.NewClient(&redis.Options{Addr: srv.Addr(), ReadTimeout: time.Minute})
+	defer d.Close()
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	for round, what := range []struct {
+		args []any
+		d    time.Duration
+	}{
+		{[]any{"CLIENT", "PAUSE", 1100, "ALL"}, 1100 * time.Millisecond},
+		{[]any{"CLIENT", "PAUSE", 1500, "WRITE"}, 1500 * time.Millisecond},
+		{[]any{"DEBUG", "SLEEP", "1.3"}, 1300 * time.Millisecond},
+		{[]any{"DEBUG", "SLEEP", "2.6"}, 2600 * time.Millisecond},
+		{[]any{"CLIENT", "PAUSE", 1000, "ALL"}, time.Second},
+		{[]any{"DEBUG", "SLEEP", "1.1"}, 1100 * time.Millisecond},
+	} {
+		start := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = d.Do(ctx, what.args...).Err() })
+		end := start.Add(what.d)
+		var last time.Time
+		var text string
+		c := p.client()
+		for i := 0; time.Now().Before(end.Add(1500 * time.Millisecond)); i++ {
+			key := "k" + strconv.Itoa(round) + ":" + strconv.Itoa(i)
+			err := c.Get(ctx, key).Err()
+			if err == redis.Nil {
+				err = c.Incr(ctx, key+"n").Err()
+			}
+			if err != nil && err != redis.Nil {
+				last, text = time.Now(), err.Error()
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		wg.Wait()
+		late := last.Sub(end)
+		t.Logf("round %d %v: last error %v after the end: %s", round, what.args, late, text)
+		assert.Less(t, late, time.Second, "%v: %s", what.args, text)
+	}
+}
+
+// Who makes Redis a replica, or pauses its writes, can take that back through the proxy,
+// which takes neither for a Redis that serves.
+func TestAnOutageMadeThroughTheProxyEndsThroughIt(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c := p.client()
+	for _, outage := range []struct{ begin, end []any }{
+		{[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+		{[]any{"SLAVEOF", "127.0.0.1", "1"}, []any{"SLAVEOF", "NO", "ONE"}},
+		{[]any{"CLIENT", "PAUSE", "60000", "WRITE"}, []any{"CLIENT", "UNPAUSE"}},
+	} {
+		require.NoError(t, c.Do(ctx, outage.begin...).Err())
+		redistest.Eventually(t, patience, "the outage", func() bool {
+			_ = c.Incr(ctx, "n").Err()
+			return p.st.store.Mode() == fallback.Offline
+		})
+		require.NoError(t, c.Do(ctx, outage.end...).Err(), "%v", outage.end)
+		over := time.Now()
+		redistest.Eventually(t, patience, "the end", func() bool {
+			return c.Set(ctx, "unheld"+time.Now().String(), 1, 0).Err() == nil && p.st.store.Mode() == fallback.Online
+		})
+		assert.Less(t, time.Since(over), 2*time.Second)
+	}
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	assert.ErrorContains(t, c.Do(ctx, "REPLICAOF", "NO", "ONE").Err(), "UPSTREAMDOWN")
+}

@@ -1,0 +1,142 @@
+// Command tclsuite runs Redis's own TCL suite in its external mode, each unit on
+// servers of its own: directly on Redis, through the proxy, on the embedded store,
+// and on the local engine while Redis is away. It prints a table by unit, and the
+// name of each test that passes directly and not here.
+//
+// ./scripts/tcl-suite fetches the suite and runs this.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// defaultUnits are the units that can run against a server that the suite did
+// not start. The others start servers of their own, or test what a proxy has
+// no part in (persistence, replication, cluster, TLS of the server).
+var defaultUnits = []string{
+	"unit/auth", "unit/protocol", "unit/keyspace", "unit/scan", "unit/info-command", "unit/dump",
+	"unit/type/string", "unit/type/incr", "unit/type/list", "unit/type/list-2", "unit/type/list-3",
+	"unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream", "unit/type/stream-cgroups",
+	"unit/sort", "unit/expire", "unit/other", "unit/multi", "unit/quit", "unit/acl", "unit/acl-v2",
+	"unit/pubsub", "unit/pubsubshard", "unit/slowlog", "unit/scripting", "unit/functions",
+	"unit/introspection", "unit/introspection-2", "unit/limits", "unit/bitops", "unit/bitfield",
+	"unit/geo", "unit/hyperloglog", "unit/lazyfree", "unit/info", "unit/latency-monitor",
+	"unit/maxmemory", "unit/pause", "unit/querybuf", "unit/tracking", "unit/violations",
+}
+
+// options are the command line.
+type options struct {
+	suite      string // directory of the unpacked source
+	holdfast   string // binary
+	exceptions string // file; see readExceptions
+	modes      string
+	timeout    time.Duration // of one unit
+	keep       string        // directory for the suite's output; "" throws it away
+	units      []string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.suite, "suite", "", "`DIR` of the unpacked source of redis")
+	flag.StringVar(&o.holdfast, "holdfast", "", "holdfast `BINARY`")
+	flag.StringVar(&o.exceptions, "exceptions", "", "`FILE` of tests that may fail, by name, with a reason each")
+	flag.StringVar(&o.modes, "modes", "online,embedded,offline", "what is compared with direct")
+	flag.DurationVar(&o.timeout, "timeout", 4*time.Minute, "bound of one unit")
+	flag.StringVar(&o.keep, "keep", "", "`DIR` that gets the suite's whole output")
+	flag.Parse()
+	o.units = flag.Args()
+	if len(o.units) == 0 {
+		o.units = defaultUnits
+	}
+	failed, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tclsuite:", err)
+		os.Exit(2)
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+// run runs every unit in every mode and reports whether a test that is no
+// exception passes directly and not here.
+func run(o options) (bool, error) {
+	if o.suite == "" || o.holdfast == "" {
+		return false, errors.New("--suite and --holdfast are needed")
+	}
+	excepted, err := readExceptions(o.exceptions)
+	if err != nil {
+		return false, err
+	}
+	modes, err := parseModes(o.modes)
+	if err != nil {
+		return false, err
+	}
+	report := newReport(modes, excepted)
+	for _, unit := range o.units {
+		for _, m := range append([]mode{direct, plain}, modes...) {
+			if m == plain && !needsPlain(modes) {
+				continue
+			}
+			out, err := runUnit(o, m, unit)
+			if err != nil {
+				return false, fmt.Errorf("%s, %s: %w", unit, m, err)
+			}
+			report.add(unit, m, parseOutput(out))
+			if o.keep != "" {
+				name := strings.ReplaceAll(unit, "/", "_") + "." + m.String()
+				if err := os.WriteFile(filepath.Join(o.keep, name), []byte(out), 0o600); err != nil {
+					return false, err
+				}
+			}
+		}
+		report.printUnit(os.Stdout, unit)
+	}
+	return report.print(os.Stdout), nil
+}
+
+// runUnit runs one unit of the suite against fresh servers of mode m and gives
+// its output. A unit that takes too long is ended; its output tells where.
+func runUnit(o options, m mode, unit string) (string, error) {
+	dir, err := os.MkdirTemp("", "tclsuite")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	env, err := startServers(o.holdfast, dir, m)
+	if err != nil {
+		return "", err
+	}
+	defer env.stop()
+	tests, err := copySuite(o.suite, dir, m)
+	if err != nil {
+		return "", err
+	}
+	host, port, _ := strings.Cut(env.addr, ":")
+	args := []string{"-k", "5", fmt.Sprint(int(o.timeout.Seconds())), "tclsh", "tests/test_helper.tcl",
+		"--host", host, "--port", port, "--single", unit, "--clients", "1", "--durable", "--ignore-digest",
+		// What a replica is sent has our fences in it, and is nobody's reply.
+		"--tags", "-needs:repl",
+		// Runs of others beside this one look for ports in the same place.
+		"--baseport", fmt.Sprint(11000 + 100*rand.IntN(200))}
+	cmd := exec.Command("timeout", args...)
+	cmd.Dir = tests
+	cmd.Env = append(os.Environ(), "TERM=dumb")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return "", err
+	}
+	if exit != nil && exit.ExitCode() >= 124 {
+		out = append(out, fmt.Sprintf("\n[timeout]: %s\n", unit)...)
+	}
+	return string(out), nil
+}

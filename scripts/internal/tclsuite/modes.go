@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"holdfast/scripts/internal/procs"
+)
+
+// mode is what the suite talks to.
+type mode int
+
+const (
+	direct   mode = iota // Redis itself
+	plain                // Redis itself without DEBUG: what fails here only needs DEBUG
+	online               // the proxy, with Redis there
+	embedded             // the proxy without any Redis
+	offline              // the proxy, everything mirrored, Redis killed
+)
+
+var modeNames = map[mode]string{
+	direct: "direct", plain: "plain", online: "online", embedded: "embedded", offline: "offline",
+}
+
+func (m mode) String() string { return modeNames[m] }
+
+// local reports whether the commands run in Holdfast's own engine.
+func (m mode) local() bool { return m == embedded || m == offline }
+
+// parseModes reads a list such as "online,embedded".
+func parseModes(list string) ([]mode, error) {
+	var modes []mode
+	for _, name := range strings.Split(list, ",") {
+		found := false
+		for m, n := range modeNames {
+			if n == name && m > plain {
+				modes = append(modes, m)
+				found = true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("--modes: %q is none of online, embedded, offline", name)
+		}
+	}
+	return modes, nil
+}
+
+func needsPlain(modes []mode) bool {
+	for _, m := range modes {
+		if m.local() {
+			return true
+		}
+	}
+	return false
+}
+
+// servers are the processes that one unit runs against.
+type servers struct {
+	addr  string
+	redis *procs.Redis
+	proxy *procs.Holdfast
+}
+
+// startServers starts what mode m needs and waits until it takes commands.
+func startServers(holdfast, dir string, m mode) (*servers, error) {
+	s := &servers{}
+	upstream := ""
+	if m != embedded {
+		redis, err := procs.NewRedis(dir)
+		if err != nil {
+			return nil, err
+		}
+		s.redis = redis
+		// The suite runs on a server with its default configuration.
+		extra := []string{"--appendonly", "no"}
+		if m == plain {
+			extra = append(extra, "--enable-debug-command", "no")
+		}
+		if err := redis.Start(extra...); err != nil {
+			return nil, err
+		}
+		s.addr, upstream = redis.Addr(), redis.Addr()
+	}
+	if m == direct || m == plain {
+		return s, nil
+	}
+	var extra []string
+	if m == offline {
+		extra = append(extra, "--mirror", "")
+	}
+	proxy, err := procs.NewHoldfast(holdfast, dir, upstream, extra...)
+	if err != nil {
+		return nil, err
+	}
+	s.proxy, s.addr = proxy, proxy.Addr()
+	if err := proxy.Start(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	if m == offline {
+		return s, s.goOffline()
+	}
+	return s, nil
+}
+
+// goOffline waits until the mirror is complete, kills Redis and waits until the
+// proxy serves locally.
+func (s *servers) goOffline() error {
+	if err := s.awaitStatus(func(st procs.Status) bool { return st.Mirror.Complete }); err != nil {
+		return fmt.Errorf("wait for the mirror: %w", err)
+	}
+	s.redis.Kill()
+	return s.awaitStatus(func(st procs.Status) bool { return st.Mode == "offline" })
+}
+
+func (s *servers) awaitStatus(ok func(procs.Status) bool) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		st, err := s.proxy.Status(context.Background())
+		if err == nil && ok(st) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within 30 s; last status %+v, error %v", st, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s *servers) stop() {
+	if s.proxy != nil {
+		s.proxy.Kill()
+	}
+	if s.redis != nil {
+		s.redis.Kill()
+	}
+}
+
+// offlineHook is loaded into the suite while Redis is away. FLUSHALL and CONFIG
+// are refused then, on purpose, and the suite uses them to set up its tests: it
+// empties the databases with DEL, and goes on without the setting.
+const offlineHook = `
+proc ::redis::__empty__ {id} {
+    foreach key [::redis::__dispatch__raw__ $id keys {*}] { ::redis::__dispatch__raw__ $id del [list $key] }
+    return OK
+}
+proc ::redis::__method__flushall {id fd args} { ::redis::__empty__ $id }
+proc ::redis::__method__flushdb {id fd args} { ::redis::__empty__ $id }
+rename ::redis::__dispatch__raw__ ::redis::__dispatch__hooked__
+proc ::redis::__dispatch__raw__ {id method argv} {
+    set failed [catch {::redis::__dispatch__hooked__ $id $method $argv} reply]
+    if {$failed && [string equal -nocase $method config]} {
+        if {[string equal -nocase [lindex $argv 0] set]} { return OK }
+        return [list [lindex $argv 1] {}]
+    }
+    return -code $failed $reply
+}
+`
+
+// copySuite gives each run a copy of the suite, as it writes beside its sources.
+func copySuite(suite, dir string, m mode) (string, error) {
+	dst := filepath.Join(dir, "suite")
+	if err := os.MkdirAll(filepath.Join(dst, "src"), 0o700); err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(filepath.Join(dst, "tests"), os.DirFS(filepath.Join(suite, "tests"))); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Join(dst, "tests", "tmp"), 0o700); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"redis-cli", "redis-benchmark", "redis-server"} {
+		_ = os.Symlink("/usr/bin/"+name, filepath.Join(dst, "src", name))
+	}
+	if m != offline {
+		return dst, nil
+	}
+	f, err := os.OpenFile(filepath.Join(dst, "tests", "support", "redis.tcl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	_, err = f.WriteString(offlineHook)
+	return dst, err
+}
