@@ -19,11 +19,11 @@ type Request struct {
 	Unit     bool     // answer as EXEC does
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	// Until is when the client must have its answer: a script that takes longer is
+	// ended and undone. The zero time: after scriptBound. Embedded: never.
+	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
-	// Deadline is when the client must have its answer; the zero time: within a second.
-	// It ends a script, which is undone then. An embedded store does not look at it.
-	Deadline time.Time
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -62,9 +62,8 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return reply, Pending{}, nil
 	}
 	s.eng.Prepare(req.Commands)
-	deadline := time.Now().Add(servedScript) // whoever waits behind a script waits no longer
-	if !req.Deadline.IsZero() && req.Deadline.Before(deadline) {
-		deadline = req.Deadline
+	if s.cfg.Embedded {
+		req.Until = time.Time{} // scripts run as in Redis
 	}
 	if r := s.mu.LockOrBusy(); r != nil {
 		return resp.AppendError(nil, r.Busy()), Pending{}, nil
@@ -92,13 +91,22 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0, deadline: deadline}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}
 	s.running = sc
-	res := s.execute(req)
+	res, late := s.executeInTime(req)
 	s.running = nil
+	if late && req.Unit && req.Origin.Key != "" {
+		// A script in it was ended, and Redis may have executed all of it: what the rest
+		// did here is not what Redis did.
+		for _, t := range sc.writes {
+			s.res.forget(t.id)
+		}
+		s.dirtyGen++
+		return resp.AppendError(nil, replyScriptTime), Pending{}, nil
+	}
 	if len(res.Effects) == 0 {
 		return res.Reply, Pending{}, nil
 	}

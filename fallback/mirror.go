@@ -283,6 +283,12 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if _, _, lock := command.TakesLock(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
+	if c.Flags&command.Script != 0 {
+		if s.scripts.slow(argv, followScript) {
+			return false
+		}
+		defer s.scripts.limit(time.Now().Add(followScript), argv)()
+	}
 	return s.replayLocally(s.eng.DoKept, db, argv) == nil // queue has made them ours
 }
 

@@ -2,7 +2,6 @@ package fallback
 
 import (
 	"errors"
-	"time"
 
 	"holdfast/backend/command"
 )
@@ -10,18 +9,17 @@ import (
 // scope is what one request, or one acknowledged write being followed, has been
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
-	db       int       // of the request; a script may select another
-	serving  bool      // a client waits: the offline policy applies
-	again    bool      // Redis may have executed it already: chance and time gave something else there
-	script   bool      // the calls come from a script
-	deadline time.Time // when a script is ended; see Request
-	scripts  bool      // a unit: one of its commands runs a script
-	looked   bool      // what comes next may depend on what is there: a script has looked, or keys are watched
-	created  fewKeys   // keys that a script made where there was none
-	blind    fewKeys   // keys that got a whole new value in this scope
-	writes   []touch   // keys that may change
-	bases    []Base    // what they held, at their first write of the outage
-	locks    []keyID   // those of them that are locks somebody holds
+	db      int     // of the request; a script may select another
+	serving bool    // a client waits: the offline policy applies
+	again   bool    // Redis may have executed it already: chance and time gave something else there
+	script  bool    // the calls come from a script
+	scripts bool    // a unit: one of its commands runs a script
+	looked  bool    // what comes next may depend on what is there: a script has looked, or keys are watched
+	created fewKeys // keys that a script made where there was none
+	blind   fewKeys // keys that got a whole new value in this scope
+	writes  []touch // keys that may change
+	bases   []Base  // what they held, at their first write of the outage
+	locks   []keyID // those of them that are locks somebody holds
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.

@@ -9,26 +9,20 @@ import (
 	"holdfast/fallback/engine"
 )
 
-// Bounds of the time that a script may take here while everybody waits for it. An
-// embedded store has none: as in Redis, others are told that it is busy.
-const (
-	// servedScript is for a client's, within the second that commands are answered in.
-	servedScript = 900 * time.Millisecond
-	// followedScript is for one that Redis has carried out, which is only followed: what
-	// it changed becomes unknown, and is fetched.
-	followedScript = 100 * time.Millisecond
-)
+// scriptBound ends a script where nobody said how long it may take.
+const scriptBound = 5 * time.Second
 
-// scriptDeadline is when a script that begins now is ended. What is loaded from the
-// journal has run before, in time.
+// scriptDeadline is when a script that begins now is ended. In an embedded store it
+// never is: as in Redis, others are told that it is busy. What is loaded from the journal
+// has run before, in time.
 func (s *Store) scriptDeadline() time.Time {
-	switch sc := s.running; {
-	case s.cfg.Embedded || s.loading != 0 || sc == nil:
+	switch {
+	case s.cfg.Embedded || s.loading != 0:
 		return time.Time{}
-	case sc.serving:
-		return sc.deadline
+	case s.scripts.until.IsZero():
+		return time.Now().Add(scriptBound)
 	}
-	return time.Now().Add(followedScript)
+	return s.scripts.until
 }
 
 // scriptBegins lets others know of a script that runs for long, in an embedded store.

@@ -31,7 +31,8 @@ type Store struct {
 	staleAt   time.Time     // when local data stopped being coherent; zero while online
 	dirtyGen  uint64        // counts changes of the engine, for snapshots
 	closed    bool
-	buf       []byte             // record encoding, reused
+	buf       []byte // record encoding, reused
+	scripts   scriptTime
 	running   *scope             // what the running request touches; nil between requests
 	written   keySet             // keys written in this outage
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of

@@ -36,6 +36,7 @@ type item struct {
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it
 	sent    uint64          // of a write: Local.Takeovers before it was sent
+	run     uint64          // of a step of an iteration: the server's process; see iterates
 	behind  bool            // a read that may tell of what a group before it writes
 	local   [2]int          // kindDone: the answer, in batch.aux
 }
@@ -92,6 +93,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt, b.call.Answered = b.call.FenceAt[:0], nil
+	b.sent = time.Time{}
 	b.fences, b.open, b.moved, b.regrouped, b.writes = b.fences[:0], false, false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
@@ -348,6 +350,9 @@ func acknowledged(reply []byte) []byte {
 func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))
+	}
+	if it.run != 0 {
+		reply = c.marked(it, reply)
 	}
 	c.appendReply(reply)
 }

@@ -209,6 +209,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
+		c.iterates(&it)
 		c.forwardRead(it)
 	}
 }

@@ -13,6 +13,7 @@ type transaction struct {
 	unit    [][][]byte
 	bytes   int
 	writes  bool // it may change something
+	scans   bool // it has a step of an iteration
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
 }
 
@@ -56,6 +57,7 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 	}
 	tx.unit = append(tx.unit, copied)
 	tx.writes = tx.writes || cmd.Flags&acts != 0
+	tx.scans = tx.scans || cursorPlace[cmd] != 0
 	c.answer(replyQueued)
 	return true
 }
@@ -125,6 +127,9 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	if tx.writes {
 		c.beginWrite(&it)
+	}
+	if tx.scans {
+		c.iterates(&it)
 	}
 	c.noteUnit(it.unit)
 	c.forward(it)

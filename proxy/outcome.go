@@ -125,6 +125,7 @@ func (c *client) elsewhere(it *item) {
 // single sends one command alone. again says that it may be tried once more.
 func (c *client) single(it *item) (done, again bool) {
 	call := &backend.Call{}
+	c.iterates(it)
 	call.N = it.encode(&call.Payload)
 	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
@@ -145,7 +146,7 @@ func (c *client) single(it *item) (done, again bool) {
 		}
 		acked = acknowledged(reply)
 		c.tellsAlone(it)
-		c.batch.out = append(c.batch.out, reply...)
+		c.batch.out = append(c.batch.out, c.marked(it, reply)...)
 		return true, false
 	}
 	answered, sent := outcome(err, len(call.Ends))
@@ -200,7 +201,25 @@ func (it *item) sends() [][][]byte {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent}
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy()}
+}
+
+// answerBy is when the client must have its answer, for the scripts in it; the zero
+// time where there is no Redis. A call that was under way has what is left of its
+// time, and a moment at least: most scripts need no more.
+func (c *client) answerBy() time.Time {
+	if c.s.cfg.Upstream == nil {
+		return time.Time{}
+	}
+	limit := c.s.cfg.CommandTimeout
+	if c.batch.sent.IsZero() {
+		return time.Now().Add(limit - limit/10) // in the rest it is undone and answered
+	}
+	by, least := c.batch.sent.Add(limit), time.Now().Add(limit/50)
+	if by.Before(least) {
+		return least
+	}
+	return by
 }
 
 // commands are those of a unit, or the one command.

@@ -54,21 +54,22 @@ type Config struct {
 // concurrent use: the caller holds one lock around every method, those of Watch
 // included.
 type Engine struct {
-	cfg       Config
-	mini      *miniredis.Miniredis
-	peers     map[int]*peer    // one for each database in use
-	dbs       map[int]*dbIndex // what the engine knows of each key
-	due       deadlineHeap     // keys with a deadline, nearest first
-	scripting                  // scripts and functions
-	query     plainRead        // reused
-	nowMS     int64            // server time of the running command, in ms
-	writes    uint64           // counts key changes; a key's version is its value then
-	expiring  bool             // Config.Expiring is being asked
-	still     bool             // between StopClock and StartClock
-	loading   bool             // between BeginLoad and EndLoad
-	covers    map[keyID]cover
-	orders    scanOrders
-	random    uint64 // state of the generator for RANDOMKEY and SCAN starts
+	cfg      Config
+	mini     *miniredis.Miniredis
+	peers    map[int]*peer    // one for each database in use
+	dbs      map[int]*dbIndex // what the engine knows of each key
+	due      deadlineHeap     // keys with a deadline, nearest first
+	query    plainRead        // reused
+	nowMS    int64            // server time of the running command, in ms
+	writes   uint64           // counts key changes; a key's version is its value then
+	expiring bool             // Config.Expiring is being asked
+	still    bool             // between StopClock and StartClock
+	loading  bool             // between BeginLoad and EndLoad
+	covers   map[keyID]cover
+	orders   scanOrders
+	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
+
+	scripting // scripts and functions
 }
 
 // Result is what one command or unit gave.
