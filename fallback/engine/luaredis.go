@@ -179,25 +179,32 @@ func (e *Engine) redisCall(l *lua.State, values []lua.Value, raises bool) []lua.
 	if e.run == nil {
 		return raise(l, "redis.call/pcall can only be called inside a script invocation")
 	}
-	report := func(text string) []lua.Value {
+	report := func(t *lua.Table) []lua.Value {
 		if raises {
-			return raise(l, text)
+			return l.Raise(t)
 		}
-		return l.Return(errorTable(text))
+		return l.Return(t)
 	}
 	l.Look()
 	args, err := commandArgs(values)
 	if err != nil {
-		return report(err.Error())
+		return report(errorTable(err.Error()))
 	}
 	if text := e.run.refuses(args); text != "" {
-		return report(text)
+		return report(commandError(text))
 	}
 	v := e.nested(args)
 	if v.isErr() {
-		return report("-" + v.str)
+		return report(commandError("-" + v.str))
 	}
 	return l.Return(toLua(l, v, e.run.proto))
+}
+
+// commandError is the error of a command; scripts see also what Redis notes in it.
+func commandError(text string) *lua.Table {
+	t := errorTable(text)
+	t.Set("ignore_error_stats_update", true)
+	return t
 }
 
 // refuses is the error for a command that no script may call, "" for others.

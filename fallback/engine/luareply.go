@@ -17,7 +17,7 @@ func toLua(l *lua.State, v value, proto int) lua.Value {
 		l.Charge(len(v.str))
 		return v.str
 	case '-':
-		return errorTable("-" + v.str)
+		return commandError("-" + v.str)
 	case '+':
 		return field("ok", v.str)
 	case '(':
@@ -72,9 +72,10 @@ func toLuaPairs(l *lua.State, v value, proto int) lua.Value {
 	return field(name, inner)
 }
 
-// maxReplyDepth is how deep tables may nest in a reply: a table may contain itself.
-// It is where the stack of Redis's Lua ends.
-const maxReplyDepth = 7995
+// maxReplySlots is how many places of Lua's stack a reply may take in Redis, so how
+// deep tables may nest: a table may contain itself. An element of a list takes one, a
+// key of a map four, its value three.
+const maxReplySlots = 7994
 
 // luaReply writes what a script returned. budget is the memory that the reply may
 // take, which a table that contains itself many times would fill.
@@ -85,8 +86,8 @@ type luaReply struct {
 	asked int
 }
 
-func (w *luaReply) value(v lua.Value, depth int) {
-	if depth > maxReplyDepth {
+func (w *luaReply) value(v lua.Value, slots int) {
+	if slots > maxReplySlots {
 		w.r.fail("ERR reached lua stack limit")
 		return
 	}
@@ -103,7 +104,7 @@ func (w *luaReply) value(v lua.Value, depth int) {
 	case bool:
 		w.bool(t)
 	case *lua.Table:
-		w.table(t, depth)
+		w.table(t, slots)
 	default:
 		w.r.null()
 	}
@@ -125,7 +126,7 @@ func (w *luaReply) bool(b bool) {
 // line makes a text fit for a reply of one line.
 func line(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
 
-func (w *luaReply) table(t *lua.Table, depth int) {
+func (w *luaReply) table(t *lua.Table, slots int) {
 	if s, ok := t.Get("err").(string); ok {
 		w.r.fail(s)
 		return
@@ -147,7 +148,7 @@ func (w *luaReply) table(t *lua.Table, depth int) {
 	}
 	for _, name := range []string{"map", "set"} {
 		if inner, ok := t.Get(name).(*lua.Table); ok {
-			w.pairs(inner, name == "map", depth)
+			w.pairs(inner, name == "map", slots)
 			return
 		}
 	}
@@ -157,7 +158,7 @@ func (w *luaReply) table(t *lua.Table, depth int) {
 	}
 	w.r.array(n)
 	for i := 1; i <= n; i++ {
-		w.value(t.Int(i), depth+1)
+		w.value(t.Int(i), slots+1)
 	}
 }
 
@@ -184,7 +185,7 @@ func (w *luaReply) verbatim(t *lua.Table) bool {
 	return true
 }
 
-func (w *luaReply) pairs(t *lua.Table, isMap bool, depth int) {
+func (w *luaReply) pairs(t *lua.Table, isMap bool, slots int) {
 	n := 0
 	for k, _, _ := t.Next(nil); k != nil; k, _, _ = t.Next(k) {
 		n++
@@ -195,9 +196,11 @@ func (w *luaReply) pairs(t *lua.Table, isMap bool, depth int) {
 		w.r.setLen(n)
 	}
 	for k, v, _ := t.Next(nil); k != nil; k, v, _ = t.Next(k) {
-		w.value(k, depth+1)
-		if isMap {
-			w.value(v, depth+1)
+		if !isMap {
+			w.value(k, slots+3)
+			continue
 		}
+		w.value(k, slots+4)
+		w.value(v, slots+3)
 	}
 }

@@ -39,7 +39,7 @@ func (e *Engine) SetBusyAfter(d time.Duration) { e.busyAfter.Store(int64(d)) }
 
 // scriptMemory is how much a script may hold: enough for the largest value, and a
 // string that grows without end does not take the process with it.
-const scriptMemory = 1 << 30
+const scriptMemory = 512 << 20
 
 // invocation is what is to be run: a compiled script, or a function.
 type invocation struct {

@@ -258,16 +258,16 @@ func baseSelect(l *State, args []Value) []Value {
 
 func baseTonumber(l *State, args []Value) []Value {
 	base := l.OptInt(args, 2, 10)
-	v := l.CheckAny(args, 1)
 	var f float64
 	ok := false
-	switch {
-	case base == 10:
-		f, ok = ToNumber(v)
-	case base < 2 || base > 36:
-		l.ArgError(2, "base out of range")
-	default:
-		f, ok = parseBase(l.CheckString(args, 1), base)
+	if base == 10 {
+		f, ok = ToNumber(l.CheckAny(args, 1))
+	} else {
+		s := l.CheckString(args, 1)
+		if base < 2 || base > 36 {
+			l.ArgError(2, "base out of range")
+		}
+		f, ok = parseBase(s, base)
 	}
 	if !ok {
 		return l.Return(nil)
@@ -277,6 +277,7 @@ func baseTonumber(l *State, args []Value) []Value {
 
 // parseBase is C's strtoul.
 func parseBase(s string, base int) (float64, bool) {
+	s, _, _ = strings.Cut(s, "\x00")
 	s = strings.Trim(s, spaces)
 	digits := strings.TrimPrefix(strings.TrimPrefix(s, "+"), "-")
 	if base == 16 && strings.HasPrefix(strings.ToLower(digits), "0x") {

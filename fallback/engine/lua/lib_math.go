@@ -9,8 +9,8 @@ func mathLib() *Table {
 	}
 	two := func(fn func(x, y float64) float64) Native {
 		return func(l *State, args []Value) []Value {
-			x := l.CheckNumber(args, 1)
-			return l.Return(Number(fn(x, l.CheckNumber(args, 2))))
+			y := l.CheckNumber(args, 2) // C's compilers look at it first
+			return l.Return(Number(fn(l.CheckNumber(args, 1), y)))
 		}
 	}
 	t := library(map[string]Native{

@@ -10,7 +10,8 @@ func tableLib() *Table {
 }
 
 func tableConcat(l *State, args []Value) []Value {
-	t, sep, i := l.CheckTable(args, 1), l.OptString(args, 2, ""), l.OptInt(args, 3, 1)
+	sep := l.OptString(args, 2, "")
+	t, i := l.CheckTable(args, 1), l.OptInt(args, 3, 1)
 	var last int
 	if at(args, 3) == nil {
 		last = t.Len()

@@ -58,11 +58,15 @@ const spaces = " \t\n\v\f\r"
 
 // ParseNumber reads what C's strtod does, and hexadecimal integers.
 func ParseNumber(s string) (float64, bool) {
+	s, _, _ = strings.Cut(s, "\x00") // where a string of C ends
 	s = strings.Trim(s, spaces)
-	if strings.ContainsAny(s, "_\x00") {
+	if strings.Contains(s, "_") {
 		return 0, false
 	}
-	if digits := strings.ToLower(strings.TrimLeft(s, "+-")); strings.HasPrefix(digits, "0x") && !strings.Contains(digits, "p") {
+	switch digits := strings.ToLower(strings.TrimLeft(s, "+-")); {
+	case digits == "nan" && len(s) <= 4:
+		return math.Copysign(math.NaN(), map[bool]float64{true: -1, false: 1}[s[0] == '-']), true
+	case strings.HasPrefix(digits, "0x") && !strings.Contains(digits, "p"):
 		s += "p0"
 	}
 	f, err := strconv.ParseFloat(s, 64)

@@ -159,6 +159,7 @@ func (m *Machine) affords(asked int64) bool {
 		return true
 	}
 	runtime.GC()
+	m.nextCheck = m.charged + m.memory/8 // near the bound, not for every step
 	return held() < m.memory
 }
 
