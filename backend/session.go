@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 )
 
 // Session is a dedicated connection for one client's connection state. It is
@@ -20,12 +21,23 @@ func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, er
 	if err := checkKey(proto, db); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, u.sessionTimeout())
+	defer cancel()
 	c, err := g.open(ctx, proto, db)
 	if err != nil {
 		g.doubt()
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	return &Session{ownedConn{c, g}}, nil
+}
+
+// sessionTimeout leaves some of CommandTimeout for the answer of the command that needs
+// the session, unless the server is silent because it was told to be.
+func (u *Upstream) sessionTimeout() time.Duration {
+	if left := time.Until(time.Unix(0, u.silent.Load())); left > 0 {
+		return max(left, u.cfg.CommandTimeout*9/10)
+	}
+	return u.cfg.CommandTimeout * 9 / 10
 }
 
 // Conn is the connection, for raw bytes. Nothing has been read ahead.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/journal"
 )
 
 // Mode is what the store does at the moment. It serves commands in every mode
@@ -77,6 +79,7 @@ type Config struct {
 	// goes on while the machine sleeps; the system's when nil.
 	Elapsed  func() time.Duration
 	diskFull func(bytes int) error // in tests: what the disk says to a write of conflicts
+	fs       journal.FS            // of the journal, in tests
 	handOver Conflict              // Conflict, or Theirs when none was given
 	look     func()                // of Elapsed's default: look for sleep now
 }

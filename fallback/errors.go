@@ -44,7 +44,7 @@ const (
 	replyStrict         = "UPSTREAMDOWN Redis is unavailable and the offline policy is strict: the answer to this write depends on state that only Redis has"
 	replyStale          = "STALE Redis is unavailable for longer than max-stale: local data is too old to be served"
 	replyJournalFull    = "JOURNALFULL the journal of queued writes is full: write refused, not queued; raise --journal-bytes or bring Redis back"
-	replyJournalFailed  = "JOURNALFAILED the journal cannot be written: write refused; see the log and 'holdfast status', free or replace the disk, then restart"
+	replyJournalFailed  = "JOURNALFAILED the journal cannot be written: write refused; see the log and 'holdfast status'"
 	replyUnitTooLarge   = "ERR this write is larger than the journal accepts"
 	replyUnknownOutcome = "UPSTREAMDOWN Redis went away while this write was under way: it may or may not have been applied"
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -47,6 +48,39 @@ type replayMark struct {
 	Current    uint64 `json:"current"`              // the number that a snapshot must bear to be what the mirror last saw; see sure.go
 	Unsure     bool   `json:"unsure,omitempty"`     // since a restart the local state may be older than the outage:
 	UnsureFrom uint64 `json:"unsureFrom,omitempty"` // what writes after this one found says nothing about Redis
+
+	Sum uint32 `json:"sum,omitempty"` // CRC-32C of this with a sum of 0; 0: of a release that made none
+}
+
+// encode returns the mark with its sum.
+func (m replayMark) encode() ([]byte, error) {
+	m.Sum = 0
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	m.Sum = max(crc32.Checksum(raw, castagnoli), 1)
+	return json.Marshal(m)
+}
+
+var errMarkDamaged = errors.New("it is damaged")
+
+// decodeMark is the reverse; an empty file is a mark of nothing.
+func decodeMark(raw []byte) (m replayMark, err error) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return m, nil
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return replayMark{}, fmt.Errorf("%w: %w", errMarkDamaged, err)
+	}
+	if m.Sum == 0 {
+		return m, nil
+	}
+	if again, err := m.encode(); err != nil || !bytes.Equal(again, bytes.TrimSpace(raw)) {
+		return replayMark{}, errMarkDamaged
+	}
+	m.Sum = 0
+	return m, nil
 }
 
 // ofRedis reports whether anything is noted of a Redis. A mark that was reset, as
@@ -79,7 +113,10 @@ func (s *Store) changeMark(fn func(m *replayMark)) error {
 	m := s.replay.mark
 	fn(&m)
 	m.Stream = s.StreamID()
-	raw, err := json.Marshal(m)
+	raw, err := m.encode()
+	if err == nil && len(raw) >= markBytes {
+		err = fmt.Errorf("%d bytes are too many", len(raw))
+	}
 	if err != nil {
 		return fmt.Errorf("encode replay mark: %w", err)
 	}
@@ -118,9 +155,9 @@ func (s *Store) loadReplayMark() error {
 	if err != nil {
 		return fmt.Errorf("read replay mark: %w", err)
 	}
-	if len(bytes.TrimSpace(raw)) > 0 {
-		if err := json.Unmarshal(raw, &s.replay.mark); err != nil {
-			return fmt.Errorf("read replay mark %s: %w: remove the file if it was edited by hand", markPath(s.cfg.Dir), err)
+	if s.replay.mark, err = decodeMark(raw); err != nil {
+		if err := s.withoutMark(err); err != nil {
+			return err
 		}
 	}
 	if of := s.replay.mark.Stream; of != "" && of != s.StreamID() {
@@ -136,6 +173,29 @@ func (s *Store) loadReplayMark() error {
 	// A mark ahead of the journal belongs to a newer copy of this directory.
 	s.settled.Store(max(st.TruncatedTo, min(s.replay.mark.Settled, st.LastSeq)))
 	return nil
+}
+
+// withoutMark goes on without a mark that is damaged: as if every write that is kept had
+// been sent and none was answered. The fence at Redis tells which of them it has; where
+// that is gone too they become dead letters, neither lost nor applied twice.
+func (s *Store) withoutMark(damage error) error {
+	path := markPath(s.cfg.Dir)
+	to, err := s.cfg.moveAside(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open replay mark: %w", err)
+	}
+	_ = s.markFile.Close()
+	s.markFile = f
+	s.log.Error("the note of how far redis got cannot be read and was moved aside: its fence will tell", "file", path, "error", damage, "moved_to", to)
+	s.troubles.set("mark", "replay.json was damaged when the proxy started, and lies in "+to)
+	st := s.jr.Stats()
+	return s.changeMark(func(m *replayMark) {
+		*m = replayMark{From: st.TruncatedTo + 1, To: st.LastSeq, FenceSeen: true, Settled: st.TruncatedTo, Since: st.TruncatedTo, Unsure: true}
+	})
 }
 
 // ReadReplayed is the number of the last write of a data directory that Redis has
@@ -154,14 +214,14 @@ func ServedRedis(dir string) (bool, error) {
 
 func readMark(dir string) (mark replayMark, err error) {
 	raw, err := os.ReadFile(markPath(dir))
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(raw)) == 0 {
+	if errors.Is(err, os.ErrNotExist) {
 		return mark, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(raw, &mark)
+		mark, err = decodeMark(raw)
 	}
 	if err != nil {
-		return mark, fmt.Errorf("read replay mark %s: %w", markPath(dir), err)
+		return mark, fmt.Errorf("read replay mark %s: %w: start the proxy once, which sets it aside", markPath(dir), err)
 	}
 	return mark, nil
 }
@@ -169,7 +229,7 @@ func readMark(dir string) (mark replayMark, err error) {
 // replaceFile writes a file anew. Until it is on disk whole, the old one stays:
 // whatever goes wrong in between leaves that, or none.
 func replaceFile(path string, write func(w io.Writer) error) error {
-	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	tmp, err := createTemp(path)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}

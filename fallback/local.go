@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"holdfast/backend/command"
@@ -69,6 +70,13 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return resp.AppendError(nil, r.Busy()), Pending{}, nil
 	}
 	defer s.mu.Unlock()
+	reply, p, err := s.do(req)
+	s.serveReady()
+	return reply, p, err
+}
+
+// do is Do with the lock held.
+func (s *Store) do(req Request) ([]byte, Pending, error) {
 	if s.closed {
 		return nil, Pending{}, ErrClosed
 	}
@@ -84,6 +92,9 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		// The outage that it was under way in is over: if Redis executed it, what was
 		// fetched since may have it, and writes that came later stand on that.
 		return nil, Pending{}, ErrOnline
+	}
+	if s.jr.Failed() {
+		s.undoRefused()
 	}
 	s.mirror.drainLocked() // an answer of Redis that came in late goes first
 	s.eng.StopClock()
@@ -111,6 +122,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return res.Reply, Pending{}, nil
 	}
 	s.notifyWrite(req)
+	s.waiting.wrote(req.DB, res.Effects)
 	if req.Origin.Key != "" {
 		sc.bases = nil // Redis may have changed these keys by this very write
 	}
@@ -147,14 +159,15 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 	}
 	if err != nil {
 		// Room was checked before, so this is a journal that just failed, or a script
-		// that grew beyond all slack. What it changed was not acknowledged: it becomes
-		// unknown rather than wrong.
+		// that grew beyond all slack. What it changed was not acknowledged. Writes before
+		// it that were refused as well are put back before the next request.
 		s.log.Error("journal refused a write", "error", err)
-		for _, t := range sc.writes {
-			s.res.forget(t.id)
+		for i := range slices.Backward(sc.images) {
+			s.putBack(&sc.images[i])
 		}
 		return Pending{}, err
 	}
+	s.keepImages(sc, ticket.Seq())
 	if !s.cfg.Embedded {
 		for _, t := range sc.writes {
 			s.written.add(t.id)

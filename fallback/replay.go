@@ -125,6 +125,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	if err := s.syncJournal(); err != nil {
 		return err
 	}
+	s.undoRefused()
 	if err := r.run(ctx); err != nil {
 		return err
 	}

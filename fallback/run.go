@@ -52,6 +52,8 @@ func (s *Store) saveLoop(ctx context.Context) {
 			s.mu.Lock()
 			s.lookForRoom()
 			s.mu.Unlock()
+			s.watchDirectory()
+			s.reviveJournal()
 			err := s.giveUpKept()
 			if err != nil && !stuck {
 				s.log.Error("cannot give up replayed records", "error", err)
@@ -78,8 +80,8 @@ func (m *mirror) startLoad() {
 	m.signal()
 }
 
-// Warm fills the local state with commands before there was any Redis: the
-// configuration files of a first start, all of them at once. It is not journaled,
+// Warm fills the local state with commands that recreate keys which are not held,
+// before Redis was seen: the configuration files of a first start, all of them at once. It is not journaled,
 // but on disk when this returns: what is written on top of it must find it again.
 // With complete, what they do not hold does not exist; that counts for the commands
 // themselves, so their order does not matter. Nobody sees the state in between.
@@ -96,6 +98,9 @@ func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 	before := s.res.complete[db]
 	if complete {
 		s.res.completed(db)
+	}
+	for _, argv := range argvs { // these keys are what the commands make them, not what was in doubt
+		delete(s.res.doubt, keyID{db, recreated(argv)})
 	}
 	for _, argv := range argvs {
 		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {
@@ -136,10 +141,14 @@ type Status struct {
 	JournalFailed bool      `json:"failed"`
 	RefusedWrites uint64    `json:"refusedWrites"` // because it was full or failed
 
+	JournalRecovered int `json:"recovered"` // how often the journal went on after it had failed
+
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
+
+	Troubles []string `json:"troubles,omitempty"` // what an operator has to look at
 }
 
 // Status returns a snapshot of the store's figures.
@@ -158,9 +167,9 @@ func (s *Store) Status() Status {
 		Mode: s.Mode().String(), Since: s.since,
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
-		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused,
+		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused, JournalRecovered: j.Revived,
 		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
-		LastDurationMs: s.replay.lastTook.Milliseconds(),
+		LastDurationMs: s.replay.lastTook.Milliseconds(), Troubles: s.troubles.list(),
 	}
 	if s.cfg.Embedded {
 		st.QueuedWrites, st.OldestAt = 0, time.Time{} // nothing waits for a Redis

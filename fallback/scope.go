@@ -20,6 +20,7 @@ type scope struct {
 	writes  []touch // keys that may change
 	bases   []Base  // what they held, at their first write of the outage
 	locks   []keyID // those of them that are locks somebody holds
+	images  []preimage
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
@@ -66,12 +67,12 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	}
 	if c.Flags&(command.Read|command.Write) == 0 || c.Flags&command.Script != 0 {
 		sc.scripts = sc.scripts || c.Flags&command.Script != 0
-		return s.admitGlobal(c) // a script's calls are asked about one by one
+		return s.admitGlobal(sc, c) // a script's calls are asked about one by one
 	}
 	var buf [8][]byte
 	keys := c.Keys(buf[:0], argv)
 	if len(keys) == 0 {
-		return s.admitRange(db, c, argv)
+		return s.admitRange(sc, db, c, argv)
 	}
 	t := traitsOf(c, argv)
 	if t&blind != 0 && !s.eng.Sets(argv) {
@@ -84,7 +85,7 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		if sc.serving && !s.cfg.Embedded {
 			return replyNotOffline // what the other database holds is not looked at
 		}
-		s.snap.abort()
+		s.willWriteAny(sc)
 	}
 	away := sc.serving && !s.cfg.Embedded
 	if away && c.Flags&command.Write != 0 && c.ArityOK(len(argv)) {
@@ -123,16 +124,25 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	s.snap.preimage(s, id)
 	sc.writes = append(sc.writes, touch{id, size})
+	if sc.serving {
+		s.keepImage(sc, id, known)
+	}
 	if s.cfg.Embedded || !sc.serving {
 		return
 	}
 	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if id.db == sc.db && known && !sc.blind.has(id) && !s.written.has(id) && !s.unsure.has(id) && s.comparable(id) {
+	if id.db == sc.db && known && !sc.blind.has(id) && s.firstWrite(id) && !s.unsure.has(id) && s.comparable(id) {
 		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
 		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
 	}
+}
+
+// firstWrite reports that no write of this outage to the key is journaled yet.
+func (s *Store) firstWrite(id keyID) bool {
+	_, undone := s.undo.rebase[id]
+	return undone || !s.written.has(id)
 }
 
 // Bounds of what is compared with Redis at the replay: the fingerprint is made
@@ -148,19 +158,25 @@ func (s *Store) comparable(id keyID) bool {
 	return n <= baseElements || n <= baseLength && s.eng.Type(id.db, []byte(id.key)) == "string"
 }
 
+// willWriteAny notes that keys may change that cannot be told beforehand.
+func (s *Store) willWriteAny(sc *scope) {
+	s.snap.abort()
+	sc.images = append(sc.images, preimage{lost: true})
+}
+
 // admitGlobal judges commands that neither read nor write keys.
-func (s *Store) admitGlobal(c *command.Command) string {
+func (s *Store) admitGlobal(sc *scope, c *command.Command) string {
 	if s.cfg.Embedded && c.Flags&command.Dangerous != 0 {
-		s.snap.abort()
+		s.willWriteAny(sc)
 	}
 	return ""
 }
 
 // admitRange judges commands that name no key.
-func (s *Store) admitRange(db int, c *command.Command, argv [][]byte) string {
+func (s *Store) admitRange(sc *scope, db int, c *command.Command, argv [][]byte) string {
 	if s.cfg.Embedded {
 		if c.Flags&command.Write != 0 {
-			s.snap.abort()
+			s.willWriteAny(sc)
 		}
 		return ""
 	}

@@ -153,7 +153,7 @@ func (s *Store) writeSnapshot(embedded bool) error {
 
 // trySnapshot writes a snapshot in slices; false: it was aborted.
 func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
-	tmp, err := os.OpenFile(snapshotPath(s.cfg.Dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	tmp, err := createTemp(snapshotPath(s.cfg.Dir))
 	if err != nil {
 		return false, fmt.Errorf("create snapshot: %w", err)
 	}

@@ -26,7 +26,7 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 	}
 	defer f.Close()
 	if err := verifySnapshot(f); err != nil {
-		return 0, false, fmt.Errorf("load snapshot %s: %w: move it away to start without it", f.Name(), err)
+		return 0, false, fmt.Errorf("load snapshot %s: %w", f.Name(), err)
 	}
 	if _, err := f.Seek(int64(len(snapshotMagic))+1, io.SeekStart); err != nil {
 		return 0, false, fmt.Errorf("load snapshot: %w", err)
@@ -125,6 +125,25 @@ func (s *Store) loadNote(db int, note [][]byte) {
 	}
 }
 
+// withoutSnapshot goes on without a snapshot that is damaged where that loses nothing:
+// Redis has what it held, and what waits for Redis is in the journal. Keys that nothing
+// is known of are unknown until Redis is back. Elsewhere the snapshot is the only place
+// of what it held: the start is refused.
+func (s *Store) withoutSnapshot(damage error) error {
+	mark := s.mark()
+	if s.cfg.Embedded || !mark.ofRedis() || mark.nothingSent() {
+		return fmt.Errorf("%w: put data directory %s back from a backup, all of it; or run 'holdfast journal repair --data-dir %q', which sets the snapshot aside and keeps the writes that are in the journal",
+			damage, s.cfg.Dir, s.cfg.Dir)
+	}
+	to, err := s.cfg.moveAside(snapshotPath(s.cfg.Dir))
+	if err != nil {
+		return errors.Join(damage, err)
+	}
+	s.log.Error("the snapshot is damaged and was moved aside: queued writes are all here, what else it held is unknown until redis is back", "error", damage, "moved_to", to)
+	s.troubles.set("snapshot", "the snapshot was damaged when the proxy started, and lies in "+to)
+	return nil
+}
+
 // verifySnapshot checks magic, version and checksum of the whole file.
 func verifySnapshot(f *os.File) error {
 	info, err := f.Stat()
@@ -135,20 +154,20 @@ func verifySnapshot(f *os.File) error {
 	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(snapshotMagic)]) != snapshotMagic {
 		return ErrSnapshotDamaged
 	}
-	if head[len(snapshotMagic)] > snapshotVersion {
-		return ErrNewerFormat
-	}
 	if info.Size() < int64(len(head))+4 {
 		return ErrSnapshotDamaged
 	}
 	sum := crc32.New(castagnoli)
 	_, _ = sum.Write(head)
 	if _, err := io.CopyN(sum, f, info.Size()-int64(len(head))-4); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
 	}
 	var want uint32
 	if err := binary.Read(f, binary.BigEndian, &want); err != nil || want != sum.Sum32() {
 		return ErrSnapshotDamaged
+	}
+	if head[len(snapshotMagic)] > snapshotVersion {
+		return ErrNewerFormat
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package fallback
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// A damaged snapshot does not keep a proxy from starting whose journal or Redis has all
+// of it: it is moved aside. One that is newer is left alone.
 func TestSnapshotDamage(t *testing.T) {
 	r := newRig(t)
 	r.do("SET", "k", "v")
@@ -25,24 +29,38 @@ func TestSnapshotDamage(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm())
-	try := func(content []byte, want error) {
+	moved := 0
+	try := func(content []byte) {
 		t.Helper()
 		require.NoError(t, os.WriteFile(path, content, 0o600))
-		_, err := Open(r.cfg)
-		require.ErrorIs(t, err, want)
+		_, err := VerifySnapshot(r.dir)
+		require.ErrorIs(t, err, ErrSnapshotDamaged)
 		require.ErrorContains(t, err, path)
+		r.open()
+		require.Equal(t, "$1\r\nv\r\n", r.do("GET", "k"), "the journal has it")
+		require.Len(t, r.store.Status().Troubles, 1)
+		r.close()
+		aside, err := filepath.Glob(path + ".damaged-*")
+		require.NoError(t, err)
+		moved++
+		require.Len(t, aside, moved)
+		time.Sleep(2 * time.Millisecond) // their names have the time
 	}
 	for _, at := range []int{0, 9, len(good) / 2, len(good) - 1} {
 		bad := append([]byte(nil), good...)
 		bad[at] ^= 1
-		want := ErrSnapshotDamaged
-		try(bad, want)
+		try(bad)
 	}
-	try(good[:len(good)-3], ErrSnapshotDamaged)
-	try(good[:4], ErrSnapshotDamaged)
-	newer := append([]byte(nil), good...)
+	try(good[:len(good)-3])
+	try(good[:4])
+	try(nil)
+	newer := append([]byte(nil), good[:len(good)-4]...)
 	newer[8] = snapshotVersion + 1
-	try(newer, ErrNewerFormat)
+	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
+	require.NoError(t, os.WriteFile(path, newer, 0o600))
+	_, err = Open(r.cfg)
+	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorContains(t, err, path)
 	require.NoError(t, os.Remove(path))
 	r.open() // the journal still has everything
 	require.Equal(t, "$1\r\nv\r\n", r.do("GET", "k"))
@@ -164,15 +182,19 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 func TestFullDiskDoesNotKeepWhatRedisHas(t *testing.T) {
 	now := time.Now()
 	r := newRig(t, func(c *Config) { c.goBy(func() time.Time { return now }) })
+	r.close()
+	r.dir = filepath.Join(smallDisk(t, 1<<20), "data")
+	r.open()
 	r.do("SET", "m:a", "1")
 	r.online()
 	now = now.Add(2 * time.Minute)
 	require.NoError(t, r.store.giveUpKept())
 	require.Zero(t, r.store.jr.Stats().TruncatedTo, "no snapshot has it")
-	require.NoError(t, os.Symlink("/dev/full", snapshotPath(r.dir)+".tmp"))
+	free := fillDisk(t, r.dir)
 	require.ErrorIs(t, r.store.saveSnapshot(), syscall.ENOSPC)
 	require.NoError(t, r.store.giveUpKept())
 	require.EqualValues(t, 1, r.store.jr.Stats().TruncatedTo)
+	free()
 	r.lost()
 	r.do("SET", "m:b", "1")
 	require.NoError(t, r.store.saveSnapshot())

@@ -33,8 +33,9 @@ type Store struct {
 	closed    bool
 	buf       []byte // record encoding, reused
 	scripts   scriptTime
-	running   *scope             // what the running request touches; nil between requests
-	written   keySet             // keys written in this outage
+	running   *scope // what the running request touches; nil between requests
+	written   keySet // keys written in this outage
+	undo      undoLog
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
 	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
 	locks     map[keyID]lock
@@ -42,6 +43,7 @@ type Store struct {
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
+	waiting   waiting                       // clients in blocking commands
 	full      int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
 	refused   uint64                        // writes that the journal did not take
 	kept      retention
@@ -64,6 +66,7 @@ type Store struct {
 	filed     *filed
 	replay    replayState
 	snap      snapshotState
+	troubles  troubles
 	markFile  *os.File
 }
 
@@ -74,9 +77,12 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
+	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+		return nil, err
+	}
 	jr, err := journal.Open(journal.Config{
 		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
-		Logger: cfg.Logger,
+		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -129,17 +135,8 @@ func (s *Store) recover() error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s.eng.BeginLoad()
 	s.loading = 1 // a snapshot's keys expire, if at all, at the time of the first write after it
-	from, wasEmbedded, err := s.loadSnapshot()
+	from, wasEmbedded, err := s.startFrom()
 	if err != nil {
-		return err
-	}
-	if err := s.mayBeEmbedded(wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.needSnapshot(from, wasEmbedded); err != nil {
-		return err
-	}
-	if err := s.passUsedNumbers(from); err != nil {
 		return err
 	}
 	s.res.whole = wasEmbedded // a crash left keys that no snapshot has
@@ -166,6 +163,24 @@ func (s *Store) recover() error {
 		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
 	}
 	return nil
+}
+
+// startFrom loads the snapshot and checks that it fits to the rest of the directory.
+func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
+	seq, wasEmbedded, err = s.loadSnapshot()
+	if errors.Is(err, ErrSnapshotDamaged) {
+		err = s.withoutSnapshot(err)
+	}
+	if err == nil {
+		err = s.mayBeEmbedded(wasEmbedded)
+	}
+	if err == nil {
+		err = s.needSnapshot(seq, wasEmbedded)
+	}
+	if err == nil {
+		err = s.passUsedNumbers(seq)
+	}
+	return seq, wasEmbedded, err
 }
 
 // serverNow is the server's clock, as last measured; the local one before that.

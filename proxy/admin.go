@@ -30,6 +30,7 @@ type Status struct {
 	OwnKeys         int           `json:"ownKeys"`      // keys of Holdfast at Redis that were seen, those of other proxies among them
 	AuthFailures    uint64        `json:"authFailures"` // logins refused since the start
 	Version         string        `json:"version"`
+	Troubles        []string      `json:"troubles,omitempty"` // what an operator has to look at
 }
 
 type cacheStatus struct {
@@ -57,6 +58,7 @@ type journalStatus struct {
 	Full         bool       `json:"full"`
 	Failed       bool       `json:"failed"`
 	Refused      uint64     `json:"refusedWrites"`
+	Recovered    int        `json:"recovered"` // how often it went on after it had failed
 }
 
 // OldestAge is how long the oldest write has waited for Redis; 0 when none waits.
@@ -78,10 +80,10 @@ type replayStatus struct {
 func (s *Server) Status() Status {
 	l, cs := s.cfg.Local.Status(), s.cache.Stats()
 	st := Status{
-		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), OwnKeys: s.own.count(), AuthFailures: s.logins.total.Load(), Version: s.cfg.Version,
+		Mode: l.Mode, Since: l.Since, Clients: s.Clients(), OwnKeys: s.own.count(), AuthFailures: s.logins.total.Load(), Version: s.cfg.Version, Troubles: l.Troubles,
 		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
 		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
-		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites},
+		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites, l.JournalRecovered},
 		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
 	}
 	if s.cfg.Upstream == nil {
@@ -243,7 +245,7 @@ func (s *Server) standInInfo() string {
 	keys := s.cfg.Local.Status().Keys
 	return "# Server\r\nredis_version:" + s.redisVersion() + "\r\nredis_mode:standalone\r\nprocess_id:0\r\nuptime_in_seconds:" +
 		strconv.Itoa(int(time.Since(s.started).Seconds())) + "\r\n\r\n# Clients\r\nconnected_clients:" + strconv.Itoa(s.Clients()) +
-		"\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
+		"\r\nblocked_clients:" + strconv.FormatInt(s.cfg.Local.Blocked(), 10) + "\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
 		strconv.Itoa(keys) + ",expires=0,avg_ttl=0\r\n"
 }
 

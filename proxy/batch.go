@@ -23,6 +23,7 @@ type item struct {
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
 	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
+	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
 	spans   []int           // how many of wire belong to each command; nil: they are the same
 	first   int             // index of its first reply in the call
 	replies int             // how many replies of the call are this item's
@@ -129,6 +130,9 @@ func (b *batch) writesTo(key []byte) bool {
 
 // answer appends a reply in its place: right into out when nothing is pending.
 func (c *client) answer(reply []byte) {
+	if c.hold(reply) {
+		return
+	}
 	b := &c.batch
 	if len(b.items) == 0 {
 		b.out = append(b.out, reply...)
@@ -152,6 +156,7 @@ func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 			break
 		}
 	}
+	c.release()
 	c.flush()
 	c.settle()
 	return rest
@@ -222,6 +227,7 @@ func (c *client) deliver(err error) {
 	}
 	for i := range b.items {
 		it := &b.items[i]
+		b.out = append(b.out, it.head.replies...)
 		switch it.kind {
 		case kindDone:
 			b.out = append(b.out, b.aux[it.local[0]:it.local[1]]...)
@@ -242,6 +248,8 @@ func (c *client) deliver(err error) {
 				c.unitWithoutMulti(it, c.replyAt(last))
 			case (b.moved || b.regrouped && it.behind) && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
+			case it.unit != nil && acknowledged(c.replyAt(last)) == nil:
+				c.delivered(it, c.aborted(it, c.replyAt(last), func(i int) []byte { return c.replyAt(it.first + 1 + i) }))
 			default:
 				c.delivered(it, c.replyTo(it, func(i int) []byte { return c.replyAt(it.first + i) }))
 			}

@@ -83,7 +83,16 @@ func (c *client) elsewhere(it *item) {
 			c.s.endCall()
 		}
 	}()
+	newer := c.s.newerForm(it.commands())
 	for {
+		if newer && c.s.cfg.Local.Serving() {
+			if it.maybe {
+				c.outcomeUnknown(it)
+			} else {
+				c.batch.out = append(c.batch.out, notWithoutRedis...)
+			}
+			return
+		}
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
 		switch {
 		case err == nil && it.maybe && localRefusal(reply):
@@ -122,6 +131,21 @@ func (c *client) elsewhere(it *item) {
 	}
 }
 
+// notWithoutRedis is the reply to a call that only a newer Redis than the local state
+// follows could answer: whether it is right, nobody else can say.
+var notWithoutRedis = resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it")
+
+// newerForm reports whether one of the commands has an option that the local state of a
+// Redis does not know.
+func (s *Server) newerForm(commands [][][]byte) bool {
+	for _, argv := range commands {
+		if cmd, ok := command.Lookup(argv); ok && command.NewerForm(argv, cmd) {
+			return s.cfg.Upstream != nil
+		}
+	}
+	return false
+}
+
 // single sends one command alone. again says that it may be tried once more.
 func (c *client) single(it *item) (done, again bool) {
 	call := &backend.Call{}
@@ -144,7 +168,9 @@ func (c *client) single(it *item) (done, again bool) {
 			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
 			return true, false
 		}
-		acked = acknowledged(reply)
+		if acked = acknowledged(reply); it.unit != nil && acked == nil {
+			reply = c.aborted(it, reply, func(i int) []byte { return call.Reply(1 + i) })
+		}
 		c.tellsAlone(it)
 		c.batch.out = append(c.batch.out, c.marked(it, reply)...)
 		return true, false

@@ -195,7 +195,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*6/5) // it takes less, unless Redis is silent because it was told to be
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
@@ -315,11 +315,7 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 
 func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	cmd, known := command.Lookup(argv)
-	sent, _ := r.c.redirected(argv)
-	if known && cursorPlace[cmd] != 0 {
-		sent = r.iterates(cmd, argv)
-	}
-	if raw == nil || &sent[0] != &argv[0] {
+	if sent := r.forRedis(cmd, argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
 	}
 	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {

@@ -28,8 +28,8 @@ func journalCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			sub("ls", "figures of the journal", journalVerify),
 			sub("dump", "print every queued write", journalDump, &cli.BoolFlag{Name: "all", Usage: "also those that Redis has already and that are kept for a while"}),
-			sub("verify", "check every byte; exit 1 when damaged", journalVerify),
-			sub("repair", "make a damaged journal usable again; the proxy has to be stopped", journalRepair),
+			sub("verify", "check every byte of journal and snapshot; exit 1 when damaged", journalVerify),
+			sub("repair", "make a damaged journal or snapshot usable again; the proxy has to be stopped", journalRepair),
 			sub("deadletters", "list writes that Redis refused at replay", journalDeadLetters),
 			sub("conflicts", "list keys that had another value at Redis, with both values, and writes that were not applied for it", journalConflicts),
 			sub("retry", "queue the dead letters again; the proxy has to be stopped", journalRetry),
@@ -67,7 +67,7 @@ func flagsOnly(c *cli.Context, name string) error {
 }
 
 // printReport tells of a journal, and of which records Redis has already.
-func printReport(c *cli.Context, r journal.Report) error {
+func printReport(c *cli.Context, r journal.Report, snapshot string) error {
 	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
@@ -81,12 +81,16 @@ func printReport(c *cli.Context, r journal.Report) error {
 		return json.NewEncoder(w).Encode(struct {
 			journal.Report
 			Waiting, Replayed uint64
-		}{r, waiting, r.Records - waiting})
+			Snapshot          string
+		}{r, waiting, r.Records - waiting, snapshot})
 	}
-	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %s\n  forgotten up to %d\n  torn bytes      %d\n",
-		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, whatWaits(waiting, r.Records-waiting, served), r.TruncatedTo, r.TornBytes)
+	fmt.Fprintf(w, "journal %s (stream %s)\n  segments        %d (%d bytes)\n  records kept    %d (sequence %d to %d)\n  of them         %s\n  forgotten up to %d\n  torn bytes      %d\n  snapshot        %s\n",
+		r.Dir, r.StreamID, r.Segments, r.Bytes, r.Records, r.FirstSeq, r.LastSeq, whatWaits(waiting, r.Records-waiting, served), r.TruncatedTo, r.TornBytes, snapshot)
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "  problem:", p)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "  note:", n)
 	}
 	printLost(w, r, replayed)
 	for _, m := range r.Moved {
@@ -116,19 +120,28 @@ func printLost(w io.Writer, r journal.Report, replayed uint64) {
 }
 
 func journalVerify(c *cli.Context) error {
-	r, err := journal.Verify(fallback.JournalDir(c.String("data-dir")))
-	if err == nil || len(r.Problems) > 0 {
-		return errors.Join(printReport(c, r), err)
+	dir := c.String("data-dir")
+	r, err := journal.Verify(fallback.JournalDir(dir))
+	if err != nil && len(r.Problems) == 0 {
+		return err
 	}
-	return err
+	snapshot, serr := fallback.VerifySnapshot(dir)
+	if errors.Is(serr, fallback.ErrSnapshotDamaged) {
+		serr = fmt.Errorf("%w; stop holdfast, then 'holdfast journal repair --data-dir %q' sets it aside", serr, dir)
+	}
+	return errors.Join(printReport(c, r, string(snapshot)), err, serr)
 }
 
 func journalRepair(c *cli.Context) error {
-	r, err := journal.Repair(fallback.JournalDir(c.String("data-dir")))
-	if err == nil {
-		return printReport(c, r)
+	r, aside, err := fallback.Repair(c.String("data-dir"))
+	if err != nil {
+		return err
 	}
-	return err
+	snapshot := "not damaged"
+	if aside != "" {
+		snapshot = "damaged and set aside as " + aside + ": what neither Redis nor the journal has of it is lost"
+	}
+	return printReport(c, r, snapshot)
 }
 
 // dumped is one journaled write as printed.

@@ -107,10 +107,13 @@ func printStatus(w io.Writer, raw []byte) error {
 		queued += fmt.Sprintf(", the oldest since %s (%v)", at.Local().Format(time.DateTime), st.Journal.OldestAge().Round(time.Second))
 	}
 	row("queued writes", queued)
-	row("journal", fmt.Sprintf("%d bytes full=%v failed=%v refused=%d", st.Journal.Bytes, st.Journal.Full, st.Journal.Failed, st.Journal.Refused))
+	row("journal", fmt.Sprintf("%d bytes full=%v failed=%v recovered=%d refused=%d", st.Journal.Bytes, st.Journal.Full, st.Journal.Failed, st.Journal.Recovered, st.Journal.Refused))
 	row("replayed", fmt.Sprintf("%d, dead letters %d, conflicts %d", st.Replay.Replayed, st.Replay.DeadLetters, st.Replay.Conflicts))
 	row("local keys", fmt.Sprintf("%d complete=%v", st.Mirror.Keys, st.Mirror.Complete))
 	row("cache", fmt.Sprintf("%d entries, %d bytes, %d hits, %d misses, coherent=%v", st.Cache.Entries, st.Cache.Bytes, st.Cache.Hits, st.Cache.Misses, st.Cache.Coherent))
 	row("clients", st.Clients)
+	for _, text := range st.Troubles {
+		row("TROUBLE", text)
+	}
 	return t.Flush()
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -69,6 +71,8 @@ type Engine struct {
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
+	streamLimits stream.Limits // of the nodes that a Redis would have
+
 	scripting // scripts and functions
 }
 
@@ -96,6 +100,8 @@ func New(cfg Config) *Engine {
 		covers: map[keyID]cover{},
 		mini:   miniredis.NewMiniRedis(),
 		random: uint64(cfg.Now().UnixNano()) | 1,
+
+		streamLimits: stream.DefaultLimits,
 	}
 	e.beginScripting()
 	// The clock of miniredis stands still at the epoch, so that the TTL it
@@ -109,6 +115,9 @@ func New(cfg Config) *Engine {
 	e.tick()
 	return e
 }
+
+// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
+func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {

@@ -94,7 +94,7 @@ func TestScriptsHaveTheLibraryOfRedis(t *testing.T) {
 	}
 }
 
-// TestPatternsOnLongStrings: gopher-lua's own matcher ends the process on these.
+// TestPatternsOnLongStrings: a matcher that recurses for each character ends the process on these.
 func TestPatternsOnLongStrings(t *testing.T) {
 	e := newTestEngine(t, nil)
 	long := strings.Repeat("a,", 4<<20)

@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -30,8 +29,10 @@ func (j *Journal) commitLoop() {
 		j.publish(b, seg)
 		// Sealed at once and not before the next batch, so that a journal whose
 		// records are all truncated holds less than one segment.
-		if seg.size >= j.cfg.SegmentBytes {
-			if err := j.rotate(); err != nil {
+		if seg.size >= j.cfg.SegmentBytes && time.Now().After(j.rotateAt) {
+			if err := j.rotate(); passes(err) {
+				j.keepSegment(err)
+			} else if err != nil {
 				j.poison(err, seg)
 			}
 		}
@@ -80,11 +81,22 @@ func (j *Journal) publish(b *batch, seg *segment) {
 		j.oldest = b.time
 	}
 	seg.last, j.last = b.last, b.last
+	j.durable.Store(b.last)
 	if j.inflight = nil; cap(b.buf) <= keepBuffer {
 		j.spare = b.buf
 	}
 	b.buf = nil
 	close(b.done)
+}
+
+// keepSegment goes on in a segment that is full, as there is no room or descriptor for
+// the next one at the moment: nothing of the new one is left, and the old one is whole.
+func (j *Journal) keepSegment(err error) {
+	j.rotateAt = time.Now().Add(time.Second)
+	if !j.rotateFailed {
+		j.log.Warn("journal cannot begin a new segment: it goes on in the old one and tries again", "error", err)
+	}
+	j.rotateFailed = true
 }
 
 // rotate seals the active segment and starts the next one.
@@ -96,9 +108,10 @@ func (j *Journal) rotate() error {
 	if err != nil {
 		return err
 	}
+	j.rotateFailed = false
 	old := j.active
-	j.active = f
 	j.mu.Lock()
+	j.active = f
 	j.segments = append(j.segments, seg)
 	j.bytes += seg.size
 	j.mu.Unlock()
@@ -118,20 +131,22 @@ func (j *Journal) sealLarge() {
 		return
 	}
 	if err := j.rotate(); err != nil {
-		_ = j.fs.Remove(filepath.Join(j.cfg.Dir, segmentName(j.last+1))) // or the next try would find its name taken
 		j.log.Warn("journal cannot seal its newest segment", "error", err)
 	}
 }
 
-// poison ends appending for ever: after a failed write or fsync nobody knows what
+// poison ends appending, until Revive: after a failed write or fsync nobody knows what
 // is on the disk, and a later fsync may report success for pages the kernel gave
 // up. All who wait get ErrFailed. Their records are cut off, so that what was
 // refused does not come back after a restart; where the disk refuses that too, the
 // text says so.
 func (j *Journal) poison(cause error, seg *segment) {
 	hint := "check the disk, then restart holdfast"
-	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT) {
-		hint = "free disk space, then restart holdfast"
+	switch {
+	case errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT):
+		hint = "free disk space: holdfast goes on by itself then"
+	case passes(cause):
+		hint = "holdfast goes on by itself when the cause has passed"
 	}
 	cut := j.active.Truncate(seg.size)
 	if cut == nil {
@@ -144,7 +159,8 @@ func (j *Journal) poison(cause error, seg *segment) {
 	j.log.Error("journal failed", "error", failed)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.failed = failed
+	j.failed, j.final = failed, j.final || !passes(cause)
+	j.failing.Store(true)
 	for _, b := range []*batch{j.inflight, j.pending} {
 		if b != nil {
 			j.bytes -= int64(len(b.buf))

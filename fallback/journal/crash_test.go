@@ -63,6 +63,16 @@ func (r *rig) unsyncedBatch(rnd *rand.Rand) {
 	r.j.Close()
 }
 
+// revived lets the journal go on, and proves that it does.
+func (r *rig) revived() {
+	r.t.Helper()
+	require.NoError(r.t, r.j.Revive())
+	require.False(r.t, r.j.Stats().Failed)
+	r.requireAll()
+	r.append(5)
+	r.requireAll()
+}
+
 var short = &faultfs.ShortWrite{N: 20, Err: faultfs.ErrInjected}
 
 var crashStories = map[string]func(r *rig){
@@ -129,7 +139,67 @@ var crashStories = map[string]func(r *rig){
 		r.fs.Kill()
 		r.j.Close()
 	},
-	"disk full":                       func(r *rig) { r.append(3); r.fs.SetCapacity(700); r.refusedFull(); r.fs.SetCapacity(0); r.j.Close() },
+	"disk full": func(r *rig) { r.append(3); r.fs.SetCapacity(700); r.refusedFull(); r.fs.SetCapacity(0); r.j.Close() },
+	"short write for a cause that passed": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Write, "*.seg", 1, &faultfs.ShortWrite{N: 20, Err: syscall.ENOSPC})
+		r.refused()
+		r.revived()
+		r.crash(faultfs.KeepAll)
+	},
+	"fsync failed for a cause that passed, then power lost": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EDQUOT)
+		r.refused()
+		r.revived()
+		r.crash(faultfs.DropAll)
+	},
+	"fsync and the cut failed for a cause that passed": func(r *rig) {
+		r.append(3)
+		r.fs.OnOp(func(k faultfs.Kind, _ string) error {
+			if k == faultfs.Sync || k == faultfs.Truncate {
+				return syscall.EROFS
+			}
+			return nil
+		})
+		r.refused()
+		require.ErrorIs(r.t, r.j.Revive(), syscall.EROFS)
+		r.fs.OnOp(nil)
+		r.revived()
+		r.crash(faultfs.DropAll)
+	},
+	"power lost while it was about to go on": func(r *rig) {
+		r.append(3)
+		r.fs.FailNth(faultfs.Sync, "*.seg", 1, syscall.EDQUOT)
+		r.refused()
+		r.fs.FailNth(faultfs.Sync, "*.seg", 2, &faultfs.CrashNow{Mode: faultfs.DropAll})
+		require.Error(r.t, r.j.Revive())
+		r.j.Close()
+	},
+	"no descriptor for the next segment": func(r *rig) {
+		r.fs.OnOp(func(k faultfs.Kind, path string) error {
+			if k == faultfs.Create && filepath.Ext(path) == ".seg" {
+				return syscall.EMFILE
+			}
+			return nil
+		})
+		r.append(60)
+		require.Len(r.t, r.segments(), 1)
+		r.fs.OnOp(nil)
+		r.crash(faultfs.DropAll)
+	},
+	"no room for the next segment's header": func(r *rig) {
+		r.fs.OnOp(func(k faultfs.Kind, path string) error {
+			if k == faultfs.Sync && path != r.segment(1) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		r.append(60)
+		require.Len(r.t, r.segments(), 1)
+		r.fs.OnOp(nil)
+		r.crash(faultfs.KeepAll)
+	},
 	"new segment: create failed":      func(r *rig) { r.rotationFails(faultfs.Create, "*.seg") },
 	"new segment: header write short": func(r *rig) { r.rotationFailsAt(faultfs.Write, "*.seg", 2, short) },
 	"new segment: fsync failed":       func(r *rig) { r.rotationFailsAt(faultfs.Sync, "*.seg", 2, syscall.EIO) },

@@ -19,7 +19,7 @@ var (
 	// ErrTooLarge: one payload is over MaxRecordBytes. Nothing was written.
 	ErrTooLarge = errors.New("record is too large for the journal")
 	// ErrFailed: a write or fsync failed; the journal takes no more records until
-	// it is opened again. Reading and truncating still work.
+	// Revive lets it go on, or it is opened again. Reading and truncating still work.
 	ErrFailed = errors.New("journal has failed")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")

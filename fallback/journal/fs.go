@@ -72,7 +72,41 @@ func (osFS) MkdirAll(dir string) error {
 }
 
 func (osFS) Lock(path string) (io.Closer, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &osLock{f, path}, nil
+}
+
+// osLock is a locked file. One goroutine at a time uses it.
+type osLock struct {
+	*os.File
+	path string
+}
+
+// again takes the lock anew if the file was removed or replaced, for a process that
+// opens the directory locks what lies there now.
+func (l *osLock) again() (made bool, err error) {
+	mine, err := l.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Lstat(l.path)
+	if err == nil && os.SameFile(mine, there) || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	f, err := lockFile(l.path)
+	if err != nil {
+		return false, err
+	}
+	old := l.File
+	l.File = f
+	return true, old.Close()
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,10 +43,14 @@ type Journal struct {
 	id     streamID
 	seed   uint32
 	lock   io.Closer
-	active File // owned by the committer until it ends
+	active File // written by the committer only, until it ends; replaced under mu
 	acked  File // the watermark, see acked.go; the committer's as well
 
-	ackedFailed bool // said that it cannot be written; the committer's
+	ackedFailed  bool      // said that it cannot be written; the committer's
+	rotateFailed bool      // said that there is no next segment; the committer's
+	rotateAt     time.Time // no new segment is tried before; the committer's
+	failing      atomic.Bool
+	durable      atomic.Uint64 // last, to be read without mu
 
 	truncMu sync.Mutex // one Truncate at a time
 
@@ -59,6 +64,8 @@ type Journal struct {
 	oldest    time.Time
 	full      bool
 	failed    error
+	final     bool // Revive does not try: the failure does not pass
+	revived   int
 	closed    bool
 	pending   *batch
 	inflight  *batch
@@ -110,6 +117,7 @@ type Stats struct {
 	Full        bool      // the last Append did not fit
 	Failed      bool
 	Error       string // why it failed
+	Revived     int    // how often it went on after a failure
 }
 
 // Open takes the directory's lock, recovers what is there and returns when the
@@ -137,6 +145,7 @@ func Open(cfg Config) (*Journal, error) {
 		committed: make(chan struct{}),
 	}
 	j.wake.L = &j.mu
+	j.durable.Store(j.last)
 	for _, s := range j.segments {
 		j.bytes += s.size
 	}
@@ -248,7 +257,7 @@ func (j *Journal) Stats() Stats {
 	defer j.mu.Unlock()
 	s := Stats{
 		Bytes: j.bytes, LastSeq: j.last, TruncatedTo: j.mark,
-		OldestAt: j.oldest, Full: j.full, Failed: j.failed != nil,
+		OldestAt: j.oldest, Full: j.full, Failed: j.failed != nil, Revived: j.revived,
 	}
 	s.Records = j.count(j.mark)
 	if seg := j.holding(j.mark + 1); seg != nil {

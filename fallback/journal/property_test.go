@@ -2,8 +2,10 @@ package journal_test
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,11 +66,26 @@ func (m *model) truncate() {
 
 func (m *model) fault() {
 	kind := rapid.SampledFrom([]faultfs.Kind{faultfs.Write, faultfs.Sync, faultfs.Create, faultfs.SyncDir, faultfs.Rename, faultfs.Remove}).Draw(m.t, "kind")
-	var err error = &faultfs.ShortWrite{N: rapid.IntRange(0, 100).Draw(m.t, "short"), Err: faultfs.ErrInjected}
+	cause := rapid.SampledFrom([]error{faultfs.ErrInjected, syscall.ENOSPC, syscall.EMFILE}).Draw(m.t, "cause")
+	var err error = &faultfs.ShortWrite{N: rapid.IntRange(0, 100).Draw(m.t, "short"), Err: cause}
 	if rapid.Bool().Draw(m.t, "power") {
 		err = &faultfs.CrashNow{Mode: m.mode(), Rnd: m.rnd}
 	}
 	m.fs.FailNth(kind, "*", rapid.IntRange(1, 6).Draw(m.t, "nth"), err)
+}
+
+// revive lets a failed journal go on, if it can: what was refused is gone for good then.
+func (m *model) revive() {
+	failed := m.j.Failed()
+	if failed {
+		m.wait()
+	}
+	if m.j.Revive() != nil || !failed {
+		return
+	}
+	last := m.j.Stats().LastSeq
+	maps.DeleteFunc(m.tried, func(seq uint64, _ string) bool { return seq > last })
+	m.check()
 }
 
 func (m *model) mode() faultfs.CrashMode {
@@ -149,6 +166,7 @@ func TestAnyFaultsAndCrashes(t *testing.T) {
 			"wait":     func(*rapid.T) { m.wait() },
 			"truncate": func(*rapid.T) { m.truncate() },
 			"fault":    func(*rapid.T) { m.fault() },
+			"revive":   func(*rapid.T) { m.revive() },
 			"restart":  func(*rapid.T) { m.restart() },
 		})
 		m.restart()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -132,12 +133,35 @@ func (j *Journal) Truncate(upTo uint64) error {
 	if upTo <= mark {
 		return j.dropTruncated() // finishes a truncation whose deletions failed
 	}
-	if err := writeSmall(j.fs, filepath.Join(j.cfg.Dir, markName), encodeSmall(magicMark, j.id, upTo)); err != nil {
+	if err := j.writeMark(upTo); err != nil {
 		return fmt.Errorf("truncate journal: %w", err)
 	}
 	j.setMark(upTo)
 	if err := j.dropTruncated(); err != nil {
 		return err
+	}
+	return nil
+}
+
+// writeMark makes a new mark durable. On a full disk it is overwritten in place: the
+// truncation is what gives room back. It is within one sector, which is written at once
+// or not at all.
+func (j *Journal) writeMark(upTo uint64) error {
+	path, content := filepath.Join(j.cfg.Dir, markName), encodeSmall(magicMark, j.id, upTo)
+	err := writeSmall(j.fs, path, content)
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	f, oerr := j.fs.Open(path, true)
+	if oerr != nil {
+		return err
+	}
+	oerr = writeAll(f, content, 0)
+	if oerr == nil {
+		oerr = f.Sync()
+	}
+	if oerr = errors.Join(oerr, f.Close()); oerr != nil {
+		return errors.Join(err, oerr)
 	}
 	return nil
 }

@@ -80,9 +80,22 @@ func createSegment(fsys FS, dir string, h segmentHeader) (File, *segment, error)
 		err = fsys.SyncDir(dir)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("create segment %s: %w", path, errors.Join(err, f.Close()))
+		return nil, nil, fmt.Errorf("create segment %s: %w", path, errors.Join(err, f.Close(), removeUnfinished(fsys, dir, path)))
 	}
 	return f, &segment{path: path, first: h.first, last: h.first - 1, size: segmentHeaderSize}, nil
+}
+
+// removeUnfinished removes, durably, a file that would be in the way of the next try and,
+// should records go to the one before it, look like damage.
+func removeUnfinished(fsys FS, dir, path string) error {
+	err := fsys.Remove(path)
+	if err == nil {
+		err = fsys.SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLeftover, err)
+	}
+	return nil
 }
 
 func writeAll(f File, b []byte, offset int64) error {

@@ -12,7 +12,7 @@ type Table struct {
 	free     int    // all nodes from here on are in use
 	meta     *Table
 	readonly bool
-	// unordered: a key is hashed by its address in Redis, so that the order differs.
+	// unordered: the order differs between servers; see hashesAlike.
 	unordered bool
 	id        ident
 }
@@ -173,10 +173,18 @@ func (t *Table) Set(key, val Value) (grown bool) {
 		n.val = val
 		return false
 	}
-	if _, ok := identOf(key); ok {
-		t.unordered = true
-	}
+	t.unordered = t.unordered || !hashesAlike(key)
 	return t.insert(key, val)
+}
+
+// hashesAlike reports whether the place of a key is the same in all servers: not that
+// of an address, nor of a long string, of which older ones hash some bytes only.
+func hashesAlike(key Value) bool {
+	if s, ok := key.(string); ok {
+		return len(s) < 32
+	}
+	_, addressed := identOf(key)
+	return !addressed
 }
 
 // SetInt is Set of an integer key.

@@ -1,0 +1,72 @@
+package fallback
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"holdfast/fallback/journal"
+)
+
+// SnapshotState is what VerifySnapshot and Repair say of a snapshot.
+type SnapshotState string
+
+// The states of a snapshot.
+const (
+	SnapshotNone    SnapshotState = "none"
+	SnapshotWhole   SnapshotState = "whole"
+	SnapshotDamaged SnapshotState = "damaged"
+)
+
+// VerifySnapshot reads all of a data directory's snapshot and changes nothing. Damage
+// is an error that matches ErrSnapshotDamaged.
+func VerifySnapshot(dir string) (SnapshotState, error) {
+	f, err := os.Open(snapshotPath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return SnapshotNone, nil
+	}
+	if err != nil {
+		return SnapshotDamaged, fmt.Errorf("open snapshot: %w", err)
+	}
+	defer f.Close()
+	if err := verifySnapshot(f); err != nil {
+		return SnapshotDamaged, fmt.Errorf("verify snapshot %s: %w", f.Name(), err)
+	}
+	return SnapshotWhole, nil
+}
+
+// Repair makes the data directory of a stopped proxy usable again: the journal, see
+// journal.Repair, and a damaged snapshot, which is set aside under the name that is
+// returned, "" when it was whole. What only that held is lost; a store that was embedded
+// goes on with the writes in its journal.
+func Repair(dir string) (r journal.Report, aside string, err error) {
+	if r, err = journal.Repair(JournalDir(dir)); err != nil {
+		return r, "", err
+	}
+	lock, err := journal.Lock(JournalDir(dir))
+	if err != nil {
+		return r, "", err
+	}
+	defer lock.Close()
+	if _, err = VerifySnapshot(dir); !errors.Is(err, ErrSnapshotDamaged) {
+		return r, "", err
+	}
+	cfg := Config{Now: time.Now}
+	if aside, err = cfg.moveAside(snapshotPath(dir)); err != nil {
+		return r, "", err
+	}
+	mark, err := readMark(dir)
+	if err != nil || r.TruncatedTo == 0 || mark.ofRedis() && !mark.nothingSent() {
+		return r, aside, err
+	}
+	// Without it the start is refused: it looks as if the snapshot had been forgotten
+	// when the directory was copied. This one says that nothing older is left.
+	f, err := createTemp(snapshotPath(dir))
+	if err != nil {
+		return r, aside, fmt.Errorf("write snapshot: %w", err)
+	}
+	w := newSnapshotWriter(f)
+	w.header(r.TruncatedTo, time.Now(), flagEmbedded)
+	return r, aside, commitFile(f, snapshotPath(dir), w.finish())
+}
