@@ -19,12 +19,13 @@ type scripting struct {
 	running   atomic.Pointer[Running]
 	run       *scriptRun
 	rand48    uint64       // the state of math.random
+	memory    int64        // what a script may hold
 	busyAfter atomic.Int64 // nanoseconds
 }
 
 // beginScripting sets scripting up.
 func (e *Engine) beginScripting() {
-	e.scripts, e.compiler = newScriptCache(), newCompiler()
+	e.scripts, e.compiler, e.memory = newScriptCache(), newCompiler(), scriptMemory
 	e.world, e.rand48 = newWorld(e), e.random
 	e.setLibraries(newLibraries())
 	e.SetBusyAfter(5 * time.Second)
@@ -56,7 +57,7 @@ type invocation struct {
 // the caller undoes what was written.
 func (c *call) runScript(run *scriptRun, inv *invocation) {
 	e := c.e
-	m := lua.NewMachine(scriptMemory)
+	m := lua.NewMachine(e.memory)
 	m.StringMeta, m.Globals, m.Unsure = e.world.strings, inv.globals, e.noteTime
 	defer m.Close()
 	end := e.begin(&Running{Function: inv.function, Command: c.argv, Started: time.Now(), machine: m})

@@ -293,19 +293,9 @@ func (c *compiler) table(e *tableNode) expr {
 		stk, sp := l.stk, l.sp
 		pending := l.alloc(min(e.array, fieldsPerFlush))
 		done, n := 0, 0
-		flush := func(more []Value) {
-			t.growArray(done + n + len(more))
-			for i := len(more); i > 0; i-- {
-				t.SetInt(done+n+i, more[i-1])
-			}
-			for i := n; i > 0; i-- {
-				t.SetInt(done+i, pending[i-1])
-			}
-			done, n = done+n, 0
-		}
 		for _, fl := range fields {
 			if n == fieldsPerFlush {
-				flush(nil)
+				done, n = t.append(done, pending), 0
 			}
 			if fl.key != nil {
 				k := fl.key(f)
@@ -317,17 +307,27 @@ func (c *compiler) table(e *tableNode) expr {
 		}
 		if last != nil {
 			if n == fieldsPerFlush {
-				flush(nil)
+				done, n = t.append(done, pending), 0
 			}
 			more := last(f)
 			l.charge(16 * len(more))
-			flush(more)
+			t.append(done, append(append([]Value(nil), pending[:n]...), more...))
 		} else if n > 0 {
-			flush(nil)
+			t.append(done, pending[:n])
 		}
 		l.stk, l.sp = stk, sp
 		return t
 	}
+}
+
+// append stores more elements of a list behind the first n, from the last one on, and
+// returns how many there are then.
+func (t *Table) append(n int, more []Value) int {
+	t.growArray(n + len(more))
+	for i := len(more); i > 0; i-- {
+		t.SetInt(n+i, more[i-1])
+	}
+	return n + len(more)
 }
 
 // sizeByte rounds a size up to what the byte in Lua's instruction can say.
