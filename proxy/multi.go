@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -248,6 +249,10 @@ func (c *client) cmdWatch(argv [][]byte) {
 		return
 	}
 	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
+	if busy := (fallback.BusyError{}); errors.As(err, &busy) {
+		c.answer(resp.AppendError(nil, busy.Error()))
+		return
+	}
 	if err != nil {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
 		return
