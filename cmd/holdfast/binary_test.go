@@ -47,6 +47,14 @@ func spawn(t *testing.T, args ...string) *process {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
+	p := spawnBinary(t, path, args...)
+	p.awaitReady()
+	return p
+}
+
+// spawnBinary starts a program that is holdfast in the end.
+func spawnBinary(t *testing.T, path string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 1024)}
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -61,10 +69,15 @@ func spawn(t *testing.T, args ...string) *process {
 		}
 	}()
 	t.Cleanup(p.kill9)
-	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
-	require.NotNil(t, m)
-	p.addr = m[1]
 	return p
+}
+
+// awaitReady waits for the line that says where clients connect.
+func (p *process) awaitReady() {
+	p.t.Helper()
+	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
+	require.NotNil(p.t, m)
+	p.addr = m[1]
 }
 
 // await returns the first line of the log that contains text.

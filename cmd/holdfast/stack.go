@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/backend"
+	"holdfast/backend/descriptors"
 	"holdfast/fallback"
 	"holdfast/proxy"
 )
@@ -38,6 +39,9 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 			err = errors.Join(err, st.Close())
 		}
 	}()
+	if s.maxClients, err = clientsPossible(s); err != nil {
+		return nil, err
+	}
 	if err := st.openUpstream(); err != nil {
 		return nil, err
 	}
@@ -62,6 +66,21 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	}
 	st.link.store, st.link.server = st.store, st.server
 	return st, nil
+}
+
+// clientsPossible lowers --maxclients to what the limit of descriptors has room for, as
+// Redis does. A client with a subscription or a blocking command needs two.
+func clientsPossible(s *proxySettings) (int, error) {
+	wanted := s.maxClients
+	if wanted == 0 {
+		return 0, nil // of a test: the proxy's own default
+	}
+	n, err := descriptors.Clients(wanted)
+	if err == nil && n < wanted {
+		s.logger.Warn("--maxclients is lowered: the limit of file descriptors has no room for more; raise it (ulimit -n), or ask for fewer",
+			"wanted", wanted, "maxclients", n, "limit", descriptors.Limit(), "needed", wanted+descriptors.Own)
+	}
+	return n, err
 }
 
 // openUpstream opens the local state and the link to Redis. The link's name and
