@@ -38,6 +38,7 @@ type replayState struct {
 	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
+	overwritten    uint64
 	deadLetters    uint64
 	lastTook       time.Duration
 	conflictsWhole bool               // conflicts.jsonl ends with a whole line. Belongs to the replay
@@ -96,7 +97,12 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	if last := s.mark().OnlineRun; last != "" {
 		s.mirror.suspect(last != srv.RunID)
 	}
-	if err := r.takeOver(ctx); err != nil {
+	err := r.takeOver(ctx)
+	s.noteVerdict(err)
+	if err == nil {
+		err = r.readBeat(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	for round := 0; ; round++ {
@@ -135,7 +141,11 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	if err := r.refresh(ctx); err != nil {
 		return err
 	}
+	s.changes.all() // the load looks at everything anew
 	s.followFrom(r.server, r.done)
+	if err := s.noteUpstream(); err != nil {
+		s.log.Warn("cannot note which redis this directory belongs to", "error", err)
+	}
 	if r.total > 0 {
 		s.replay.lastTook = s.clock.local().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
@@ -144,6 +154,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.lookForRoom()
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[keyID]struct{}{}
 	clear(s.unclaimed)
+	clear(s.undo.rebase)
 	s.replay.changed = map[keyID]Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()
@@ -166,6 +177,10 @@ type replayer struct {
 	dbs       map[int]bool // which databases Redis has, as far as it was asked
 	noScripts bool         // see refusesScripts
 	setBack   bool         // Redis lost writes of ours that it had acknowledged
+	first     bool         // no Redis ever had anything of ours
+	fenceGone bool         // Redis had a fence of ours, and has none now
+	beat      uint64       // of this Redis, see beat.go
+	hasBeat   bool
 
 	batch []Record
 	size  int
@@ -200,6 +215,11 @@ func (r *replayer) takeOver(ctx context.Context) error {
 	}
 	switch {
 	case !there:
+		if err := r.checkUpstream(); err != nil {
+			return err
+		}
+		before := r.s.mark()
+		r.fenceGone, r.first = before.FenceSeen, !before.FenceSeen && before.OnlineRun == ""
 		r.s.mirror.suspect(r.s.mark().FenceSeen)
 		return r.missingFence(ctx)
 	case fence > r.s.replay.sent:

@@ -14,6 +14,7 @@ import (
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	if !s.cfg.Embedded {
+		wg.Go(func() { s.beatLoop(ctx) })
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -164,6 +165,7 @@ type Status struct {
 
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
+	Overwritten    uint64 `json:"overwritten"` // keys whose other value at Redis gave way to ours
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
 
@@ -181,7 +183,7 @@ func (s *Store) Status() Status {
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
 		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused, JournalRecovered: j.Revived,
-		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
+		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, Overwritten: s.replay.overwritten, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(), Troubles: s.troubles.list(),
 	}
 	if s.cfg.Embedded {

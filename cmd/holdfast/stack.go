@@ -118,6 +118,7 @@ func (st *stack) storeConfig() fallback.Config {
 	}
 	if st.upstream != nil {
 		cfg.BaseDB, cfg.NewClient = st.upstream.DB(), st.link.client
+		cfg.Upstream, cfg.AdoptUpstream = st.upstream.SafeURL(), s.adopt
 	}
 	return cfg
 }
@@ -172,22 +173,23 @@ func (st *stack) Close() error {
 	return errors.Join(errs...)
 }
 
-// firstLook waits until it is known whether Redis is there, for at most d.
-// False: ctx ended.
-func (st *stack) firstLook(ctx context.Context, d time.Duration) bool {
+// firstLook waits until it is known whether Redis is there, for at most d. False: ctx
+// ended. An error: it is there, and is not the one that the queued writes are for. A
+// Redis that turns out to be so later leaves the proxy offline, and status says why.
+func (st *stack) firstLook(ctx context.Context, d time.Duration) (bool, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for st.upstream != nil && !st.upstream.Up() && st.upstream.Status().LastErrorAt.IsZero() {
 		select {
 		case <-ctx.Done():
-			return false
+			return false, nil
 		case <-timer.C:
-			return true
+			return true, nil
 		case <-st.store.Changed():
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return ctx.Err() == nil
+	return ctx.Err() == nil, st.store.Refused()
 }
 
 func (st *stack) readyLine() string {
