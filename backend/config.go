@@ -66,7 +66,8 @@ type target struct {
 	addr      string // host:port or path; for Sentinel the sentinels' list
 	tls       *tls.Config
 	user      string
-	password  string
+	password  string // as configured
+	logins    *logins
 	db        int
 	name      string // of our connections
 	master    string // Sentinel's name of the master
@@ -151,6 +152,7 @@ func parseTarget(c Config) (target, error) {
 	if t.user != "" && t.password == "" {
 		return target{}, errors.New("check upstream config: a user name without a password: give both or none")
 	}
+	t.logins = newLogins(t.password)
 	if t.db < 0 {
 		return target{}, fmt.Errorf("check upstream config: database %d: give 0 or more", t.db)
 	}

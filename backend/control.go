@@ -262,7 +262,7 @@ func (k *control) ask(args ...string) (resp.Value, error) {
 	}
 	tick := time.NewTicker(k.g.u.cfg.tick())
 	defer tick.Stop()
-	for silent := 0; silent < timeoutTicks; {
+	for silent := 0; silent < timeoutTicks || k.g.u.silence(); {
 		select {
 		case v := <-k.replies:
 			return v, nil

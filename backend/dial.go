@@ -83,7 +83,7 @@ func (t target) dial(ctx context.Context, proto, db int) (*conn, error) {
 		c.Conn = tc
 	}
 	c.rd = resp.NewReader(c.Conn)
-	if err := t.setup(c, proto, db); err != nil {
+	if err := t.login(c, proto, db); err != nil {
 		c.abort()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", err, ErrTimeout)
@@ -114,18 +114,18 @@ func (t target) resolve(ctx context.Context) (string, error) {
 
 // setup authenticates, names the connection and selects db: one round trip on
 // a server with HELLO, a second one on an older server.
-func (t target) setup(c *conn, proto, db int) error {
+func (t target) setup(c *conn, password string, proto, db int) error {
 	want := max(proto, 2)
 	if proto == 0 {
 		want = 3
 	}
 	hello := []string{"HELLO", strconv.Itoa(want)}
-	if t.password != "" {
+	if password != "" {
 		user := t.user
 		if user == "" {
 			user = "default"
 		}
-		hello = append(hello, "AUTH", user, t.password)
+		hello = append(hello, "AUTH", user, password)
 	}
 	cmds := [][]string{append(hello, "SETNAME", t.name)}
 	if db != noDatabase {
@@ -142,7 +142,7 @@ func (t target) setup(c *conn, proto, db int) error {
 		if proto == 3 {
 			return fmt.Errorf("%w: %w", ErrProto, e)
 		}
-		return t.setupOld(c, db)
+		return t.setupOld(c, password, db)
 	}
 	c.proto, c.hello = want, rs[0]
 	if db == noDatabase {
@@ -152,12 +152,12 @@ func (t target) setup(c *conn, proto, db int) error {
 }
 
 // setupOld sets up without HELLO (Redis before 6, or HELLO renamed away).
-func (t target) setupOld(c *conn, db int) error {
+func (t target) setupOld(c *conn, password string, db int) error {
 	var cmds [][]string
-	if t.password != "" {
-		auth := []string{"AUTH", t.password}
+	if password != "" {
+		auth := []string{"AUTH", password}
 		if t.user != "" {
-			auth = []string{"AUTH", t.user, t.password}
+			auth = []string{"AUTH", t.user, password}
 		}
 		cmds = append(cmds, auth)
 	}
@@ -168,7 +168,7 @@ func (t target) setupOld(c *conn, db int) error {
 	if err != nil {
 		return err
 	}
-	if t.password != "" {
+	if password != "" {
 		if e := rs[0].Err(); e != nil {
 			return authError(e)
 		}

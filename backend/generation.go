@@ -128,7 +128,7 @@ func (g *generation) watchdog() {
 			continue
 		}
 		for _, t := range *g.trunks.Load() {
-			if t.overdue() {
+			if t.overdue() && !g.u.silence() {
 				g.fail(ErrTimeout)
 				return
 			}
@@ -144,7 +144,7 @@ func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
 		defer cancel()
 		tick := time.NewTicker(g.u.cfg.tick())
 		defer tick.Stop()
-		for silent := 0; silent < timeoutTicks; {
+		for silent := 0; silent < timeoutTicks || g.u.silence(); {
 			select {
 			case <-ctx.Done():
 				return

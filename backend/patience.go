@@ -15,6 +15,27 @@ const (
 	maxAllowance     = time.Minute
 )
 
+// ExpectSilence notes that the server was told to answer nobody for d, from now on. If
+// that is no longer than CommandTimeout, the link is not given up before it is over: what
+// waits gets the server's own answer. The end of a pause is seen by the server's timer,
+// up to a tenth of a second late, and is waited for a little longer than that.
+func (u *Upstream) ExpectSilence(d time.Duration) {
+	if d > u.cfg.CommandTimeout {
+		return
+	}
+	const timer = 100 * time.Millisecond
+	until := time.Now().Add(d + timer + u.cfg.tick()).UnixNano()
+	for {
+		was := u.silent.Load()
+		if was >= until || u.silent.CompareAndSwap(was, until) {
+			return
+		}
+	}
+}
+
+// silence reports whether the server is expected to say nothing now.
+func (u *Upstream) silence() bool { return time.Now().UnixNano() < u.silent.Load() }
+
 // allowance is how long c may keep the server silent beyond CommandTimeout.
 func (c *Call) allowance() time.Duration {
 	bytes, commands := len(c.Payload)-ordinaryBytes, c.N-ordinaryCommands

@@ -11,8 +11,9 @@ import (
 // Reach sends one command of RESP version proto on a connection of its own, and gives
 // the raw reply. It does so also while the upstream is not up: a server that cannot
 // serve, such as a replica, may still be told to be a master again, and one that is
-// busy with a script to end it (SCRIPT KILL). An attempt to connect follows at once. argv must not touch data: nothing here keeps it in order
-// with calls. The error is an *OutcomeError; ctx bounds all of it.
+// busy with a script to end it (SCRIPT KILL). An attempt to connect follows at once.
+// argv must not touch data: nothing here keeps it in order with calls. The error is an
+// *OutcomeError; ctx bounds all of it.
 func (u *Upstream) Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error) {
 	c, err := u.target.dial(ctx, proto, noDatabase)
 	if err != nil {

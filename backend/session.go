@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"time"
 
 	"holdfast/backend/descriptors"
 )
@@ -25,6 +26,8 @@ func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, er
 	if err := checkKey(proto, db); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, u.sessionTimeout())
+	defer cancel()
 	c, err := g.open(ctx, proto, db)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return nil, fmt.Errorf("open session: %w: %w", descriptors.ErrScarce, err) // no fault of Redis
@@ -39,6 +42,15 @@ func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, er
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	return s, nil
+}
+
+// sessionTimeout leaves some of CommandTimeout for the answer of the command that needs
+// the session, unless the server is silent because it was told to be.
+func (u *Upstream) sessionTimeout() time.Duration {
+	if left := time.Until(time.Unix(0, u.silent.Load())); left > 0 {
+		return max(left, u.cfg.CommandTimeout*9/10)
+	}
+	return u.cfg.CommandTimeout * 9 / 10
 }
 
 // Conn is the connection, for raw bytes. Nothing has been read ahead.

@@ -56,9 +56,10 @@ type Upstream struct {
 
 	fenceNames [4][16]string // by protocol and database
 
-	live  atomic.Pointer[generation] // nil: not up
-	rtt   atomic.Int64
-	beats beats
+	live   atomic.Pointer[generation] // nil: not up
+	silent atomic.Int64               // unix time in ns: see ExpectSilence
+	rtt    atomic.Int64
+	beats  beats
 
 	retry      chan struct{} // one slot: connect now
 	closing    chan struct{}

@@ -20,6 +20,9 @@ type Request struct {
 	Unit     bool     // answer as EXEC does
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	// Until is when the client must have its answer: a script that takes longer is
+	// ended and undone. The zero time: only the engine's own bound counts.
+	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
 }
@@ -58,6 +61,13 @@ func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, reply
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	reply, p, err := s.do(req)
+	s.serveReady()
+	return reply, p, err
+}
+
+// do is Do with the lock held.
+func (s *Store) do(req Request) ([]byte, Pending, error) {
 	if s.closed {
 		return nil, Pending{}, ErrClosed
 	}
@@ -88,12 +98,22 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}
 	s.running = sc
-	res := s.execute(req)
+	res, late := s.executeInTime(req)
 	s.running = nil
+	if late && req.Unit && req.Origin.Key != "" {
+		// A script in it was ended, and Redis may have executed all of it: what the rest
+		// did here is not what Redis did.
+		for _, t := range sc.writes {
+			s.res.forget(t.id)
+		}
+		s.dirtyGen++
+		return resp.AppendError(nil, replyScriptTime), Pending{}, nil
+	}
 	if len(res.Effects) == 0 {
 		return res.Reply, Pending{}, nil
 	}
 	s.notifyWrite(req)
+	s.waiting.wrote(req.DB, res.Effects)
 	if req.Origin.Key != "" {
 		sc.bases = nil // Redis may have changed these keys by this very write
 	}

@@ -283,6 +283,12 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if _, _, lock := command.TakesLock(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
+	if c.Flags&command.Script != 0 {
+		if s.scripts.slow(argv, followScript) {
+			return false
+		}
+		defer s.scripts.limit(time.Now().Add(followScript), argv)()
+	}
 	return s.replayLocally(s.eng.DoKept, db, argv) == nil // queue has made them ours
 }
 
@@ -353,34 +359,6 @@ func (m *mirror) voidFetch(id keyID) {
 	if _, ok := m.last[id]; ok {
 		m.last[id] = max(m.seq, 1) // 0 is not void
 	}
-}
-
-// unlearn makes keys unknown whose new value the local state cannot compute.
-// Mirrored keys are fetched again.
-func (m *mirror) unlearn(db int, keys [][]byte) {
-	for _, k := range keys {
-		id := keyID{db, string(k)}
-		m.s.res.forget(id)
-		if m.s.cfg.mirrored(id.key) {
-			m.touched(id)
-			m.askSoon(id)
-			continue
-		}
-		m.mu.Lock()
-		m.voidFetch(id)
-		delete(m.dirty, id)
-		m.mu.Unlock()
-		m.s.eng.Delete(db, k)
-	}
-}
-
-// Unlearn tells the mirror of keys that Redis changed for a client in a way that
-// cannot be followed: unknown until they are fetched.
-func (s *Store) Unlearn(db int, keys [][]byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mirror.drainLocked()
-	s.mirror.unlearn(db, keys)
 }
 
 // run follows and fetches until ctx ends. One goroutine.

@@ -183,7 +183,7 @@ func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
 		}
 		return time.Now()
 	}
-	_, whole, err := new(source).readLarge(ctx, r.direct, "m:large", now)
+	_, whole, err := new(source).readLarge(ctx, r.direct, "m:large", false, now)
 	require.ErrorIs(t, err, redis.TxFailedErr)
 	require.False(t, whole)
 	f := newSource(func(int) *redis.Client { return r.direct })

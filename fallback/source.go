@@ -29,6 +29,8 @@ type source struct {
 	heavy  bool
 	noInfo bool // XINFO is refused, until the next link
 	noWhen bool // PEXPIRETIME is refused, until the next link
+	fields fieldSupport
+	asked  time.Time // the server's clock before the values of a fetch are asked for
 }
 
 func newSource(newClient func(db int) *redis.Client) *source {
@@ -49,7 +51,7 @@ func (f *source) Close() error {
 	for _, c := range f.clients {
 		errs = append(errs, c.Close())
 	}
-	f.clients, f.noInfo, f.noWhen = map[int]*redis.Client{}, false, false
+	f.clients, f.noInfo, f.noWhen, f.fields = map[int]*redis.Client{}, false, false, fieldsNotAsked
 	return errors.Join(errs...)
 }
 
@@ -76,7 +78,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	if err != nil {
 		return nil, err
 	}
-	asked := now()
+	asked := f.asked
 	reads, err := f.readValues(ctx, c, keys, types, limit, have)
 	if err != nil {
 		return nil, err

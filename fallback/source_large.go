@@ -22,47 +22,53 @@ const heldPiece = 1 << 20
 // held already. One that changed meanwhile, or that may not be read this way, is
 // not in the result.
 func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys []string, types []*redis.StatusCmd, now func() time.Time) (map[string]value, error) {
-	lens, out := map[string]*redis.IntCmd{}, map[string]value{}
+	out := map[string]value{}
+	var hashes []string
 	for i, k := range keys {
 		switch types[i].Val() {
 		case "hash":
-			lens[k] = nil
+			hashes = append(hashes, k)
 		case "string":
 			if err := f.compareHeld(ctx, c, keyID{db, k}, now, out); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if len(lens) == 0 {
+	f.asked = now()
+	if len(hashes) == 0 {
 		return out, nil
 	}
-	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for k := range lens {
-			lens[k] = p.HLen(ctx, k)
-		}
-		return nil
-	}); err != nil && !isReply(err) {
-		return nil, fmt.Errorf("fetch lengths: %w", err)
+	looks, err := f.lookAt(ctx, c, hashes)
+	if err != nil {
+		return nil, err
 	}
-	for k, n := range lens {
-		if n.Val() <= largeHash {
-			continue
-		}
-		v, whole, err := f.readLarge(ctx, c, k, now)
-		if err != nil && !isReply(err) {
-			return nil, fmt.Errorf("fetch a large hash: %w", err)
-		}
-		if whole {
-			out[k] = v
+	var expiring []string
+	for k, l := range looks {
+		switch {
+		case l.length.Val() > largeHash:
+			v, whole, err := f.readLarge(ctx, c, k, f.mayExpire(l), now)
+			if err != nil && !isReply(err) {
+				return nil, fmt.Errorf("fetch a large hash: %w", err)
+			}
+			if whole {
+				out[k] = v
+			} else if f.mayExpire(l) {
+				expiring = append(expiring, k)
+			}
+		case f.mayExpire(l) && (f.overtaken == nil || !f.overtaken(k)):
+			expiring = append(expiring, k)
 		}
 	}
-	return out, nil
+	if len(expiring) > 0 {
+		err = f.readFields(ctx, c, expiring, out)
+	}
+	return out, err
 }
 
 // readLarge reads one hash by HSCAN. The key is watched, so that the EXEC at the
 // end answers nil if it changed since the beginning: the pieces are of one value
 // then, or they are thrown away.
-func (f *source) readLarge(ctx context.Context, c *redis.Client, key string, now func() time.Time) (v value, whole bool, err error) {
+func (f *source) readLarge(ctx context.Context, c *redis.Client, key string, mayExpire bool, now func() time.Time) (v value, whole bool, err error) {
 	conn := c.Conn()
 	defer conn.Close()
 	if err := conn.Do(ctx, "WATCH", key).Err(); err != nil {
@@ -70,16 +76,25 @@ func (f *source) readLarge(ctx context.Context, c *redis.Client, key string, now
 	}
 	defer conn.Do(ctx, "UNWATCH")
 	b := builder{key: key}
+	var deadlines [][][]byte
 	for cursor := uint64(0); ; {
 		fields, next, err := conn.HScan(ctx, key, cursor, "", scanCount).Result()
 		if err != nil {
 			return value{}, false, err
 		}
 		b.chunks("HSET", fields) // one that comes twice has the same value
+		if names := fieldNames(fields); mayExpire && len(names) > 0 {
+			at, err := conn.Do(ctx, askFields(key, names)...).Slice()
+			if err != nil {
+				return value{}, false, err
+			}
+			deadlines = append(deadlines, fieldDeadlines(key, names, at)...)
+		}
 		if cursor = next; cursor == 0 {
 			break
 		}
 	}
+	b.out = append(b.out, deadlines...)
 	return f.finish(ctx, conn, &b, now)
 }
 

@@ -33,6 +33,7 @@ type Store struct {
 	dirtyGen  uint64        // counts changes of the engine, for snapshots
 	closed    bool
 	buf       []byte // record encoding, reused
+	scripts   scriptTime
 	running   *scope // what the running request touches; nil between requests
 	written   keySet // keys written in this outage
 	undo      undoLog
@@ -44,6 +45,7 @@ type Store struct {
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
+	waiting   waiting                       // clients in blocking commands
 	full      int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
 	refused   uint64                        // writes that the journal did not take
 	kept      retention
@@ -92,6 +94,7 @@ func Open(cfg Config) (*Store, error) {
 	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
+		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },

@@ -100,7 +100,7 @@ func TestRequestErrors(t *testing.T) {
 		{"no model", "/v1/chat/completions", "{}", "", 400, "model_required"},
 		{"too large", "/v1/chat/completions", strings.Repeat(" ", maxBody+1), "", 413, "request_too_large"},
 		{"unknown provider", "/v1/chat/completions", chat, "nobody", 400, "unknown_provider"},
-		{"another protocol", "/openaiResponses-custom/v1/chat/completions", chat, "", 400, "provider_not_supported"},
+		{"another protocol", "/grok-web/v1/chat/completions", chat, "", 400, "provider_not_supported"},
 		{"auto", "/auto/v1/chat/completions", chat, "", 400, "provider_required"},
 		{"no such model", "/v1/chat/completions", `{"model":"x"}`, "", 404, "model_not_found"},
 		{"disabled", "/openai-custom-off/v1/chat/completions", chat, "", 503, "no_healthy_provider"},

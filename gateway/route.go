@@ -165,7 +165,7 @@ func (c *call) suits(info providerInfo) suit {
 }
 
 // formats are the protocols that can be converted.
-var formats = map[wire]convert.Format{wireChat: convert.Chat, wireClaude: convert.Claude, wireGemini: convert.Gemini}
+var formats = map[wire]convert.Format{wireChat: convert.Chat, wireClaude: convert.Claude, wireGemini: convert.Gemini, wireResponses: convert.Responses}
 
 // convert makes the provider's request of the client's where they differ.
 func (c *call) convert() *apiError {

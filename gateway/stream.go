@@ -59,14 +59,26 @@ func endsLine(event, line []byte) bool {
 	return before == 0 || event[before-1] == '\n'
 }
 
-// eventData is the data of an event with one data line, nil if it has none.
-func eventData(event []byte) []byte {
+// eventData is the data of an event, its lines joined as the format says; nil if
+// it has none.
+func eventData(event []byte) (data []byte) {
+	joined := false
 	for line := range bytes.Lines(event) {
-		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			return bytes.TrimSpace(data)
+		more, ok := bytes.CutPrefix(line, []byte("data:"))
+		if !ok {
+			continue
+		}
+		more = bytes.TrimSpace(more)
+		switch {
+		case data == nil:
+			data = more
+		case !joined: // the first piece is a part of event
+			data, joined = append(append(bytes.Clone(data), '\n'), more...), true
+		default:
+			data = append(append(data, '\n'), more...)
 		}
 	}
-	return nil
+	return data
 }
 
 type streamItem struct {

@@ -23,6 +23,7 @@ type item struct {
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
 	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
+	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
 	spans   []int           // how many of wire belong to each command; nil: they are the same
 	first   int             // index of its first reply in the call
 	replies int             // how many replies of the call are this item's
@@ -36,6 +37,7 @@ type item struct {
 	after   int             // fences of the call before it
 	origin  fallback.Origin // set when Redis may have executed it
 	sent    uint64          // of a write: Local.Takeovers before it was sent
+	run     uint64          // of a step of an iteration: the server's process; see iterates
 	behind  bool            // a read that may tell of what a group before it writes
 	local   [2]int          // kindDone: the answer, in batch.aux
 }
@@ -92,6 +94,7 @@ func (b *batch) resetCall() {
 	b.call.Payload, b.call.Replies = shrink(b.call.Payload), shrink(b.call.Replies)
 	b.call.Ends, b.call.N = b.call.Ends[:0], 0
 	b.call.FenceAt, b.call.Answered = b.call.FenceAt[:0], nil
+	b.sent = time.Time{}
 	b.fences, b.open, b.moved, b.regrouped, b.writes = b.fences[:0], false, false, false, false
 	clear(b.wrote)
 	b.wrote, b.wroteAny = b.wrote[:0], false
@@ -127,6 +130,9 @@ func (b *batch) writesTo(key []byte) bool {
 
 // answer appends a reply in its place: right into out when nothing is pending.
 func (c *client) answer(reply []byte) {
+	if c.hold(reply) {
+		return
+	}
 	b := &c.batch
 	if len(b.items) == 0 {
 		b.out = append(b.out, reply...)
@@ -150,6 +156,7 @@ func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 			break
 		}
 	}
+	c.release()
 	c.flush()
 	c.settle()
 	return rest
@@ -220,6 +227,7 @@ func (c *client) deliver(err error) {
 	}
 	for i := range b.items {
 		it := &b.items[i]
+		b.out = append(b.out, it.head.replies...)
 		switch it.kind {
 		case kindDone:
 			b.out = append(b.out, b.aux[it.local[0]:it.local[1]]...)
@@ -240,6 +248,8 @@ func (c *client) deliver(err error) {
 				c.unitWithoutMulti(it, c.replyAt(last))
 			case (b.moved || b.regrouped && it.behind) && it.cmd.Flags&command.Read != 0 && !it.wrote:
 				c.elsewhere(it) // Redis answered it without a write before it
+			case it.unit != nil && acknowledged(c.replyAt(last)) == nil:
+				c.delivered(it, c.aborted(it, c.replyAt(last), func(i int) []byte { return c.replyAt(it.first + 1 + i) }))
 			default:
 				c.delivered(it, c.replyTo(it, func(i int) []byte { return c.replyAt(it.first + i) }))
 			}
@@ -348,6 +358,9 @@ func acknowledged(reply []byte) []byte {
 func (c *client) delivered(it *item, reply []byte) {
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))
+	}
+	if it.run != 0 {
+		reply = c.marked(it, reply)
 	}
 	c.appendReply(reply)
 }

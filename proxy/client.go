@@ -41,9 +41,11 @@ type client struct {
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
 	batch     batch
-	answered  func()   // tellAnswered, made once
-	told      uint64   // the beat after what it was told that names no keys
-	keys      [][]byte // reused for key extraction
+	answered  func()                  // tellAnswered, made once
+	parked    *blocked                // what it waits for once it is detached
+	blocked   atomic.Pointer[blocked] // in a blocking command of an embedded store
+	told      uint64                  // the beat after what it was told that names no keys
+	keys      [][]byte                // reused for key extraction
 	cmds      []redcon.Command
 
 	name    atomic.Pointer[string]
@@ -101,6 +103,9 @@ func (c *client) handle(rc redcon.Command) bool {
 		}
 		argv = rc.Args
 	}
+	if known && cmd.Flags&command.Admin != 0 {
+		c.administers(cmd, argv)
+	}
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -115,8 +120,11 @@ func (c *client) handle(rc redcon.Command) bool {
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
-		if c.online() || c.s.cfg.Upstream == nil {
+		switch {
+		case c.online(), c.s.cfg.Upstream == nil && isSubscribing(cmd):
 			return false
+		case c.s.cfg.Upstream == nil:
+			return c.blockHere(argv)
 		}
 		c.data(cmd, rc)
 	case c.s.cfg.Upstream == nil && cmd.Flags&command.PubSub != 0:
@@ -146,6 +154,7 @@ func (c *client) reject(text string) {
 // refuse rejects a command; EXEC, refused, ends its unit.
 func (c *client) refuse(cmd *command.Command, text string) {
 	if cmd.Name == "exec" {
+		c.release()
 		c.multi, c.watch, c.watchLost = nil, nil, false
 		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
 	}
@@ -182,6 +191,10 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if c.s.newerForm(it.commands()) {
+			c.elsewhere(&it)
+			return
+		}
 		if out, ok := c.s.cfg.Local.ReadHeld(c.batch.out, c.db, c.proto, cmd, rc.Args); ok {
 			c.batch.out = out
 			return
@@ -209,6 +222,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.forwardRead(it)
 	default:
 		c.s.aboutScripts(cmd, rc.Args)
+		c.iterates(&it)
 		c.forwardRead(it)
 	}
 }
@@ -338,7 +352,7 @@ func (c *client) finishWrite(it *item, reply []byte) {
 // tell tells the mirror of an acknowledged item.
 func (c *client) tell(it *item, reply []byte) {
 	it.told = true
-	if it.unit != nil && len(it.unit) > 0 {
+	if len(it.unit) > 0 {
 		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
 	} else if it.unit == nil {
 		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)

@@ -24,6 +24,10 @@ type Upstream interface {
 	OpenSession(ctx context.Context, proto, db int) (*backend.Session, error)
 	// Reach sends a command about the server, not its data, also while it is not up.
 	Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error)
+	// OfferPassword tells of a password that the user may have at Redis from now on.
+	OfferPassword(user, password string)
+	// ExpectSilence notes that Redis was told to answer nobody for a while.
+	ExpectSilence(d time.Duration)
 	// Status tells how the link is.
 	Status() backend.Status
 	// FenceName is the key that fenced calls of the protocol write in the database;
@@ -44,6 +48,9 @@ type Local interface {
 	Serving() bool
 	AwaitServing(d time.Duration) error
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
+	Block(req fallback.Request) ([]byte, fallback.Pending, *fallback.Waiter, error)
+	Unblock(w *fallback.Waiter) bool
+	Blocked() int64
 	ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
 	Ready(db int, keys [][]byte) bool
@@ -75,6 +82,9 @@ type Config struct {
 	CacheBytes int64
 	MaxAge     time.Duration
 	NoCache    []string // key prefixes that are never cached
+	// TouchEvery is how often Redis is told of keys that are read from the cache, so
+	// that it does not take them for idle when it evicts [10s].
+	TouchEvery time.Duration
 
 	BaseDB   int // database that new connections start in
 	Upstream Upstream
@@ -100,6 +110,9 @@ func (c *Config) withDefaults() error {
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 64 << 20
+	}
+	if c.TouchEvery == 0 {
+		c.TouchEvery = 10 * time.Second
 	}
 	if c.MaxAge == 0 {
 		c.MaxAge = 5 * time.Minute

@@ -157,6 +157,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 			c.regrouped(it)
 			return
 		}
+		exec = c.aborted(it, exec, func(i int) []byte { return c.replyAt(it.first + i) })
 		c.batch.out = append(c.batch.out, exec...)
 		return
 	}
@@ -235,7 +236,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 		c.elsewhere(it)
 		return
 	}
-	if it.digest || !c.speculable(it) {
+	if it.digest || !c.speculable(it) || c.s.newerForm(it.commands()) {
 		c.outcomeUnknown(it)
 		return
 	}

@@ -74,9 +74,16 @@ func (c *client) finishFill(it *item, call *backend.Call, first, answered int, e
 	if it.cmd.Name[0] == 'h' && (ttl < 0 || ttl > fieldLife) && fieldsExpire(c.s.cfg.Upstream.Status().Info) {
 		ttl = fieldLife
 	}
+	if c.s.cfg.Upstream.NextBeat() == 0 && (ttl < 0 || ttl > silentLife) {
+		ttl = max(0, silentLife-time.Since(sent)) // nobody will announce a change
+	}
 	it.fill.Done(reply, ttl, reply[0] != '-' && reply[0] != '!')
 	return true
 }
+
+// silentLife bounds all replies of a server whose invalidations do not come or cannot be
+// trusted: it is what a reader elsewhere may lag behind.
+const silentLife = 1400 * time.Millisecond // the cache counts in steps of a fifteenth of a second
 
 // fieldLife bounds replies about hashes where single fields may expire: PTTL does
 // not tell, and the server announces it only when it gets to remove the field.

@@ -82,12 +82,14 @@ func (c *client) cmdPing(argv [][]byte) {
 func (c *client) cmdEcho(argv [][]byte) { c.answer(resp.AppendBulk(nil, argv[1])) }
 
 func (c *client) cmdQuit([][]byte) {
+	c.release()
 	c.answer(replyOK)
 	c.closing = true
 }
 
 // cmdReset brings the connection back to its beginning.
 func (c *client) cmdReset([][]byte) {
+	c.release()
 	c.flush()
 	c.endSession()
 	c.multi, c.watch, c.mute = nil, nil, muteOff

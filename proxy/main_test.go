@@ -83,7 +83,7 @@ func startServerWith(t *testing.T, url string, local Local, wrap func(Upstream) 
 	}
 	u, err := backend.Open(bc)
 	require.NoError(t, err)
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: local, CommandTimeout: bc.CommandTimeout}
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Upstream: u, Local: local, CommandTimeout: bc.CommandTimeout, TouchEvery: 300 * time.Millisecond}
 	if wrap != nil {
 		cfg.Upstream = wrap(u)
 	}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
@@ -12,7 +14,19 @@ type transaction struct {
 	unit    [][][]byte
 	bytes   int
 	writes  bool // it may change something
+	scans   bool // it has a step of an iteration
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
+
+	// held are the replies since MULTI while the batch lasts that it came in. If EXEC
+	// comes in the same one, Redis says which of them were refused; see unitHead.
+	held unitHead
+	free bool // replies are not held
+}
+
+// unitHead are the replies to MULTI and to what was queued, not yet sent to the client.
+type unitHead struct {
+	replies []byte
+	queued  []int // where in replies "QUEUED" is for each command of the unit
 }
 
 // maxUnitBytes bounds what one client may queue in MULTI.
@@ -55,8 +69,74 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 	}
 	tx.unit = append(tx.unit, copied)
 	tx.writes = tx.writes || cmd.Flags&acts != 0
+	tx.scans = tx.scans || cursorPlace[cmd] != 0
+	if !tx.free {
+		tx.held.queued = append(tx.held.queued, len(tx.held.replies))
+	}
 	c.answer(replyQueued)
 	return true
+}
+
+// hold keeps a reply inside of MULTI for later. False: it is to be answered now.
+func (c *client) hold(reply []byte) bool {
+	tx := c.multi
+	if tx == nil || tx.free {
+		return false
+	}
+	tx.held.replies = append(tx.held.replies, reply...)
+	return true
+}
+
+// release answers what was held: nothing more can be said about it.
+func (c *client) release() {
+	tx := c.multi
+	if tx == nil || tx.free {
+		return
+	}
+	tx.free = true
+	if len(tx.held.replies) > 0 {
+		c.answer(tx.held.replies)
+	}
+	tx.held = unitHead{}
+}
+
+// aborted is EXEC's reply to a unit that Redis refused, with the cause: queued gives its
+// replies to what was sent. Where those of the proxy are not sent yet, they become those
+// of Redis; else EXEC's own text says it, in the form that Redis has for that.
+func (c *client) aborted(it *item, exec []byte, queued func(i int) []byte) []byte {
+	if !bytes.HasPrefix(exec, []byte("-EXECABORT")) {
+		return exec
+	}
+	b, head := &c.batch, it.head
+	var said, cause []byte
+	from, sent := 0, 0
+	for i := range it.unit {
+		sent += it.span(i)
+		reply := queued(sent - 1)
+		if reply[0] == '-' && cause == nil {
+			cause = reply
+		}
+		if i < len(head.queued) {
+			said = append(append(said, head.replies[from:head.queued[i]]...), reply...)
+			from = head.queued[i] + len(replyQueued)
+		}
+	}
+	switch {
+	case cause == nil:
+		return exec
+	case len(head.queued) == len(it.unit) && bytes.HasSuffix(b.out, head.replies):
+		b.out = append(append(b.out[:len(b.out)-len(head.replies)], said...), head.replies[from:]...)
+		return exec
+	}
+	return resp.AppendError(nil, "EXECABORT Transaction discarded because of: "+string(bytes.TrimSpace(cause[1:])))
+}
+
+// span is how many commands are sent for the i-th one of the unit.
+func (it *item) span(i int) int {
+	if it.spans == nil {
+		return 1
+	}
+	return it.spans[i]
 }
 
 func (c *client) cmdMulti(argv [][]byte) {
@@ -73,6 +153,7 @@ func (c *client) cmdDiscard(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "ERR DISCARD without MULTI"))
 		return
 	}
+	c.release()
 	c.multi, c.watch, c.watchLost = nil, nil, false
 	c.answer(replyOK)
 }
@@ -84,6 +165,9 @@ func (c *client) cmdExec(argv [][]byte) {
 		return
 	}
 	watch, lost := c.watch, c.watchLost
+	if lost || tx.spoiled || len(watch) > 0 || !c.online() {
+		c.release()
+	}
 	c.multi, c.watch, c.watchLost = nil, nil, false
 	switch {
 	case lost:
@@ -93,7 +177,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1}
+	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held}
 	if tx.writes {
 		it.cmd = execWrite
 	}
@@ -124,6 +208,9 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	if tx.writes {
 		c.beginWrite(&it)
+	}
+	if tx.scans {
+		c.iterates(&it)
 	}
 	c.noteUnit(it.unit)
 	c.forward(it)
@@ -166,6 +253,10 @@ var watchedLost = resp.AppendError(nil, "EXECABORT Transaction discarded because
 // not executed, and the error (not nil, which would make clients loop) says so.
 func (c *client) execWatched(it *item, watch []*fallback.Watch) {
 	c.flush()
+	if c.s.newerForm(it.unit) {
+		c.answer(notWithoutRedis)
+		return
+	}
 	req := c.request(it)
 	req.Watch = watch
 	reply, pending, err := c.s.cfg.Local.Do(req)

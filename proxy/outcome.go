@@ -83,7 +83,16 @@ func (c *client) elsewhere(it *item) {
 			c.s.endCall()
 		}
 	}()
+	newer := c.s.newerForm(it.commands())
 	for {
+		if newer && c.s.cfg.Local.Serving() {
+			if it.maybe {
+				c.outcomeUnknown(it)
+			} else {
+				c.batch.out = append(c.batch.out, notWithoutRedis...)
+			}
+			return
+		}
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
 		switch {
 		case err == nil && it.maybe && localRefusal(reply):
@@ -122,9 +131,25 @@ func (c *client) elsewhere(it *item) {
 	}
 }
 
+// notWithoutRedis is the reply to a call that only a newer Redis than the local state
+// follows could answer: whether it is right, nobody else can say.
+var notWithoutRedis = resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command cannot be answered without it")
+
+// newerForm reports whether one of the commands has an option that the local state of a
+// Redis does not know.
+func (s *Server) newerForm(commands [][][]byte) bool {
+	for _, argv := range commands {
+		if cmd, ok := command.Lookup(argv); ok && command.NewerForm(argv, cmd) {
+			return s.cfg.Upstream != nil
+		}
+	}
+	return false
+}
+
 // single sends one command alone. again says that it may be tried once more.
 func (c *client) single(it *item) (done, again bool) {
 	call := &backend.Call{}
+	c.iterates(it)
 	call.N = it.encode(&call.Payload)
 	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
@@ -143,9 +168,11 @@ func (c *client) single(it *item) (done, again bool) {
 			c.unitWithoutMulti(&item{cmd: it.cmd, unit: it.unit}, reply)
 			return true, false
 		}
-		acked = acknowledged(reply)
+		if acked = acknowledged(reply); it.unit != nil && acked == nil {
+			reply = c.aborted(it, reply, func(i int) []byte { return call.Reply(1 + i) })
+		}
 		c.tellsAlone(it)
-		c.batch.out = append(c.batch.out, reply...)
+		c.batch.out = append(c.batch.out, c.marked(it, reply)...)
 		return true, false
 	}
 	answered, sent := outcome(err, len(call.Ends))
@@ -200,7 +227,25 @@ func (it *item) sends() [][][]byte {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent}
+	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy()}
+}
+
+// answerBy is when the client must have its answer, for the scripts in it; the zero
+// time where there is no Redis. A call that was under way has what is left of its
+// time, and a moment at least: most scripts need no more.
+func (c *client) answerBy() time.Time {
+	if c.s.cfg.Upstream == nil {
+		return time.Time{}
+	}
+	limit := c.s.cfg.CommandTimeout
+	if c.batch.sent.IsZero() {
+		return time.Now().Add(limit - limit/10) // in the rest it is undone and answered
+	}
+	by, least := c.batch.sent.Add(limit), time.Now().Add(limit/50)
+	if by.Before(least) {
+		return least
+	}
+	return by
 }
 
 // commands are those of a unit, or the one command.

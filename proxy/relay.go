@@ -49,6 +49,7 @@ type relay struct {
 	tracking [][]byte  // the CLIENT TRACKING ON command
 	sticky   bool      // something we cannot follow: it stays to the end
 	gone     bool      // ended for good
+	scanned  uint64    // the server's process that had the last step of an iteration
 	left     time.Time // when the client was seen to have hung up
 
 	checker  *time.Timer // see expectSoon
@@ -194,7 +195,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		c.s.mu.Unlock()
 	}
 	if c.relay == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10) // the rest is for the answer
+		ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*6/5) // it takes less, unless Redis is silent because it was told to be
 		sess, err := c.s.cfg.Upstream.OpenSession(ctx, c.proto, c.db)
 		cancel()
 		if err != nil {
@@ -314,7 +315,11 @@ func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
 
 func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	cmd, known := command.Lookup(argv)
-	if sent, _ := r.c.redirected(argv); raw == nil || &sent[0] != &argv[0] {
+	sent, _ := r.c.redirected(argv)
+	if known && cursorPlace[cmd] != 0 {
+		sent = r.iterates(cmd, argv)
+	}
+	if raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
 	}
 	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {

@@ -86,7 +86,13 @@ func (s *Server) Addrs() []net.Addr { return s.ln.Addrs() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	touching, stopTouching := context.WithCancel(ctx)
+	defer stopTouching()
+	if s.cfg.Upstream != nil {
+		s.wg.Go(func() { s.touchLoop(touching) })
+	}
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
+	stopTouching()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil
@@ -143,6 +149,9 @@ func (s *Server) forget(c *client) {
 	delete(s.clients, c)
 	s.mu.Unlock()
 	s.byConn.Delete(c.conn)
+	if b := c.blocked.Load(); b != nil {
+		s.cfg.Local.Unblock(b.waiter) // nobody gets what it would be served
+	}
 	c.endSession()
 }
 

@@ -1,5 +1,11 @@
 package command
 
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
 // Idempotent reports whether repeating the call argv of c is harmless: a run of
 // such calls that was cut off anywhere may be sent again from its beginning and
 // leaves the same data, though counts in its replies may differ. It depends on
@@ -86,4 +92,45 @@ func TakesLock(argv [][]byte) (unit string, ttl []byte, ok bool) {
 		}
 	}
 	return unit, ttl, nx && unit != ""
+}
+
+// Silence is for how long the call makes the server answer nobody: CLIENT PAUSE of all
+// commands, and DEBUG SLEEP; 0 for any other.
+func Silence(argv [][]byte, c *Command) time.Duration {
+	switch {
+	case !c.ArityOK(len(argv)):
+	case c.Name == "client|pause" && (len(argv) == 3 || isWord(argv[3], "ALL")):
+		ms, err := strconv.ParseInt(string(argv[2]), 10, 64)
+		if err != nil || ms > math.MaxInt64/int64(time.Millisecond) {
+			return 0
+		}
+		return max(0, time.Duration(ms)*time.Millisecond)
+	case c.Name == "debug" && len(argv) == 3 && isWord(argv[1], "SLEEP"):
+		s, err := strconv.ParseFloat(string(argv[2]), 64)
+		if err != nil || !(s > 0 && s < 1e9) {
+			return 0
+		}
+		return time.Duration(s * float64(time.Second))
+	}
+	return 0
+}
+
+// NewPassword is the password that the call gives to a user of the server, if it does:
+// CONFIG SET requirepass, and ACL SETUSER with one in clear text.
+func NewPassword(argv [][]byte, c *Command) (user, password string, ok bool) {
+	switch c.Name {
+	case "config|set":
+		for i := 2; i+1 < len(argv); i += 2 {
+			if isWord(argv[i], "REQUIREPASS") {
+				user, password, ok = "default", string(argv[i+1]), true
+			}
+		}
+	case "acl|setuser":
+		for _, rule := range argv[min(3, len(argv)):] {
+			if len(rule) > 0 && rule[0] == '>' {
+				user, password, ok = string(argv[2]), string(rule[1:]), true
+			}
+		}
+	}
+	return user, password, ok
 }

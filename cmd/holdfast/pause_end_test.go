@@ -89,3 +89,65 @@ func TestAnOutageMadeThroughTheProxyEndsThroughIt(t *testing.T) {
 	p.awaitMode(fallback.Offline)
 	assert.ErrorContains(t, c.Do(ctx, "REPLICAOF", "NO", "ONE").Err(), "UPSTREAMDOWN")
 }
+
+// A pause or a sleep of up to a second that a client of the proxy asked for is no outage:
+// the others wait for it, as they do at Redis.
+func TestAShortPauseIsNoOutage(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, "--enable-debug-command", "yes")
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	slow := func(o *redis.Options) { o.ReadTimeout = patience }
+	for i, args := range [][]any{{"CLIENT", "PAUSE", 1000}, {"CLIENT", "PAUSE", "1000", "ALL"}, {"DEBUG", "SLEEP", "1"}} {
+		who := p.client(slow)
+		var wg sync.WaitGroup
+		began := make(chan struct{})
+		wg.Go(func() {
+			close(began)
+			assert.NoError(t, who.Do(ctx, args...).Err())
+		})
+		<-began
+		if args[0] == "CLIENT" {
+			wg.Wait()
+		}
+		for j := range 20 {
+			wg.Go(func() {
+				c := p.client(slow)
+				key := strconv.Itoa(i) + "unheld" + strconv.Itoa(j)
+				start := time.Now()
+				assert.NoError(t, c.Incr(ctx, key).Err(), "%v", args)
+				assert.NoError(t, c.FlushDB(ctx).Err(), "%v", args)
+				assert.Less(t, time.Since(start), 2*time.Second)
+			})
+		}
+		wg.Wait()
+	}
+	assert.Zero(t, p.st.upstream.Status().Reconnects)
+}
+
+// A client that changes the password of the proxy's user at Redis does not shut it out.
+func TestANewPasswordIsFollowed(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	c := p.client()
+	for i, change := range [][]any{
+		{"CONFIG", "SET", "requirepass", "one"}, {"CONFIG", "SET", "maxmemory", "0", "requirepass", "two"},
+		{"ACL", "SETUSER", "default", "resetpass", ">three"}, {"CONFIG", "SET", "requirepass", ""}, {"CONFIG", "SET", "requirepass", "four"},
+	} {
+		require.NoError(t, c.Do(ctx, change...).Err())
+		other := p.client(func(o *redis.Options) { o.DB, o.Protocol = 1+i, 2 }) // wants a new connection to Redis
+		require.NoError(t, other.Incr(ctx, "n").Err(), "%v", change)
+		sub := p.client().Subscribe(ctx, "ch")
+		_, err := sub.Receive(ctx)
+		require.NoError(t, err, "%v", change)
+		require.NoError(t, sub.Close())
+	}
+	assert.Zero(t, p.st.upstream.Status().Reconnects)
+	srv.Kill() // and with it goes the password
+	p.awaitMode(fallback.Offline)
+	srv.Start()
+	p.awaitMode(fallback.Online)
+	assert.NotContains(t, p.logs.String(), "three")
+}

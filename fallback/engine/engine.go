@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -33,6 +35,10 @@ type Config struct {
 	// Lock says that a key is a lock somebody holds; nil: none is. A script that
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
+
+	// Deadline is asked when a script begins: it is ended then, and undone. The zero
+	// time, or nil: it has only the bound that all scripts have.
+	Deadline func() time.Time
 
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
@@ -60,6 +66,8 @@ type Engine struct {
 	covers   map[keyID]cover
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
+
+	streamLimits stream.Limits // of the nodes that a Redis would have
 
 	scriptTimeout time.Duration // tests on busy machines wait for longer
 }
@@ -90,6 +98,8 @@ func New(cfg Config) *Engine {
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
+		streamLimits: stream.DefaultLimits,
+
 		scriptTimeout: scriptTimeout,
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
@@ -103,6 +113,9 @@ func New(cfg Config) *Engine {
 	e.tick()
 	return e
 }
+
+// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
+func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -16,6 +17,9 @@ import (
 // scriptTimeout is how long a script may run; then it fails and is undone, for
 // it holds up everybody else.
 const scriptTimeout = 5 * time.Second
+
+// errScriptTime ends a script at Config.Deadline.
+var errScriptTime = errors.New("UPSTREAMDOWN the script takes longer than a command may while Redis is unavailable: nothing of it was executed")
 
 // luaState is one Lua machine, used by one script after another: scripts cannot
 // make globals, so nothing of one is left for the next.
@@ -243,6 +247,12 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 	e.scripts.keep(sha, body)
 	ctx, cancel := context.WithTimeout(context.Background(), e.scriptTimeout)
 	defer cancel()
+	if e.cfg.Deadline != nil {
+		if at := e.cfg.Deadline(); !at.IsZero() {
+			ctx, cancel = context.WithDeadlineCause(ctx, at, errScriptTime)
+			defer cancel()
+		}
+	}
 	s.l.SetContext(ctx)
 	s.call, s.sha, e.run = c, sha, run
 	defer func() {
@@ -260,6 +270,10 @@ func (c *call) runScript(run *scriptRun, sha, body string, keys int) {
 	s.l.G.Global.RawSetString("ARGV", stringTable(s.l, c.args[3+keys:]))
 	s.l.Push(s.l.NewFunctionFromProto(proto))
 	err := s.l.PCall(0, 1, nil)
+	if err != nil && context.Cause(ctx) == errScriptTime {
+		c.fail(errScriptTime.Error())
+		return
+	}
 	if err != nil {
 		c.fail(s.errorText(err))
 		s.l.SetTop(0)

@@ -45,6 +45,12 @@ func whole(t require.TestingT, f Format, stream []byte) *answer {
 			} else {
 				a.parts = append(a.parts, part{kind: textPart, text: e.text})
 			}
+		case evThought:
+			if n >= 0 && a.parts[n].kind == thoughtPart {
+				a.parts[n].text += e.text
+			} else {
+				a.parts = append(a.parts, part{kind: thoughtPart, text: e.text})
+			}
 		case evCall:
 			a.parts = append(a.parts, part{kind: callPart, id: e.id, name: e.name})
 		case evArgs:
@@ -79,8 +85,8 @@ func drawAnswer(t *rapid.T) *answer {
 func TestAnswersKeepTheirContent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := drawAnswer(t)
-		for client := range Format(3) {
-			for provider := range Format(3) {
+		for client := range Format(4) {
+			for provider := range Format(4) {
 				c := &Conversion{client: client, provider: provider, usage: true}
 				body := marshal(protocols[provider].encode(a))
 				got, err := c.Answer(body)
@@ -205,12 +211,14 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{Chat, `{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]}}]}`, "not of its protocol"},
 		{Claude, `{"type":"error","error":{"message":"overloaded"}}`, "overloaded"},
 		{Claude, `{"content":[{"type":"server_tool_use"}],"stop_reason":"end_turn"}`, "server_tool_use"},
-		{Claude, `{"content":[],"stop_reason":"pause_turn"}`, "pause_turn"},
+		{Claude, `{"content":[],"stop_reason":"unheard_of"}`, "unheard_of"},
+		{Responses, `{"status":"failed","output":[],"error":{"message":"quota"}}`, "quota"},
+		{Responses, `{"status":"completed"}`, "not of its protocol"},
+		{Responses, `{"status":"in_progress","output":[]}`, "before its end"},
 		{Gemini, `{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}`, "before its end"},
-		{Gemini, `{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}`, "MALFORMED"},
 		{Gemini, `{"candidates":[{"content":{"parts":[{"inlineData":{}}]},"finishReason":"STOP"}]}`, "neither text nor a call"},
 	} {
-		for client := range Format(3) {
+		for client := range Format(4) {
 			_, err := (&Conversion{client: client, provider: tc.provider}).Answer([]byte(tc.body))
 			require.ErrorContains(t, err, tc.want)
 			_, err = (&Conversion{client: client, provider: tc.provider}).AnswerAsStream([]byte(tc.body))
@@ -222,7 +230,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 // A stream that ends before the provider said so is never a complete answer.
 func TestStreamsThatAreNotWhole(t *testing.T) {
 	text := &answer{id: "i", model: "m", parts: []part{{kind: textPart, text: "hello"}, {kind: callPart, id: "c", name: "f", args: `{"a":1}`}}, finish: finishTools}
-	for provider := range Format(3) {
+	for provider := range Format(4) {
 		var stream []byte
 		enc := protocols[provider].encoder(true)
 		for _, e := range pieces(text.events()) {
@@ -231,7 +239,7 @@ func TestStreamsThatAreNotWhole(t *testing.T) {
 			stream = append(stream, bytes.Join(made, nil)...)
 		}
 		events := dataOf(stream)
-		for client := range Format(3) {
+		for client := range Format(4) {
 			for cut := range len(events) - 1 {
 				s := (&Conversion{client: client, provider: provider}).Stream()
 				var got []byte
@@ -305,8 +313,8 @@ func FuzzConvert(f *testing.F) {
 		if !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
 			return
 		}
-		for client := range Format(3) {
-			for provider := range Format(3) {
+		for client := range Format(4) {
+			for provider := range Format(4) {
 				if _, out, err := New(client, provider, body, "m", true); err == nil {
 					require.True(t, gjson.ValidBytes(out), "%s", out)
 				}

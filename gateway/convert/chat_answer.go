@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -17,20 +18,51 @@ func decodeChat(v gjson.Result) (*answer, error) {
 		return nil, fmt.Errorf("%w: it has no choice", errMalformed)
 	}
 	a := &answer{id: v.Get("id").Str, model: v.Get("model").Str, usage: chatUsage(v.Get("usage"))}
-	for _, field := range []string{"content", "refusal"} {
-		if s := m.Get(field).Str; s != "" {
-			a.parts = append(a.parts, part{kind: textPart, text: s})
-		}
+	if thought := chatThought(m); thought != "" {
+		a.parts = append(a.parts, part{kind: thoughtPart, text: thought})
 	}
-	for _, c := range m.Get("tool_calls").Array() {
-		args, ok := validArgs(c.Get("function.arguments").Str)
+	for _, field := range []string{"content", "refusal"} {
+		a.parts = append(a.parts, textParts("", chatText(m.Get(field)))...)
+	}
+	calls := m.Get("tool_calls").Array()
+	if f := m.Get("function_call"); f.IsObject() && len(calls) == 0 { // before there were tools
+		calls = gjson.Parse(`[{"function":` + f.Raw + `}]`).Array()
+	}
+	for _, c := range calls {
+		args, ok := argsOf(c.Get("function.arguments"))
 		if !ok {
 			return nil, fmt.Errorf("%w: the arguments of a call are no JSON object", errMalformed)
 		}
-		a.parts = append(a.parts, part{kind: callPart, id: callID(c.Get("id").Str), name: c.Get("function.name").Str, args: args})
+		a.parts = append(a.parts, part{
+			kind: callPart, id: callID(c.Get("id").Str), name: c.Get("function.name").Str, args: args,
+			signature: c.Get("extra_content.google.thought_signature").Str,
+		})
 	}
-	a.finish = chatFinish(v.Get("choices.0.finish_reason").Str, len(m.Get("tool_calls").Array()) > 0)
+	a.finish = chatFinish(v.Get("choices.0.finish_reason").Str, len(calls) > 0)
 	return a, nil
+}
+
+// chatText is the text of a content: a string, or an array of parts.
+func chatText(v gjson.Result) string {
+	if !v.IsArray() {
+		return v.Str
+	}
+	var out strings.Builder
+	for _, p := range v.Array() {
+		if typ := p.Get("type").Str; typ == "text" || typ == "output_text" || typ == "" {
+			out.WriteString(p.Get("text").Str)
+		}
+	}
+	return out.String()
+}
+
+// chatThought is what the model thought, in the two places that providers have
+// for it.
+func chatThought(m gjson.Result) string {
+	if s := m.Get("reasoning_content").Str; s != "" {
+		return s
+	}
+	return m.Get("reasoning").Str
 }
 
 func chatUsage(u gjson.Result) usage {
@@ -58,16 +90,24 @@ var chatReasons = map[finishReason]string{finishStop: "stop", finishLength: "len
 // encodeChat makes a chat completion.
 func encodeChat(a *answer) map[string]any {
 	m := object{"role": "assistant", "content": nil, "refusal": nil}
-	text := ""
+	text, thought := "", ""
 	var calls []any
 	for _, p := range a.parts {
-		if p.kind == callPart {
+		switch {
+		case p.kind == callPart && p.custom:
+			calls = append(calls, object{"id": p.id, "type": "custom", "custom": object{"name": p.name, "input": customInput(p.args)}})
+		case p.kind == callPart:
 			c := object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}}
 			sign(c, p.signature)
 			calls = append(calls, c)
-		} else {
+		case p.kind == thoughtPart:
+			thought += p.text
+		default:
 			text += p.text
 		}
+	}
+	if thought != "" {
+		m["reasoning_content"] = thought
 	}
 	if text != "" || len(calls) == 0 {
 		m["content"] = text
@@ -109,11 +149,17 @@ func orNew(id string) string {
 // chatDecoder reads a stream of chunks.
 type chatDecoder struct {
 	started, ended bool
-	calls          int // begun
-	index          int // of the last one, as the provider counts
-	id             string
+	queue          callQueue
+	calls          []*chatStreamCall
 	reason         string
 	usage          usage
+}
+
+// chatStreamCall is a call as the provider counts it.
+type chatStreamCall struct {
+	*pendingCall
+	index int
+	id    string
 }
 
 func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
@@ -128,17 +174,25 @@ func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
 		d.usage = chatUsage(u)
 	}
 	c := v.Get("choices.0")
-	for _, field := range []string{"delta.content", "delta.refusal"} {
-		if s := c.Get(field).Str; s != "" {
-			out = append(out, event{kind: evText, text: s})
+	delta := c.Get("delta")
+	if s := chatThought(delta); s != "" {
+		out = append(out, d.queue.other(event{kind: evThought, text: s})...)
+	}
+	for _, field := range []string{"content", "refusal"} {
+		if s := chatText(delta.Get(field)); s != "" {
+			out = append(out, d.queue.other(event{kind: evText, text: s})...)
 		}
 	}
-	for _, call := range c.Get("delta.tool_calls").Array() {
+	calls := delta.Get("tool_calls").Array()
+	if f := delta.Get("function_call"); f.IsObject() {
+		calls = append(calls, gjson.Parse(`{"function":`+f.Raw+`}`))
+	}
+	for _, call := range calls {
 		events, err := d.call(call)
+		out = append(out, events...)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, events...)
 	}
 	if reason := c.Get("finish_reason").Str; reason != "" {
 		d.reason = reason
@@ -147,24 +201,32 @@ func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
 }
 
 // call reads a piece of a call: a new index, or without any index a name, begins
-// the next one. So does a name with another id: some count every call as the first.
+// another one. So does a name with another id: some count every call as the first.
 func (d *chatDecoder) call(v gjson.Result) (out []event, _ error) {
 	index, name, id := indexOf(v.Get("index")), v.Get("function.name").Str, v.Get("id").Str
-	switch {
-	case d.calls == 0, index > d.index, index < 0 && name != "", index == d.index && name != "" && id != "" && id != d.id:
-		if index < 0 {
-			index = d.calls
+	var c *chatStreamCall
+	for _, known := range d.calls {
+		if index >= 0 && known.index == index || index < 0 && id != "" && known.id == id {
+			c = known // the newest one with this index
 		}
-		d.calls++
-		d.index, d.id = index, id
-		out = append(out, event{kind: evCall, id: callID(id), name: name})
-	case index >= 0 && index < d.index:
-		return nil, fmt.Errorf("%w: pieces of calls are mixed", errMalformed)
 	}
-	if args := v.Get("function.arguments").Str; args != "" {
-		out = append(out, event{kind: evArgs, text: args})
+	if index < 0 && c == nil && name == "" && len(d.calls) > 0 {
+		c = d.calls[len(d.calls)-1]
 	}
-	return out, nil
+	if c == nil || name != "" && id != "" && c.id != "" && id != c.id {
+		pending, events := d.queue.begin(event{
+			id: callID(id), name: name, signature: v.Get("extra_content.google.thought_signature").Str})
+		out = append(out, events...)
+		c = &chatStreamCall{pending, index, id}
+		d.calls = append(d.calls, c)
+	}
+	args := v.Get("function.arguments")
+	text := args.Str
+	if args.IsObject() {
+		text = args.Raw
+	}
+	events, err := d.queue.more(c.pendingCall, text)
+	return append(out, events...), err
 }
 
 // end is complete with a reason to finish, or with [DONE]: some leave one out.
@@ -179,37 +241,65 @@ func (d *chatDecoder) end(told bool) ([]event, error) {
 		return nil, ErrIncomplete
 	}
 	d.ended = true
-	return []event{{kind: evEnd, finish: chatFinish(d.reason, d.calls > 0), usage: d.usage}}, nil
+	out := d.queue.flush(true)
+	if d.reason != "length" { // one that was cut off is as it is
+		if err := d.queue.checked(); err != nil {
+			return out, err
+		}
+	}
+	return append(out, event{kind: evEnd, finish: chatFinish(d.reason, len(d.calls) > 0), usage: d.usage}), nil
 }
 
 // chatEncoder makes a stream of chunks.
 type chatEncoder struct {
-	usage bool
-	head  object
-	calls int
+	usage  bool
+	head   object
+	calls  int
+	custom bool            // the call that is open takes text
+	args   strings.Builder // of it
 }
 
 func (c *chatEncoder) encode(e event) (out [][]byte, _ error) {
+	if c.custom && e.kind != evArgs {
+		c.custom = false
+		out = c.callDelta(object{"custom": object{"input": customInput(c.args.String())}})
+		c.args.Reset()
+	}
 	switch e.kind {
 	case evStart:
 		c.head = object{"id": "chatcmpl-" + orNew(e.id), "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": e.model}
-		return c.chunk(object{"role": "assistant", "content": ""}, nil), nil
+		return append(out, c.chunk(object{"role": "assistant", "content": ""}, nil)...), nil
 	case evText:
-		return c.chunk(object{"content": e.text}, nil), nil
+		return append(out, c.chunk(object{"content": e.text}, nil)...), nil
+	case evThought:
+		return append(out, c.chunk(object{"reasoning_content": e.text}, nil)...), nil
 	case evCall:
 		call := object{"index": c.calls, "id": e.id, "type": "function", "function": object{"name": e.name, "arguments": ""}}
+		if e.custom {
+			c.custom = true
+			call = object{"index": c.calls, "id": e.id, "type": "custom", "custom": object{"name": e.name, "input": ""}}
+		}
 		sign(call, e.signature)
 		c.calls++
-		return c.chunk(object{"tool_calls": []any{call}}, nil), nil
+		return append(out, c.chunk(object{"tool_calls": []any{call}}, nil)...), nil
 	case evArgs:
-		return c.chunk(object{"tool_calls": []any{object{"index": c.calls - 1, "function": object{"arguments": e.text}}}}, nil), nil
+		if c.custom { // its text is known when it is whole
+			c.args.WriteString(e.text)
+			return nil, nil
+		}
+		return c.callDelta(object{"function": object{"arguments": e.text}}), nil
 	}
-	out = c.chunk(object{}, chatReasons[e.finish])
+	out = append(out, c.chunk(object{}, chatReasons[e.finish])...)
 	if c.usage {
 		c.head["choices"], c.head["usage"] = []any{}, e.usage.chat()
 		out = append(out, sse("", c.head))
 	}
 	return append(out, []byte("data: [DONE]\n\n")), nil
+}
+
+func (c *chatEncoder) callDelta(call object) [][]byte {
+	call["index"] = c.calls - 1
+	return c.chunk(object{"tool_calls": []any{call}}, nil)
 }
 
 func (c *chatEncoder) chunk(delta object, finish any) [][]byte {

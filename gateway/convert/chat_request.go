@@ -1,19 +1,15 @@
 package convert
 
-import (
-	"regexp"
-	"strconv"
-
-	"github.com/tidwall/gjson"
-)
+import "github.com/tidwall/gjson"
 
 // readChat reads a Chat Completions request.
 func readChat(r *reader, body gjson.Result) *request {
 	q := &request{}
+	var allowed []string
+	q.thinking.show = true // in reasoning_content
 	r.object("", body, func(field, key string, v gjson.Result) bool {
 		switch key {
 		case "model", "stream": // the caller's
-		case "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction":
 		case "messages":
 			r.list(field, v, func(field string, m gjson.Result) { r.chatMessage(q, field, m) })
 		case "stream_options":
@@ -32,11 +28,7 @@ func readChat(r *reader, body gjson.Result) *request {
 			q.frequency = r.number(field, v)
 		case "stop":
 			q.stopField = field
-			if v.Type == gjson.String {
-				q.stop = []string{v.Str}
-			} else {
-				q.stop = r.texts(field, v)
-			}
+			q.stop = r.textOrTexts(field, v)
 		case "n":
 			r.only(field, v, "1")
 		case "logprobs":
@@ -45,24 +37,59 @@ func readChat(r *reader, body gjson.Result) *request {
 			r.only(field, v, "{}")
 		case "modalities":
 			r.only(field, v, `["text"]`)
-		case "verbosity":
-			r.only(field, v, `"medium"`)
+		case "top_k":
+			q.topK = r.number(field, v)
 		case "reasoning_effort":
-			q.thinking = thinking{effort: r.text(field, v), field: field}
+			q.thinking.effort, q.thinking.field = r.text(field, v), field
+		case "reasoning", "thinking":
+			r.chatThinking(q, field, v)
 		case "response_format":
 			q.format = r.chatFormat(field, v)
 		case "tools":
-			r.list(field, v, func(field string, t gjson.Result) { q.tools = append(q.tools, r.chatTool(field, t)) })
-		case "tool_choice":
-			q.choice = r.chatChoice(field, v)
+			r.list(field, v, func(field string, t gjson.Result) { r.chatTool(q, field, t) })
+		case "functions": // before there were tools
+			r.list(field, v, func(field string, f gjson.Result) { q.tools = append(q.tools, r.function(field, f)) })
+		case "tool_choice", "function_call":
+			allowed = r.chatChoice(q, field, v)
 		case "parallel_tool_calls":
 			q.single = flag{!r.flag(field, v), field}
 		default:
-			return false
+			return chatHints[key]
 		}
 		return true
 	})
+	q.allow(allowed)
 	return q
+}
+
+// chatHints are fields of OpenAI, and of what is like it, that no answer depends on.
+var chatHints = map[string]bool{
+	"user": true, "metadata": true, "store": true, "service_tier": true, "safety_identifier": true,
+	"prompt_cache_key": true, "prompt_cache_retention": true, "prediction": true, "verbosity": true,
+	"cache_control": true, "min_p": true, "top_a": true, "repetition_penalty": true, "session_id": true,
+	"enable_thinking": true, "chat_template_kwargs": true, "include_reasoning": true,
+	"provider": true, "transforms": true, "route": true, "usage": true, "extra_body": true,
+}
+
+// textOrTexts is one text, or several.
+func (r *reader) textOrTexts(field string, v gjson.Result) []string {
+	if v.Type == gjson.String {
+		return []string{v.Str}
+	}
+	return r.texts(field, v)
+}
+
+// chatThinking reads how others than OpenAI let a client ask for thinking.
+func (r *reader) chatThinking(q *request, field string, v gjson.Result) {
+	q.thinking.field = field
+	switch {
+	case v.Get("effort").Str != "":
+		q.thinking.effort = v.Get("effort").Str
+	case v.Get("max_tokens").Type == gjson.Number, v.Get("budget_tokens").Type == gjson.Number:
+		q.thinking.budget = v.Get("max_tokens").Raw + v.Get("budget_tokens").Raw
+	case v.Get("type").Str == "disabled", v.Get("enabled").Raw == "false":
+		q.thinking.effort = "none"
+	}
 }
 
 func (r *reader) chatFormat(field string, v gjson.Result) format {
@@ -78,14 +105,23 @@ func (r *reader) chatFormat(field string, v gjson.Result) format {
 	return format{}
 }
 
-func (r *reader) chatTool(field string, v gjson.Result) tool {
-	if v.Get("type").Str != "function" {
-		r.unable(field + ".type")
-		return tool{}
+func (r *reader) chatTool(q *request, field string, v gjson.Result) {
+	switch typ := v.Get("type").Str; {
+	case typ == "function", typ == "" && v.Get("function").Exists():
+		q.tools = append(q.tools, r.function(field+".function", v.Get("function")))
+	case typ == "custom":
+		q.tools = append(q.tools, r.customTool(field+".custom", v.Get("custom")))
+	default:
+		q.offerHosted(field + ".type")
 	}
+}
+
+// function reads a function as a tool: OpenAI's APIs have it in different places.
+func (r *reader) function(field string, v gjson.Result) tool {
 	t := tool{schema: noParameters}
-	r.object(field+".function", v.Get("function"), func(field, key string, v gjson.Result) bool {
+	r.object(field, v, func(field, key string, v gjson.Result) bool {
 		switch key {
+		case "type", "cache_control", "defer_loading":
 		case "name":
 			t.name = r.text(field, v)
 		case "description":
@@ -104,22 +140,55 @@ func (r *reader) chatTool(field string, v gjson.Result) tool {
 	return t
 }
 
+// customTool reads a tool that takes text, as a function with the text as its one
+// parameter. A grammar for it becomes a part of the description.
+func (r *reader) customTool(field string, v gjson.Result) tool {
+	t := tool{custom: true, schema: `{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`}
+	t.name, t.description = r.text(field+".name", v.Get("name")), v.Get("description").Str
+	grammar := v.Get("format")
+	if g := grammar.Get("grammar"); g.IsObject() {
+		grammar = g
+	}
+	if text := grammar.Get("definition").Str; text != "" {
+		t.description += "\n\nThe input has to follow this grammar (" + grammar.Get("syntax").Str + "):\n" + text
+	}
+	return t
+}
+
 // noParameters is the schema of a tool that takes nothing.
 const noParameters = `{"type":"object","properties":{}}`
 
-func (r *reader) chatChoice(field string, v gjson.Result) choice {
-	switch {
+// chatChoice reads which tools may be called; several names are returned.
+func (r *reader) chatChoice(q *request, field string, v gjson.Result) (allowed []string) {
+	name := v.Get("function.name").Str + v.Get("custom.name").Str
+	switch typ := v.Get("type").Str; {
 	case v.Raw == `"auto"`:
-		return choice{mode: chooseAuto}
+		q.choice.mode = chooseAuto
 	case v.Raw == `"none"`:
-		return choice{mode: chooseNone}
+		q.choice.mode = chooseNone
 	case v.Raw == `"required"`:
-		return choice{mode: chooseAny}
-	case v.Get("type").Str == "function":
-		return choice{chooseTool, r.text(field+".function.name", v.Get("function.name"))}
+		q.choice.mode = chooseAny
+	case v.IsObject() && (typ == "function" || typ == "custom" || typ == "") && name+v.Get("name").Str != "":
+		if name == "" {
+			name = v.Get("name").Str
+		}
+		q.choice = choice{chooseTool, name}
+	case typ == "allowed_tools":
+		set := v
+		if inner := v.Get("allowed_tools"); inner.IsObject() {
+			set = inner
+		}
+		q.choice.mode = chooseAuto
+		if set.Get("mode").Str == "required" {
+			q.choice.mode = chooseAny
+		}
+		for _, t := range set.Get("tools").Array() {
+			allowed = append(allowed, t.Get("function.name").Str+t.Get("custom.name").Str+t.Get("name").Str)
+		}
+	default:
+		r.unable(field)
 	}
-	r.unable(field)
-	return choice{}
+	return allowed
 }
 
 func (r *reader) chatMessage(q *request, field string, m gjson.Result) {
@@ -132,16 +201,22 @@ func (r *reader) chatMessage(q *request, field string, m gjson.Result) {
 	var id string
 	r.object(field, m, func(field, key string, v gjson.Result) bool {
 		switch {
-		case key == "role", key == "name" && role != "user":
+		case key == "role", key == "name", key == "id", key == "status", key == "cache_control", key == "tool_call_id" && role != "tool":
 		case key == "content":
 			parts = append(parts, r.chatContent(field, role, v)...)
 		case key == "refusal" && role == "assistant":
-			parts = append(parts, part{kind: textPart, field: field, text: r.text(field, v)})
-		// What it thought, and where it had it from: answers come back with these.
-		case (key == "reasoning_content" || key == "reasoning" || key == "reasoning_details" || key == "annotations") && role == "assistant":
+			parts = append(parts, textParts(field, r.text(field, v))...)
+		case (key == "reasoning_content" || key == "reasoning") && role == "assistant":
+			if v.Str != "" {
+				parts = append(parts, part{kind: thoughtPart, field: field, text: v.Str})
+			}
+		// Where it had from what it said, and what only its provider can read.
+		case (key == "reasoning_details" || key == "annotations" || key == "audio") && role == "assistant":
 		case key == "tool_calls" && role == "assistant":
 			r.list(field, v, func(field string, c gjson.Result) { t.parts = append(t.parts, r.chatCall(field, c)) })
-		case key == "tool_call_id" && role == "tool":
+		case key == "function_call" && role == "assistant":
+			t.parts = append(t.parts, r.chatCall(field, gjson.Parse(`{"function":`+v.Raw+`}`)))
+		case key == "tool_call_id":
 			id = portableID(r.text(field, v))
 		default:
 			return false
@@ -156,8 +231,8 @@ func (r *reader) chatMessage(q *request, field string, m gjson.Result) {
 		return
 	case "user", "assistant":
 		t.parts = append(parts, t.parts...)
-	case "tool":
-		t.parts = []part{{kind: resultPart, field: field, id: id, content: parts}}
+	case "tool", "function":
+		t.parts = []part{{kind: resultPart, field: field, id: id, name: m.Get("name").Str, content: parts}}
 	default:
 		r.refuse(field+".role", "is none of system, developer, user, assistant and tool")
 	}
@@ -168,12 +243,24 @@ func (r *reader) chatContent(field, role string, v gjson.Result) (parts []part) 
 	if v.Type == gjson.String {
 		return textParts(field, v.Str)
 	}
+	media := role == "user" || role == "tool" || role == "function"
 	r.list(field, v, func(field string, p gjson.Result) {
 		switch typ := p.Get("type").Str; {
+		case p.Type == gjson.String:
+			parts = append(parts, textParts(field, p.Str)...)
 		case typ == "text", typ == "refusal" && role == "assistant":
 			parts = append(parts, textParts(field, r.text(field+"."+typ, p.Get(typ)))...)
-		case typ == "image_url" && role == "user":
-			parts = append(parts, r.image(field+".image_url.url", p.Get("image_url.url").Str))
+		case typ == "image_url" && media:
+			address := p.Get("image_url")
+			if address.IsObject() {
+				address = address.Get("url")
+			}
+			parts = append(parts, r.image(field+".image_url.url", address.Str))
+		case typ == "input_audio" && media:
+			parts = append(parts, r.blob(field, "audio/"+p.Get("input_audio.format").Str, p.Get("input_audio.data").Str))
+		case typ == "file" && media && p.Get("file.file_data").Exists():
+			parts = append(parts, r.file(field+".file.file_data", p.Get("file.filename").Str, p.Get("file.file_data").Str))
+		case (typ == "thinking" || typ == "reasoning") && role == "assistant":
 		default:
 			r.unable(field + ".type")
 		}
@@ -182,169 +269,39 @@ func (r *reader) chatContent(field, role string, v gjson.Result) (parts []part) 
 }
 
 func (r *reader) chatCall(field string, c gjson.Result) part {
-	if typ := c.Get("type"); typ.Exists() && typ.Str != "function" {
+	p := part{kind: callPart, field: field, id: portableID(c.Get("id").Str)}
+	switch typ := c.Get("type"); {
+	case typ.Str == "custom":
+		p.custom, p.name = true, r.text(field+".custom.name", c.Get("custom.name"))
+		p.args = customArgs(r.text(field+".custom.input", c.Get("custom.input")))
+		return p
+	case typ.Str != "" && typ.Str != "function":
 		r.unable(field + ".type")
 	}
-	p := part{kind: callPart, field: field, id: portableID(c.Get("id").Str), name: r.text(field+".function.name", c.Get("function.name"))}
+	p.name = r.text(field+".function.name", c.Get("function.name"))
 	p.signature = c.Get("extra_content.google.thought_signature").Str
 	var ok bool
-	if p.args, ok = validArgs(c.Get("function.arguments").Str); !ok {
+	if p.args, ok = argsOf(c.Get("function.arguments")); !ok {
 		r.refuse(field+".function.arguments", "is not a JSON object in a string")
 	}
 	return p
 }
 
-// reasoningModel recognises OpenAI's models that refuse max_tokens; many other
-// providers know no other name for it.
-var reasoningModel = regexp.MustCompile(`^(openai/)?(o\d|gpt-[5-9])`)
-
-// writeChat writes a Chat Completions request.
-func writeChat(q *request) (map[string]any, error) {
-	out := object{"model": q.model}
-	if q.stream {
-		out["stream"], out["stream_options"] = true, object{"include_usage": true}
+// argsOf is the arguments of a call; some send the object itself.
+func argsOf(v gjson.Result) (string, bool) {
+	if v.IsObject() {
+		return validArgs(v.Raw)
 	}
-	messages := []any{}
-	if text := joinTexts(q.system); text != "" {
-		messages = append(messages, object{"role": "system", "content": text})
-	}
-	for _, t := range q.turns {
-		made, err := chatTurn(t)
-		if err != nil {
-			return nil, err
-		}
-		messages = append(messages, made...)
-	}
-	out["messages"] = messages
-	limit := "max_tokens"
-	if reasoningModel.MatchString(q.model) {
-		limit = "max_completion_tokens"
-	}
-	q.maxTokens.put(out, limit)
-	q.temperature.put(out, "temperature")
-	q.topP.put(out, "top_p")
-	q.seed.put(out, "seed")
-	q.presence.put(out, "presence_penalty")
-	q.frequency.put(out, "frequency_penalty")
-	switch {
-	case q.topK.set():
-		return nil, cannot(q.topK.field, Chat)
-	case len(q.stop) > 4:
-		return nil, &FieldError{q.stopField, "an OpenAI provider takes at most 4 stop sequences"}
-	}
-	if len(q.stop) > 0 {
-		out["stop"] = q.stop
-	}
-	if q.thinking.set() {
-		out["reasoning_effort"] = q.thinking.inWords()
-	}
-	if q.format.schema != "" {
-		out["response_format"] = object{"type": "json_schema", "json_schema": object{"name": "answer", "schema": rawJSON(q.format.schema), "strict": true}}
-	} else if q.format.json {
-		out["response_format"] = object{"type": "json_object"}
-	}
-	chatTools(q, out)
-	return out, nil
+	return validArgs(v.Str)
 }
 
-func chatTools(q *request, out object) {
-	if len(q.tools) == 0 {
-		return
-	}
-	var tools []any
-	for _, t := range q.tools {
-		f := object{"name": t.name, "parameters": rawJSON(t.schema)}
-		if t.description != "" {
-			f["description"] = t.description
-		}
-		if t.strict {
-			f["strict"] = true
-		}
-		tools = append(tools, object{"type": "function", "function": f})
-	}
-	out["tools"] = tools
-	switch q.choice.mode {
-	case chooseAuto:
-		out["tool_choice"] = "auto"
-	case chooseNone:
-		out["tool_choice"] = "none"
-	case chooseAny:
-		out["tool_choice"] = "required"
-	case chooseTool:
-		out["tool_choice"] = object{"type": "function", "function": object{"name": q.choice.name}}
-	}
-	if q.single.on {
-		out["parallel_tool_calls"] = false
-	}
-}
+// customArgs is the text for a custom tool as the arguments of a function, and
+// customInput the text again.
+func customArgs(input string) string { return string(marshal(object{"input": input})) }
 
-// chatTurn is a turn as messages: one for each result, one for all the rest.
-func chatTurn(t turn) (messages []any, _ error) {
-	var calls, content []any
-	plain := true
-	text := ""
-	for _, p := range t.parts {
-		switch p.kind {
-		case resultPart:
-			for _, c := range p.content {
-				if c.kind != textPart {
-					return nil, cannot(c.field, Chat)
-				}
-			}
-			said := p.texts()
-			if p.failed { // there is no other place to say it
-				said = "Error: " + said
-			}
-			messages = append(messages, object{"role": "tool", "tool_call_id": p.id, "content": said})
-		case callPart:
-			c := object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}}
-			calls = append(calls, c)
-		case imagePart:
-			url := p.url
-			if url == "" {
-				url = "data:" + p.media + ";base64," + p.data
-			}
-			plain = false
-			content = append(content, object{"type": "image_url", "image_url": object{"url": url}})
-		default:
-			text += p.text
-			content = append(content, object{"type": "text", "text": p.text})
-		}
+func customInput(args string) string {
+	if v := gjson.Get(args, "input"); v.Type == gjson.String {
+		return v.Str
 	}
-	m := object{"role": "user"}
-	if t.role == assistant {
-		m["role"] = "assistant"
-	}
-	switch {
-	case len(content) == 0 && len(calls) == 0:
-		return messages, nil
-	case len(content) == 1 && plain:
-		m["content"] = text
-	case len(content) > 0:
-		m["content"] = content
-	}
-	if len(calls) > 0 {
-		m["tool_calls"] = calls
-	}
-	return append(messages, m), nil
-}
-
-// joinTexts is several texts as one.
-func joinTexts(list []string) string {
-	out := ""
-	for _, s := range list {
-		if out != "" && s != "" {
-			out += "\n\n"
-		}
-		out += s
-	}
-	return out
-}
-
-// indexOf is the index of a streamed call; -1 where the provider gives none.
-func indexOf(v gjson.Result) int {
-	if n, err := strconv.Atoi(v.Raw); err == nil {
-		return n
-	}
-	return -1
+	return args
 }

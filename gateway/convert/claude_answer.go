@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -11,22 +12,25 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 	if v.Get("type").Str == "error" {
 		return nil, &UpstreamError{v.Get("error.message").String()}
 	}
-	if !v.Get("content").IsArray() {
+	if c := v.Get("content"); c.Type == gjson.String { // some providers like Claude's
+		return &answer{id: v.Get("id").Str, model: v.Get("model").Str, parts: textParts("", c.Str), finish: finishStop, usage: claudeUsage(v)}, nil
+	} else if !c.IsArray() {
 		return nil, fmt.Errorf("%w: it has no content", errMalformed)
 	}
-	a := &answer{id: v.Get("id").Str, model: v.Get("model").Str}
-	a.usage.addClaude(v.Get("usage"))
+	a := &answer{id: v.Get("id").Str, model: v.Get("model").Str, usage: claudeUsage(v)}
 	for _, b := range v.Get("content").Array() {
 		switch typ := b.Get("type").Str; typ {
 		case "text":
 			a.parts = append(a.parts, part{kind: textPart, text: b.Get("text").Str})
 		case "tool_use":
-			args, ok := validArgs(b.Get("input").Raw)
+			args, ok := argsOf(b.Get("input"))
 			if !ok {
 				return nil, fmt.Errorf("%w: the input of a tool is no object", errMalformed)
 			}
 			a.parts = append(a.parts, part{kind: callPart, id: b.Get("id").Str, name: b.Get("name").Str, args: args})
-		case "thinking", "redacted_thinking":
+		case "thinking":
+			a.parts = append(a.parts, part{kind: thoughtPart, text: b.Get("thinking").Str})
+		case "redacted_thinking":
 		default:
 			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, typ)
 		}
@@ -36,10 +40,15 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 	return a, err
 }
 
+func claudeUsage(v gjson.Result) (u usage) {
+	u.addClaude(v.Get("usage"))
+	return u
+}
+
 // claudeFinish reads why a message ended.
 func claudeFinish(reason string) (finishReason, error) {
 	switch reason {
-	case "end_turn", "stop_sequence":
+	case "end_turn", "stop_sequence", "pause_turn":
 		return finishStop, nil
 	case "max_tokens", "model_context_window_exceeded":
 		return finishLength, nil
@@ -80,9 +89,20 @@ func (u usage) claude() object {
 
 // encodeClaude makes a message.
 func encodeClaude(a *answer) map[string]any {
+	content := []any{}
+	for _, p := range a.parts {
+		switch {
+		case p.kind == thoughtPart:
+			content = append(content, object{"type": "thinking", "thinking": p.text, "signature": ""})
+		case p.kind == callPart:
+			content = append(content, object{"type": "tool_use", "id": p.id, "name": p.name, "input": rawJSON(p.args)})
+		case strings.TrimSpace(p.text) != "": // Claude takes no other back
+			content = append(content, object{"type": "text", "text": p.text})
+		}
+	}
 	return object{
 		"id": "msg_" + orNew(a.id), "type": "message", "role": "assistant", "model": a.model,
-		"content": claudeContent(a.parts), "stop_reason": claudeReasons[a.finish], "stop_sequence": nil, "usage": a.usage.claude(),
+		"content": content, "stop_reason": claudeReasons[a.finish], "stop_sequence": nil, "usage": a.usage.claude(),
 	}
 }
 
@@ -104,22 +124,17 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 		d.usage.addClaude(m.Get("usage"))
 		return []event{{kind: evStart, id: m.Get("id").Str, model: m.Get("model").Str, usage: d.usage}}, nil
 	case "content_block_start":
-		switch b := v.Get("content_block"); b.Get("type").Str {
-		case "text":
-			if s := b.Get("text").Str; s != "" {
-				out = append(out, event{kind: evText, text: s})
-			}
-		case "tool_use":
-			d.inCall, d.args = true, false
-			out = append(out, event{kind: evCall, id: b.Get("id").Str, name: b.Get("name").Str})
-		case "thinking", "redacted_thinking":
-		default:
-			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
-		}
+		return d.block(v.Get("content_block"))
 	case "content_block_delta":
 		switch v.Get("delta.type").Str {
 		case "text_delta":
-			out = append(out, event{kind: evText, text: v.Get("delta.text").Str})
+			if s := v.Get("delta.text").Str; s != "" {
+				out = append(out, event{kind: evText, text: s})
+			}
+		case "thinking_delta":
+			if s := v.Get("delta.thinking").Str; s != "" {
+				out = append(out, event{kind: evThought, text: s})
+			}
 		case "input_json_delta":
 			if s := v.Get("delta.partial_json").Str; s != "" {
 				d.args = true
@@ -145,6 +160,31 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 	return out, nil
 }
 
+// block reads the beginning of a block of content.
+func (d *claudeDecoder) block(b gjson.Result) (out []event, _ error) {
+	switch b.Get("type").Str {
+	case "text":
+		if s := b.Get("text").Str; s != "" {
+			out = append(out, event{kind: evText, text: s})
+		}
+	case "tool_use":
+		d.inCall, d.args = true, false
+		out = append(out, event{kind: evCall, id: b.Get("id").Str, name: b.Get("name").Str})
+		if args, ok := argsOf(b.Get("input")); ok && args != "{}" { // whole at once
+			d.args = true
+			out = append(out, event{kind: evArgs, text: args})
+		}
+	case "thinking":
+		if s := b.Get("thinking").Str; s != "" {
+			out = append(out, event{kind: evThought, text: s})
+		}
+	case "redacted_thinking":
+	default:
+		return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
+	}
+	return out, nil
+}
+
 func (d *claudeDecoder) end(bool) ([]event, error) {
 	if d.finish == "" {
 		return nil, ErrIncomplete
@@ -159,7 +199,7 @@ func (d *claudeDecoder) end(bool) ([]event, error) {
 // claudeEncoder makes a stream of Anthropic's events.
 type claudeEncoder struct {
 	blocks int
-	open   eventKind // evText or evCall
+	open   eventKind // evText, evThought or evCall
 }
 
 func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
@@ -168,7 +208,10 @@ func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
 		out = append(out, sse(name, fields))
 	}
 	// A block ends where something else begins.
-	if c.open != evNone && (e.kind == evCall || e.kind == evEnd || e.kind == evText && c.open != evText) {
+	if c.open != evNone && (e.kind == evCall || e.kind == evEnd || e.kind != evArgs && e.kind != c.open) {
+		if c.open == evThought {
+			say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "signature_delta", "signature": ""}})
+		}
 		say("content_block_stop", object{"index": c.blocks - 1})
 		c.open = evNone
 	}
@@ -185,6 +228,13 @@ func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
 			say("content_block_start", object{"index": c.blocks - 1, "content_block": object{"type": "text", "text": ""}})
 		}
 		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "text_delta", "text": e.text}})
+	case evThought:
+		if c.open != evThought {
+			c.open = evThought
+			c.blocks++
+			say("content_block_start", object{"index": c.blocks - 1, "content_block": object{"type": "thinking", "thinking": "", "signature": ""}})
+		}
+		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "thinking_delta", "thinking": e.text}})
 	case evCall:
 		c.open = evCall
 		c.blocks++

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidwall/gjson"
 )
@@ -13,12 +14,15 @@ type Format int
 
 // The protocols.
 const (
-	Chat   Format = iota // OpenAI Chat Completions
-	Claude               // Anthropic Messages
-	Gemini               // Gemini generateContent
+	Chat      Format = iota // OpenAI Chat Completions
+	Claude                  // Anthropic Messages
+	Gemini                  // Gemini generateContent
+	Responses               // OpenAI Responses
 )
 
-func (f Format) String() string { return [...]string{"OpenAI", "Claude", "Gemini"}[f] }
+func (f Format) String() string {
+	return [...]string{"OpenAI", "Claude", "Gemini", "OpenAI Responses"}[f]
+}
 
 // FieldError is a request that cannot be converted because of one of its fields.
 type FieldError struct{ Field, Why string }
@@ -40,6 +44,9 @@ var errMalformed = errors.New("the provider's answer is not of its protocol")
 type Conversion struct {
 	client, provider Format
 	usage            bool // a stream of the client ends with the usage
+	thoughts         bool // the client has a place for what the model thinks
+	names            toolNames
+	custom           map[string]bool // the client's tools that take text
 }
 
 // protocol is what each format can do.
@@ -56,9 +63,10 @@ type protocol struct {
 }
 
 var protocols = [...]protocol{
-	Chat:   {"messages", readChat, writeChat, decodeChat, encodeChat, func() decoder { return &chatDecoder{} }, func(u bool) encoder { return &chatEncoder{usage: u} }},
-	Claude: {"messages", readClaude, writeClaude, decodeClaude, encodeClaude, func() decoder { return &claudeDecoder{} }, func(bool) encoder { return &claudeEncoder{} }},
-	Gemini: {"contents", readGemini, writeGemini, decodeGemini, encodeGemini, func() decoder { return &geminiDecoder{} }, func(bool) encoder { return &geminiEncoder{} }},
+	Chat:      {"messages", readChat, writeChat, decodeChat, encodeChat, func() decoder { return &chatDecoder{} }, func(u bool) encoder { return &chatEncoder{usage: u} }},
+	Claude:    {"messages", readClaude, writeClaude, decodeClaude, encodeClaude, func() decoder { return &claudeDecoder{} }, func(bool) encoder { return &claudeEncoder{} }},
+	Gemini:    {"contents", readGemini, writeGemini, decodeGemini, encodeGemini, func() decoder { return &geminiDecoder{} }, func(bool) encoder { return &geminiEncoder{} }},
+	Responses: {"input", readResponses, writeResponses, decodeResponses, encodeResponses, func() decoder { return &responsesDecoder{} }, func(bool) encoder { return &responsesEncoder{} }},
 }
 
 // New converts a client's request for a provider's model. An error is a
@@ -71,9 +79,19 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 		q.model, q.stream = model, stream
 		r.err = q.arrange(protocols[client].turns)
 	}
+	if r.err == nil && q.hosted != "" && len(q.tools) == 0 {
+		r.unable(q.hosted)
+	}
 	if r.err != nil {
 		return nil, nil, r.err
 	}
+	custom := map[string]bool{}
+	for _, t := range q.tools {
+		if t.custom {
+			custom[t.name] = true
+		}
+	}
+	names := q.rename(provider)
 	out, err := protocols[provider].write(q)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +100,17 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 	if len(converted) == 0 {
 		return nil, nil, &FieldError{"body", "is nested too deeply"}
 	}
-	return &Conversion{client: client, provider: provider, usage: q.usage}, converted, nil
+	return &Conversion{
+		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom,
+	}, converted, nil
+}
+
+// toClient gives a call the name and the kind that the client knows it by.
+func (c *Conversion) toClient(name *string, custom *bool) {
+	if *name != "" {
+		*name = c.names.original(*name)
+		*custom = c.custom[*name]
+	}
 }
 
 // Answer converts a whole answer.
@@ -102,7 +130,15 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 	if !json.Valid(body) || !gjson.ParseBytes(body).IsObject() {
 		return nil, fmt.Errorf("%w: no JSON object", errMalformed)
 	}
-	return protocols[c.provider].decode(gjson.ParseBytes(body))
+	a, err := protocols[c.provider].decode(gjson.ParseBytes(body))
+	if err != nil {
+		return nil, err
+	}
+	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && !c.thoughts })
+	for i := range a.parts {
+		c.toClient(&a.parts[i].name, &a.parts[i].custom)
+	}
+	return a, nil
 }
 
 // AnswerAsStream makes a stream of a whole answer, for a provider that was asked
@@ -126,9 +162,10 @@ func (c *Conversion) AnswerAsStream(body []byte) ([][]byte, error) {
 
 // Stream converts one stream. Not safe for concurrent use.
 type Stream struct {
-	in   decoder
-	out  encoder
-	last eventKind // evNone: nothing came yet
+	conversion *Conversion
+	in         decoder
+	out        encoder
+	last       eventKind // evNone: nothing came yet
 }
 
 // decoder reads a provider's stream, event by event; end is what is said when
@@ -145,7 +182,7 @@ type encoder interface {
 
 // Stream begins a stream of the answer.
 func (c *Conversion) Stream() *Stream {
-	return &Stream{in: protocols[c.provider].decoder(), out: protocols[c.client].encoder(c.usage)}
+	return &Stream{conversion: c, in: protocols[c.provider].decoder(), out: protocols[c.client].encoder(c.usage)}
 }
 
 // Event converts the data of one event; end says that the answer is complete.
@@ -174,6 +211,10 @@ func (s *Stream) End() ([][]byte, error) {
 // encode gives what was converted before an error together with it.
 func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
 	for _, e := range events {
+		if e.kind == evThought && !s.conversion.thoughts {
+			continue
+		}
+		s.conversion.toClient(&e.name, &e.custom)
 		if !e.kind.follows(s.last) {
 			return out, fmt.Errorf("%w: its events are out of order", errMalformed)
 		}

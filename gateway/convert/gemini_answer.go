@@ -20,8 +20,9 @@ func geminiPieces(v gjson.Result) (parts []part, f finishReason, err error) {
 	for _, p := range c.Get("content.parts").Array() {
 		switch call := p.Get("functionCall"); {
 		case p.Get("thought").Bool():
+			parts = append(parts, part{kind: thoughtPart, text: p.Get("text").Str})
 		case call.Exists():
-			args, ok := validArgs(call.Get("args").Raw)
+			args, ok := argsOf(call.Get("args"))
 			if !ok {
 				return nil, f, fmt.Errorf("%w: the arguments of a call are no object", errMalformed)
 			}
@@ -44,11 +45,13 @@ func geminiFinish(reason string) (finishReason, error) {
 	switch reason {
 	case "", "FINISH_REASON_UNSPECIFIED":
 		return "", nil
-	case "STOP":
+	case "STOP", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "OTHER":
+		// What the model said ends here. It failed to say more, which asking
+		// another account would not mend, and is paid for.
 		return finishStop, nil
 	case "MAX_TOKENS":
 		return finishLength, nil
-	case "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY":
+	case "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE", "MODEL_ARMOR":
 		return finishFilter, nil
 	}
 	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
@@ -91,9 +94,12 @@ var geminiReasons = map[finishReason]string{finishStop: "STOP", finishTools: "ST
 func encodeGemini(a *answer) map[string]any {
 	parts := []any{}
 	for _, p := range a.parts {
-		if p.kind == callPart {
+		switch p.kind {
+		case callPart:
 			parts = append(parts, geminiCallPart(p.id, p.name, p.args))
-		} else {
+		case thoughtPart:
+			parts = append(parts, object{"text": p.text, "thought": true})
+		default:
 			parts = append(parts, object{"text": p.text})
 		}
 	}
@@ -127,10 +133,13 @@ func (d *geminiDecoder) decode(v gjson.Result) (out []event, _ error) {
 		out = append(out, event{kind: evStart, id: v.Get("responseId").Str, model: v.Get("modelVersion").Str, usage: d.usage})
 	}
 	for _, p := range parts {
-		if p.kind == callPart {
+		switch p.kind {
+		case callPart:
 			d.called = true
 			out = append(out, event{kind: evCall, id: p.id, name: p.name, signature: p.signature}, event{kind: evArgs, text: p.args})
-		} else {
+		case thoughtPart:
+			out = append(out, event{kind: evThought, text: p.text})
+		default:
 			out = append(out, event{kind: evText, text: p.text})
 		}
 	}
@@ -164,7 +173,7 @@ type geminiEncoder struct {
 }
 
 func (g *geminiEncoder) encode(e event) (out [][]byte, _ error) {
-	if g.call.name != "" && (e.kind == evText || e.kind == evCall || e.kind == evEnd) {
+	if g.call.name != "" && e.kind != evArgs {
 		args, ok := validArgs(g.args.String())
 		if !ok {
 			return nil, fmt.Errorf("%w: the arguments of a call are no JSON object", errMalformed)
@@ -178,6 +187,8 @@ func (g *geminiEncoder) encode(e event) (out [][]byte, _ error) {
 		g.id, g.model = orNew(e.id), e.model
 	case evText:
 		out = append(out, g.piece(object{"text": e.text}, nil, nil))
+	case evThought:
+		out = append(out, g.piece(object{"text": e.text, "thought": true}, nil, nil))
 	case evCall:
 		g.call = e
 	case evArgs:

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -46,19 +45,14 @@ func readGemini(r *reader, body gjson.Result) *request {
 			r.list(field, v, func(field string, t gjson.Result) { r.geminiTools(q, field, t) })
 		case "toolConfig":
 			allowed = r.geminiChoice(q, field, v)
-		case "safetySettings":
-			r.list(field, v, func(field string, s gjson.Result) {
-				if t := s.Get("threshold").Str; t != "BLOCK_NONE" && t != "OFF" {
-					r.unable(field + ".threshold")
-				}
-			})
+		case "safetySettings": // every provider has its own
 		default:
 			return false
 		}
 		return true
 	})
 	if len(allowed) > 1 { // one of several: the others are not offered
-		q.tools = slices.DeleteFunc(q.tools, func(t tool) bool { return !slices.Contains(allowed, t.name) })
+		q.allow(allowed)
 	}
 	return q
 }
@@ -85,6 +79,7 @@ func (r *reader) geminiConfig(q *request, field, key string, v gjson.Result) boo
 		r.only(field, v, "1")
 	case "responseLogprobs":
 		r.only(field, v, "false")
+	case "enableEnhancedCivicAnswers", "audioTimestamp", "routingConfig", "modelSelectionConfig":
 	case "responseModalities":
 		r.list(field, v, func(field string, v gjson.Result) { r.only(field, v, `"TEXT"`) })
 	case "mediaResolution":
@@ -104,12 +99,13 @@ func (r *reader) geminiConfig(q *request, field, key string, v gjson.Result) boo
 		r.object(field, v, func(field, key string, v gjson.Result) bool {
 			switch camel(key) {
 			case "includeThoughts":
+				q.thinking.show = v.Bool()
 			case "thinkingBudget":
 				if n := r.number(field, v); n.raw != "-1" { // the model decides
-					q.thinking = thinking{budget: n.raw, field: field}
+					q.thinking.budget, q.thinking.field = n.raw, field
 				}
 			case "thinkingLevel":
-				q.thinking = thinking{effort: strings.ToLower(r.text(field, v)), field: field}
+				q.thinking.effort, q.thinking.field = strings.ToLower(r.text(field, v)), field
 			default:
 				return false
 			}
@@ -124,7 +120,8 @@ func (r *reader) geminiConfig(q *request, field, key string, v gjson.Result) boo
 func (r *reader) geminiTools(q *request, field string, v gjson.Result) {
 	r.object(field, v, func(field, key string, v gjson.Result) bool {
 		if camel(key) != "functionDeclarations" {
-			return false // run by Google
+			q.offerHosted(field)
+			return true
 		}
 		r.list(field, v, func(field string, f gjson.Result) {
 			t := tool{schema: noParameters}
@@ -159,7 +156,7 @@ func (r *reader) geminiChoice(q *request, field string, v gjson.Result) []string
 	}
 	switch mode := c.Get("mode").Str; {
 	case mode == "" || mode == "MODE_UNSPECIFIED":
-	case mode == "AUTO":
+	case mode == "AUTO", mode == "VALIDATED": // the calls of others are valid anyway
 		q.choice.mode = chooseAuto
 	case mode == "NONE":
 		q.choice.mode = chooseNone
@@ -196,19 +193,19 @@ func (r *reader) geminiParts(field string, v gjson.Result, turn int) (parts []pa
 	r.list(field, v, func(field string, p gjson.Result) {
 		switch {
 		case p.Get("thought").Bool():
+			parts = append(parts, part{kind: thoughtPart, field: field, text: p.Get("text").Str})
 		case get(p, "inlineData").Exists():
 			d := get(p, "inlineData")
-			media := get(d, "mimeType").Str
-			if !strings.HasPrefix(media, "image/") {
-				r.unable(field + ".inlineData.mimeType")
-			}
-			parts = append(parts, part{kind: imagePart, field: field, media: media, data: r.text(field+".inlineData.data", d.Get("data"))})
+			made := r.blob(field, get(d, "mimeType").Str, r.text(field+".inlineData.data", d.Get("data")))
+			made.filename = get(d, "displayName").Str
+			parts = append(parts, made)
 		case get(p, "fileData").Exists():
 			d := get(p, "fileData")
-			if !strings.HasPrefix(get(d, "mimeType").Str, "image/") {
-				r.unable(field + ".fileData.mimeType")
+			made := r.image(field+".fileData.fileUri", get(d, "fileUri").Str)
+			if media := mediaType(get(d, "mimeType").Str); media != "" && !strings.HasPrefix(media, "image/") {
+				made.kind, made.media = filePart, media
 			}
-			parts = append(parts, r.image(field+".fileData.fileUri", get(d, "fileUri").Str))
+			parts = append(parts, made)
 		case get(p, "functionCall").Exists():
 			parts = append(parts, r.geminiCall(field+".functionCall", get(p, "functionCall"), fmt.Sprintf("call_%d_%d", turn, len(parts))))
 		case get(p, "functionResponse").Exists():
@@ -236,9 +233,6 @@ func (r *reader) geminiCall(field string, c gjson.Result, id string) part {
 // geminiResult reads what a tool gave: one text where there is but one field with
 // a text, else the object.
 func (r *reader) geminiResult(field string, f gjson.Result) part {
-	if f.Get("parts").Exists() {
-		r.unable(field + ".parts")
-	}
 	p := part{kind: resultPart, field: field, name: r.text(field+".name", f.Get("name"))}
 	if given := f.Get("id").Str; given != "" {
 		p.id = portableID(given)
@@ -253,5 +247,8 @@ func (r *reader) geminiResult(field string, f gjson.Result) part {
 		}
 	}
 	p.content = []part{{kind: textPart, field: field, text: text}}
+	if inner := f.Get("parts"); inner.Exists() { // what is no text
+		p.content = append(p.content, r.geminiParts(field+".parts", inner, 0)...)
+	}
 	return p
 }

@@ -1,8 +1,8 @@
 package convert
 
 import (
-	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -48,19 +48,29 @@ func writeGemini(q *request) (map[string]any, error) {
 	if q.format.schema != "" {
 		config["responseJsonSchema"] = rawJSON(q.format.schema)
 	}
-	if n := q.thinking.inTokens(); n != "" {
-		config["thinkingConfig"] = object{"thinkingBudget": rawJSON(n)}
-	} else if q.thinking.set() {
-		return nil, cannot(q.thinking.field, Gemini)
+	if think := q.geminiThink(); len(think) > 0 {
+		config["thinkingConfig"] = think
 	}
 	if len(config) > 0 {
 		out["generationConfig"] = config
 	}
-	if len(q.tools) > 0 && q.single.on {
-		return nil, cannot(q.single.field, Gemini)
-	}
 	geminiTools(q, out)
 	return out, nil
+}
+
+// geminiThink writes how to think; thoughts are asked for where the client has a
+// place for them.
+func (q *request) geminiThink() object {
+	can, out := abilitiesOf(Gemini, q.model), object{}
+	if word := can.effort(q.thinking); word != "" {
+		out["thinkingLevel"] = word
+	} else if n := can.tokens(q.thinking); n >= 0 {
+		out["thinkingBudget"] = n
+	}
+	if q.thinking.set() && q.thinking.show && q.thinking.effort != "none" && (len(can.efforts) > 0 || can.budget[1] > 0) {
+		out["includeThoughts"] = true
+	}
+	return out
 }
 
 func geminiTools(q *request, out object) {
@@ -100,12 +110,16 @@ var unsigned = regexp.MustCompile(`gemini-[12]\b`)
 const foreignSignature = "skip_thought_signature_validator"
 
 func (q *request) geminiTurn(t turn) (parts []any, _ error) {
+	var shown []part // by tools
 	for _, p := range t.parts {
+		shown = append(shown, p.mediaParts()...)
+	}
+	for _, p := range append(slices.Clone(t.parts), shown...) {
 		switch p.kind {
 		case textPart:
 			parts = append(parts, object{"text": p.text})
-		case imagePart:
-			made, err := geminiImage(p)
+		case imagePart, filePart:
+			made, err := geminiMedia(p)
 			if err != nil {
 				return nil, err
 			}
@@ -119,11 +133,6 @@ func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 			}
 			parts = append(parts, made)
 		case resultPart:
-			for _, c := range p.content {
-				if c.kind != textPart {
-					return nil, cannot(c.field, Gemini)
-				}
-			}
 			key := "output"
 			if p.failed {
 				key = "error"
@@ -134,16 +143,18 @@ func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 	return parts, nil
 }
 
-// geminiImage is an image as data, or one on the web whose name tells its type,
-// which Gemini wants to know.
-func geminiImage(p part) (object, error) {
+// geminiMedia is an image or a file as data, or one on the web whose name tells
+// its type, which Gemini wants to know.
+func geminiMedia(p part) (object, error) {
 	if p.url == "" {
 		return object{"inlineData": object{"mimeType": p.media, "data": p.data}}, nil
 	}
-	types := map[string]string{".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".heic": "image/heic", ".heif": "image/heif"}
-	name, _, _ := strings.Cut(p.url, "?")
-	if media, ok := types[strings.ToLower(path.Ext(name))]; ok {
-		return object{"fileData": object{"mimeType": media, "fileUri": p.url}}, nil
+	media := p.media
+	if media == "" {
+		media = mediaOfURL(p.url)
 	}
-	return nil, &FieldError{p.field, "a Gemini provider has to know the type of an image and this address does not tell it: send the image as a data URL"}
+	if media == "" {
+		return nil, &FieldError{p.field, "a Gemini provider has to know the type of an image and this address does not tell it: send the image as a data URL"}
+	}
+	return object{"fileData": object{"mimeType": media, "fileUri": p.url}}, nil
 }

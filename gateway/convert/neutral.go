@@ -2,10 +2,11 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// request is what all three protocols can ask for. Every value that a provider
+// request is what all protocols can ask for. Every value that a provider
 // may be unable to take knows the name of the client's field.
 type request struct {
 	model  string
@@ -25,6 +26,10 @@ type request struct {
 	stopField                          string
 	format                             format
 	thinking                           thinking
+	// hosted is the first tool that the client's provider would run itself; no
+	// other provider has it. It is left out where the client has tools of its own
+	// to go on with, and refused where it is all that was asked for.
+	hosted string
 }
 
 // number is a number as the client wrote it; empty: not given.
@@ -54,6 +59,8 @@ type partKind int
 const (
 	textPart partKind = iota
 	imagePart
+	filePart // a document, or audio: what its media type says
+	thoughtPart
 	callPart
 	resultPart
 )
@@ -63,8 +70,9 @@ type part struct {
 	kind  partKind
 	field string // the client's name of it
 	text  string
-	// of an image: base64 data and its type, or an address
+	// of an image and of a file: base64 data and its type, or an address
 	media, data, url string
+	filename         string
 	// of a call and of its result
 	id, name string
 	args     string // JSON object
@@ -72,21 +80,43 @@ type part struct {
 	content  []part // of a result
 	// signature is what Gemini wants back with a call that it made.
 	signature string
+	// custom marks a call of a tool that takes text instead of an object; args is
+	// {"input": text} then, as other protocols have no such tools.
+	custom bool
 }
+
+// isMedia reports whether a part is no text, call, result or thought.
+func (p part) isMedia() bool { return p.kind == imagePart || p.kind == filePart }
+
+// dataURL is the data of a part with its type in front.
+func (p part) dataURL() string { return "data:" + p.media + ";base64," + p.data }
 
 // texts joins the text of a result.
 func (p part) texts() string {
 	var out []string
 	for _, c := range p.content {
-		out = append(out, c.text)
+		if c.kind == textPart {
+			out = append(out, c.text)
+		}
 	}
 	return strings.Join(out, "\n")
+}
+
+// mediaParts is what is in a result besides text.
+func (p part) mediaParts() (out []part) {
+	for _, c := range p.content {
+		if c.isMedia() {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 type tool struct {
 	name, description string
 	schema            string // JSON Schema, an object
 	strict            bool
+	custom            bool // takes text; see part.custom
 }
 
 type choiceMode int
@@ -110,7 +140,7 @@ type format struct {
 	schema, field string
 }
 
-// answer is what all three protocols can answer.
+// answer is what all protocols can answer.
 type answer struct {
 	id, model string
 	parts     []part
@@ -138,8 +168,9 @@ const (
 	evNone eventKind = iota
 	evStart
 	evText
-	evCall // begins
-	evArgs // more of the arguments of the call that began last
+	evThought // more of what the model thinks
+	evCall    // begins
+	evArgs    // more of the arguments of the call that began last
 	evEnd
 )
 
@@ -161,6 +192,7 @@ type event struct {
 	name      string
 	text      string
 	signature string
+	custom    bool // of a call; see part.custom
 	finish    finishReason
 	usage     usage
 }
@@ -169,13 +201,30 @@ type event struct {
 func (a *answer) events() []event {
 	out := []event{{kind: evStart, id: a.id, model: a.model, usage: a.usage}}
 	for _, p := range a.parts {
-		if p.kind == callPart {
-			out = append(out, event{kind: evCall, id: p.id, name: p.name, signature: p.signature}, event{kind: evArgs, text: p.args})
-		} else {
+		switch p.kind {
+		case callPart:
+			out = append(out, event{kind: evCall, id: p.id, name: p.name, signature: p.signature, custom: p.custom}, event{kind: evArgs, text: p.args})
+		case thoughtPart:
+			out = append(out, event{kind: evThought, text: p.text})
+		default:
 			out = append(out, event{kind: evText, text: p.text})
 		}
 	}
 	return append(out, event{kind: evEnd, finish: a.finish, usage: a.usage})
+}
+
+// offerHosted notes a tool that the client's own provider would run.
+func (q *request) offerHosted(field string) {
+	if q.hosted == "" {
+		q.hosted = field
+	}
+}
+
+// allow leaves only the named tools, if there are names.
+func (q *request) allow(names []string) {
+	if len(names) > 0 {
+		q.tools = slices.DeleteFunc(q.tools, func(t tool) bool { return !slices.Contains(names, t.name) })
+	}
 }
 
 // arrange brings the turns into the form that every protocol takes: neighbours of
@@ -184,7 +233,7 @@ func (a *answer) events() []event {
 func (q *request) arrange(field string) error {
 	var turns []turn
 	for _, t := range q.turns {
-		if len(t.parts) == 0 {
+		if !slices.ContainsFunc(t.parts, func(p part) bool { return p.kind != thoughtPart }) {
 			continue
 		}
 		if n := len(turns); n > 0 && turns[n-1].role == t.role {

@@ -124,22 +124,6 @@ func orBody(path string) string {
 	return path
 }
 
-// dataURL takes a data URL apart.
-var dataURL = regexp.MustCompile(`^data:([a-zA-Z0-9.+/-]+);base64,(.*)$`)
-
-// image reads an address: data in itself or one on the web.
-func (r *reader) image(field, url string) part {
-	p := part{kind: imagePart, field: field}
-	if m := dataURL.FindStringSubmatch(url); m != nil {
-		p.media, p.data = m[1], m[2]
-	} else if strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "http://") {
-		p.url = url
-	} else {
-		r.refuse(field, "is neither a data URL with base64 nor an http or https URL")
-	}
-	return p
-}
-
 // marshal writes what was built of maps, slices and raw JSON. That fails, with
 // nothing written, only where raw JSON in its new place is nested too deeply.
 func marshal(v any) []byte {

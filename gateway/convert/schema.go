@@ -68,3 +68,44 @@ func camel(key string) string {
 	}
 	return out.String()
 }
+
+// isStrict reports whether a schema is of the kind that providers enforce: each
+// object closed, and each of its properties required.
+func isStrict(schema string) bool { return strictSchema(gjson.Parse(schema)) }
+
+func strictSchema(v gjson.Result) bool {
+	if v.IsArray() {
+		ok := true
+		v.ForEach(func(_, v gjson.Result) bool {
+			ok = strictSchema(v)
+			return ok
+		})
+		return ok
+	}
+	if !v.IsObject() {
+		return true
+	}
+	if props := v.Get("properties"); v.Get("type").Str == "object" || props.IsObject() {
+		required := map[string]bool{}
+		for _, name := range v.Get("required").Array() {
+			required[name.Str] = true
+		}
+		if v.Get("additionalProperties").Raw != "false" || len(required) != len(props.Map()) {
+			return false
+		}
+	}
+	ok := true
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "properties", "$defs", "definitions": // names, not keywords
+			v.ForEach(func(_, v gjson.Result) bool {
+				ok = strictSchema(v)
+				return ok
+			})
+		case "items", "anyOf", "allOf", "oneOf", "prefixItems":
+			ok = strictSchema(v)
+		}
+		return ok
+	})
+	return ok
+}

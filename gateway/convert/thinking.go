@@ -8,6 +8,7 @@ type thinking struct {
 	effort string
 	budget string // a whole number
 	field  string
+	show   bool // the client has a place for what the model thinks
 }
 
 func (t thinking) set() bool { return t.effort != "" || t.budget != "" }
@@ -22,9 +23,6 @@ var levels = []struct {
 // inWords is the effort, for protocols with words: the least that has at least
 // the budget.
 func (t thinking) inWords() string {
-	if t.effort == "max" { // Claude's own
-		return "xhigh"
-	}
 	if t.effort != "" {
 		return t.effort
 	}

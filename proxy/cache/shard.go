@@ -48,6 +48,7 @@ type shard struct {
 	never    *simplelru.LRU[uint64, struct{}]
 
 	unsettled unsettled
+	hot       hot
 
 	hits, misses, fills, rejected, invalidations, evictions uint64
 }
@@ -121,7 +122,9 @@ func (s *shard) get(dst []byte, hash uint64, id []byte) ([]byte, bool) {
 		setNext(rec, s.heads[slot])
 		s.heads[slot] = r
 	}
-	s.hits++
+	if s.hits++; s.hot.on && sampled(s.hits) {
+		s.hot.note(hash, id)
+	}
 	return appendReply(dst, rec), true
 }
 
