@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/redcon"
+
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
@@ -16,6 +18,19 @@ import (
 type blocked struct {
 	waiter *fallback.Waiter
 	answer chan []byte // what it gets from whoever has unblocked it
+}
+
+// waits handles a command whose answer may take its time.
+func (c *client) waits(cmd *command.Command, rc redcon.Command) bool {
+	embedded := c.s.cfg.Upstream == nil
+	switch {
+	case c.online(), embedded && isSubscribing(cmd):
+		return false
+	case embedded:
+		return c.blockHere(rc.Args)
+	}
+	c.data(cmd, rc)
+	return true
 }
 
 // blockHere executes a blocking command of an embedded store. It takes its place

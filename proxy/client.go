@@ -120,13 +120,7 @@ func (c *client) handle(rc redcon.Command) bool {
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
-		switch {
-		case c.online(), c.s.cfg.Upstream == nil && isSubscribing(cmd):
-			return false
-		case c.s.cfg.Upstream == nil:
-			return c.blockHere(argv)
-		}
-		c.data(cmd, rc)
+		return c.waits(cmd, rc)
 	case c.s.cfg.Upstream == nil && cmd.Flags&command.PubSub != 0:
 		c.localPubSub(cmd, argv)
 	case localCommands[cmd.Name] != nil || cmd.Flags&command.ConnState != 0:

@@ -50,7 +50,7 @@ func idle(t *testing.T, addr string, atMost int) (conns []net.Conn, said string)
 func TestDescriptorsRunOutInAnOutage(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t, durable...)
-	p := spawnBinary(t, limited(t, 100), "proxy", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", t.TempDir()+"/data", "--redis-url", srv.URL(), "--journal-bytes", "1MB")
+	p := startProgram(t, limited(t, 100), "", nil, "proxy", "--listen", "127.0.0.1:0", "--admin", "off", "--data-dir", t.TempDir()+"/data", "--redis-url", srv.URL(), "--journal-bytes", "1MB")
 	warned := p.await("--maxclients is lowered")
 	assert.Contains(t, warned, "limit=100")
 	p.awaitReady()
