@@ -17,6 +17,11 @@ func scriptCommands() map[string]*spec {
 	return m
 }
 
+// refusal is the text of an error of Redis.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // undoDB is the database in which the old values of what a script writes wait.
 const undoDB = databases + 1
 
