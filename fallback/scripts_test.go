@@ -30,7 +30,10 @@ func (r *rig) begin(args ...string) (reply chan string) {
 		}
 		reply <- string(b)
 	}()
-	redistest.Eventually(r.t, bound, "others are told that it is busy", func() bool { return strings.HasPrefix(r.do("GET", "k"), "-BUSY") })
+	redistest.Eventually(r.t, bound, "others are told that it is busy", func() bool {
+		b, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("GET", "k")}})
+		return err == nil && strings.HasPrefix(string(b), "-BUSY")
+	})
 	return reply
 }
 

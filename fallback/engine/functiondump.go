@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc64"
 	"strings"
 )
@@ -84,13 +83,13 @@ func (s *libraries) join(more *libraries, replace bool) (*libraries, error) {
 			continue
 		}
 		if !replace {
-			return nil, fmt.Errorf("Library %s already exists", lib.name)
+			return nil, refusal("Library " + lib.name + " already exists")
 		}
 		out = out.without(lib.name)
 	}
 	for _, lib := range more.list {
 		if name, found := out.taken(lib); found {
-			return nil, fmt.Errorf("Function %s already exists", name)
+			return nil, refusal("Function " + name + " already exists")
 		}
 	}
 	for _, lib := range more.list {
@@ -106,7 +105,7 @@ func dumpedLibraries(s string) (codes []string, err error) {
 	const footer = 10
 	if n := len(s) - footer; n < 0 || s[n+1] != 0 || s[n] > newestFormat ||
 		binary.LittleEndian.Uint64([]byte(s[n+2:])) != dumpChecksum([]byte(s[:n+2])) {
-		return nil, errors.New("DUMP payload version or checksum are wrong")
+		return nil, refusal("DUMP payload version or checksum are wrong")
 	}
 	d := dumpReader{s: s[:len(s)-footer]}
 	for len(d.s) > 0 {

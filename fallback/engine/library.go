@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -87,30 +85,30 @@ func validName(s string) bool {
 // libraryHeader reads the first line of a library. skip is its length.
 func libraryHeader(code string) (name string, skip int, err error) {
 	if !strings.HasPrefix(code, "#!") {
-		return "", 0, errors.New("Missing library metadata")
+		return "", 0, refusal("Missing library metadata")
 	}
 	head, _, found := strings.Cut(code, "\n")
 	parts, ok := splitArgs(head)
 	if !found || !ok || len(parts) == 0 {
-		return "", 0, errors.New("Invalid library metadata")
+		return "", 0, refusal("Invalid library metadata")
 	}
 	named := false
 	for _, p := range parts[1:] {
 		if len(p) < 5 || !strings.EqualFold(p[:5], "name=") {
-			return "", 0, fmt.Errorf("Invalid metadata value given: %s", p)
+			return "", 0, refusal("Invalid metadata value given: " + p)
 		}
 		if named {
-			return "", 0, errors.New("Invalid metadata value, name argument was given multiple times")
+			return "", 0, refusal("Invalid metadata value, name argument was given multiple times")
 		}
 		name, named = p[5:], true
 	}
 	switch {
 	case !named:
-		return "", 0, errors.New("Library name was not given")
+		return "", 0, refusal("Library name was not given")
 	case !validName(name):
-		return "", 0, errors.New(errLibraryName)
+		return "", 0, refusal(errLibraryName)
 	case !strings.EqualFold(parts[0], "#!lua"):
-		return "", 0, fmt.Errorf("Engine '%s' not found", parts[0][2:])
+		return "", 0, refusal("Engine '" + parts[0][2:] + "' not found")
 	}
 	return name, len(head), nil
 }
@@ -118,7 +116,7 @@ func libraryHeader(code string) (name string, skip int, err error) {
 // loadTime is how long a library may take to register its functions, as in Redis.
 const loadTime = 500 * time.Millisecond
 
-var errLoadTime = errors.New("FUNCTION LOAD timeout")
+var errLoadTime = refusal("FUNCTION LOAD timeout")
 
 // load adds a library to others and returns both. limited: it ends after loadTime.
 func (w *world) load(libs *libraries, code string, replace, limited bool) (*libraries, *library, error) {
@@ -128,23 +126,23 @@ func (w *world) load(libs *libraries, code string, replace, limited bool) (*libr
 	}
 	if libs.find(name) != nil {
 		if !replace {
-			return nil, nil, fmt.Errorf("Library '%s' already exists", name)
+			return nil, nil, refusal("Library '" + name + "' already exists")
 		}
 		libs = libs.without(name)
 	}
 	fn, err := lua.Compile(code[skip:], "@user_function", w.library)
 	if err != nil {
-		return nil, nil, fmt.Errorf("Error compiling function: %w", err)
+		return nil, nil, refusal("Error compiling function: " + err.Error())
 	}
 	lib := &library{name: name, code: code}
 	if err := w.register(lib, fn, limited); err != nil {
 		return nil, nil, err
 	}
 	if len(lib.functions) == 0 {
-		return nil, nil, errors.New("No functions registered")
+		return nil, nil, refusal("No functions registered")
 	}
 	if name, found := libs.taken(lib); found {
-		return nil, nil, fmt.Errorf("Function %s already exists", name)
+		return nil, nil, refusal("Function " + name + " already exists")
 	}
 	out := libs.without("") // a copy
 	out.link(lib)
@@ -169,16 +167,16 @@ func (w *world) register(lib *library, fn *lua.Function, limited bool) (err erro
 			if !ok {
 				panic(p)
 			}
-			err = fmt.Errorf("Error registering functions: ERR %w", stopped.Err)
+			err = refusal("Error registering functions: ERR " + stopped.Err.Error())
 		}
 	}()
 	if _, raised := m.Main().PCall(fn); raised != nil {
 		// Nothing adds a code to what is raised here: no handler is set.
 		if t, ok := raised.Value.(*lua.Table); ok {
 			text, _ := lua.ToString(t.Get("err"))
-			return fmt.Errorf("Error registering functions: %s", text)
+			return refusal("Error registering functions: " + text)
 		}
-		return fmt.Errorf("Error registering functions: ERR %s", plainText(raised.Value))
+		return refusal("Error registering functions: ERR " + plainText(raised.Value))
 	}
 	return nil
 }

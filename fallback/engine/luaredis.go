@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"math"
 	"strings"
 
@@ -150,8 +149,8 @@ func cString(s string) string {
 }
 
 var (
-	errNoArgument = errors.New("Please specify at least one argument for this redis lib call")
-	errArgument   = errors.New("Lua redis lib command arguments must be strings or integers")
+	errNoArgument = refusal("Please specify at least one argument for this redis lib call")
+	errArgument   = refusal("Lua redis lib command arguments must be strings or integers")
 )
 
 // commandArgs are the arguments of a command that a script calls.

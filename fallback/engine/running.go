@@ -23,8 +23,8 @@ type Running struct {
 
 // Why a script was ended.
 var (
-	errKilled  = errors.New("Script killed by user with SCRIPT KILL...")
-	errTime    = errors.New("UPSTREAMDOWN the script takes longer than a command may while Redis is unavailable: nothing of it was executed")
+	errKilled  = refusal("Script killed by user with SCRIPT KILL...")
+	errTime    = refusal("UPSTREAMDOWN the script takes longer than a command may while Redis is unavailable: nothing of it was executed")
 	errAborted = errors.New("the server shuts down")
 )
 

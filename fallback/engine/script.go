@@ -16,6 +16,11 @@ func scriptCommands() map[string]*spec {
 	return m
 }
 
+// refusal is the text of an error of Redis.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // scriptRun is a script being executed.
 type scriptRun struct {
 	e        *Engine

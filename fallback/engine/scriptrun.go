@@ -44,13 +44,11 @@ const maxScriptMemory = 512 << 20
 
 // invocation is what is to be run: a compiled script, or a function.
 type invocation struct {
-	name       string // as errors tell it: the digest, or the function's
-	fn         *lua.Function
-	globals    *lua.Table
-	args       []lua.Value
-	function   string // "" for EVAL
-	numKeys    int
-	keys, argv []string
+	name     string // as errors tell it: the digest, or the function's
+	fn       *lua.Function
+	globals  *lua.Table
+	args     []lua.Value
+	function string // "" for EVAL
 }
 
 // runScript executes an invocation and leaves its reply in c. If that is an error,

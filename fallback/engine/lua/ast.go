@@ -136,7 +136,5 @@ type function struct {
 	body   *block
 	slots  int // at most in use at once
 	active []*local
-	loops  []int // per open function block: loops around
-	depth  int   // of nesting, at most
-	consts int
+	depth  int // of nesting, at most
 }

@@ -130,7 +130,6 @@ func (c *compiler) callee(e *callNode) (fn expr, self expr, where *site) {
 	if e.method == "" {
 		return c.expr(e.fn), nil, &site{line: e.line, name: calledName(e.fn), what: describe(e.fn)}
 	}
-	where = c.site(e.line, e.fn)
 	name := e.method
 	return nil, c.expr(e.fn), &site{line: e.line, name: name, what: "method '" + name + "'", method: true}
 }
