@@ -167,7 +167,7 @@ func (c *call) lrange() {
 }
 
 // within is the part from..to of n elements, negative ones counted from the end; empty
-// when to < from.
+// when to < from, and then 0 and -1.
 func within(from, to, n int64) (int64, int64) {
 	if from < 0 {
 		from = max(from+n, 0)
@@ -175,7 +175,10 @@ func within(from, to, n int64) (int64, int64) {
 	if to < 0 {
 		to += n
 	}
-	return from, min(to, n-1)
+	if to = min(to, n-1); from > to {
+		return 0, -1
+	}
+	return from, to
 }
 
 func (c *call) lset() {
