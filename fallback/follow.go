@@ -25,8 +25,10 @@ var byReply = map[*command.Command]actual{
 	command.ByName("blmove"): unblocked("LMOVE"), command.ByName("brpoplpush"): unblocked("RPOPLPUSH"),
 	command.ByName("blmpop"):   actualListPops,
 	command.ByName("bzpopmin"): actualZPop, command.ByName("bzpopmax"): actualZPop,
-	command.ByName("bzmpop"):     actualZPops,
-	command.ByName("xreadgroup"): nothing, // groups are not held
+	command.ByName("bzmpop"): actualZPops,
+	// What is pending in groups is not held.
+	command.ByName("xreadgroup"): nothing, command.ByName("xclaim"): nothing,
+	command.ByName("xautoclaim"): nothing, command.ByName("xack"): nothing,
 }
 
 // ackedEffects turns an acknowledged command, or the commands of a unit, and the

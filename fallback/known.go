@@ -28,8 +28,9 @@ var traits = map[string]trait{
 	"del": whole, "unlink": whole, "getdel": whole, "getset": whole,
 	"keys": ranges, "scan": ranges, "dbsize": ranges, "randomkey": ranges,
 	"time": global, "script|load": global, "script|exists": global,
-	"xinfo|groups": grouped, "xinfo|consumers": grouped, "xpending": grouped, // XINFO STREAM only with FULL
-	"move": across, // COPY only with the option DB, see traitsOf
+	"xinfo|groups": grouped, "xinfo|consumers": grouped, "xpending": grouped,
+	"xinfo|stream": grouped, // it says how many there are
+	"move":         across,  // COPY only with the option DB, see traitsOf
 }
 
 // setOptions take from SET what it has without them.
@@ -37,9 +38,6 @@ var setOptions = map[string]trait{"NX": blind | whole, "XX": blind | whole, "GET
 
 func traitsOf(c *command.Command, argv [][]byte) trait {
 	t := traits[c.Name]
-	if c.Name == "xinfo|stream" && len(argv) > 3 {
-		t |= grouped
-	}
 	if c.Name == "copy" {
 		for _, opt := range argv[min(3, len(argv)):] {
 			if bytes.EqualFold(opt, []byte("db")) {

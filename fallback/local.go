@@ -62,6 +62,13 @@ func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, reply
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	reply, p, err := s.do(req)
+	s.serveReady()
+	return reply, p, err
+}
+
+// do is Do with the lock held.
+func (s *Store) do(req Request) ([]byte, Pending, error) {
 	if s.closed {
 		return nil, Pending{}, ErrClosed
 	}
@@ -107,6 +114,7 @@ func (s *Store) Do(req Request) ([]byte, Pending, error) {
 		return res.Reply, Pending{}, nil
 	}
 	s.notifyWrite(req)
+	s.waiting.wrote(req.DB, res.Effects)
 	if req.Origin.Key != "" {
 		sc.bases = nil // Redis may have changed these keys by this very write
 	}

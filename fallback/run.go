@@ -79,8 +79,8 @@ func (m *mirror) startLoad() {
 	m.signal()
 }
 
-// Warm fills the local state with commands before there was any Redis: the
-// configuration files of a first start, all of them at once. It is not journaled,
+// Warm fills the local state with commands that recreate keys which are not held,
+// before Redis was seen: the configuration files of a first start, all of them at once. It is not journaled,
 // but on disk when this returns: what is written on top of it must find it again.
 // With complete, what they do not hold does not exist; that counts for the commands
 // themselves, so their order does not matter. Nobody sees the state in between.
@@ -97,6 +97,9 @@ func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 	before := s.res.complete[db]
 	if complete {
 		s.res.completed(db)
+	}
+	for _, argv := range argvs { // these keys are what the commands make them, not what was in doubt
+		delete(s.res.doubt, keyID{db, recreated(argv)})
 	}
 	for _, argv := range argvs {
 		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {

@@ -56,6 +56,34 @@ func (s *Store) LoadSample(db int, commands [][][]byte) error {
 	return pending.Wait()
 }
 
+// UntouchedSample lists the keys that still hold exactly what LoadSample put there,
+// and their database.
+func (s *Store) UntouchedSample() (db int, keys []string, err error) {
+	note, err := readSample(s.cfg.Dir)
+	if err != nil || len(note.Keys) == 0 {
+		return 0, nil, err
+	}
+	byKey := map[string][][][]byte{}
+	err = s.Dump(func(db int, argv [][]byte) error {
+		if key := recreated(argv); db == note.DB && note.Keys[key] != "" {
+			byKey[key] = append(byKey[key], argv)
+		}
+		return nil
+	})
+	for key, commands := range byKey {
+		if note.holds(note.DB, key, commands) {
+			keys = append(keys, key)
+		}
+	}
+	return note.DB, keys, err
+}
+
+// HandingOver reports whether the keys of a store that was embedded until it got a
+// Redis wait to be created there, none of them sent yet.
+func (s *Store) HandingOver() bool {
+	return s.mark().nothingSent() && s.jr.Count(s.settled.Load()) > 0
+}
+
 // readSample is the note of what was loaded; empty when there is none.
 func readSample(dir string) (n sampleNote, err error) {
 	raw, err := os.ReadFile(samplePath(dir))

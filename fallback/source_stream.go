@@ -24,19 +24,25 @@ func (b *builder) stream(v any) bool {
 }
 
 // streamEnd makes what the entries alone do not: a stream without any, which is
-// made by a group that goes again, and a last id beyond the last entry. info is
-// XINFO STREAM's reply, if it was asked for.
+// made by a group that goes again, a last id beyond the last entry, and the counters
+// that servers have since Redis 7. info is XINFO STREAM's reply, if it was asked for.
 func (b *builder) streamEnd(info []any) {
-	last := ""
+	last, added, deleted := "", "", ""
 	if len(info) > 0 {
-		last = infoField(info[0], "last-generated-id")
+		last, added = infoField(info[0], "last-generated-id"), infoField(info[0], "entries-added")
+		deleted = infoField(info[0], "max-deleted-entry-id")
 	}
+	counted := added == "" || deleted == "" || added == fmt.Sprint(len(b.out)) && deleted == "0-0"
 	if len(b.out) == 0 {
 		b.out = append(b.out, argvOf("XGROUP", "CREATE", b.key, "holdfast", "0-0", "MKSTREAM"), argvOf("XGROUP", "DESTROY", b.key, "holdfast"))
-	} else if top := b.out[len(b.out)-1]; string(top[2]) == last {
+	} else if top := b.out[len(b.out)-1]; string(top[2]) == last && counted {
 		return
 	}
-	if last != "" && last != "0-0" {
+	switch {
+	case last == "":
+	case !counted:
+		b.out = append(b.out, argvOf("XSETID", b.key, last, "ENTRIESADDED", added, "MAXDELETEDID", deleted))
+	case last != "0-0":
 		b.out = append(b.out, argvOf("XSETID", b.key, last))
 	}
 }

@@ -44,6 +44,7 @@ type Store struct {
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
+	waiting   waiting                       // clients in blocking commands
 	full      int64                         // bytes of the largest write that did not fit into the journal and would not yet; 0: there is room
 	refused   uint64                        // writes that the journal did not take
 	kept      retention

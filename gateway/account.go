@@ -40,6 +40,7 @@ type account struct {
 	checkHealth bool
 	name        string // customName
 	managed     bool
+	unused      []Unused // fields without effect
 }
 
 // LogValue shows the id alone: an account holds credentials.
@@ -73,6 +74,7 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	a.checkHealth = entry.Get("checkHealth").Bool()
 	a.name = entry.Get("customName").String()
 	a.checkModel = entry.Get("checkModelName").String()
+	a.unused = UnusedAccountFields([]byte(raw))
 	return a
 }
 

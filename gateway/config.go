@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,8 +26,9 @@ var (
 // Config says where the gateway listens and where its state is. The zero value
 // of every field but RedisURL means its default.
 type Config struct {
-	// Addr is the HTTP listen address, 127.0.0.1:3000 by default. Anything but
-	// loopback is refused while no client key is known (ErrInsecureBind).
+	// Addr is the HTTP listen address; empty: HOST and SERVER_PORT of the state that
+	// Open finds, else 127.0.0.1:3000. Anything but loopback is refused while no
+	// client key is known (ErrInsecureBind).
 	Addr string
 	// Hosts are further names by which the dashboard and what needs no key (health,
 	// status, metrics) may be asked for on a loopback address, beside localhost and IP
@@ -43,6 +45,9 @@ type Config struct {
 	ConfigDir string
 	// APIKey overrides REQUIRED_API_KEY of the stored configuration.
 	APIKey string
+	// Seed is called when Redis answers and holds no configuration at all: before
+	// that is believed, once for each time that Redis came. It may put one there.
+	Seed func(ctx context.Context, redis redis.UniversalClient) error
 	// ConnectTimeout bounds dialing Redis (5 s), CommandTimeout one command (1 s).
 	ConnectTimeout, CommandTimeout time.Duration
 	// RefreshInterval is how often changed accounts and configuration are
@@ -69,9 +74,6 @@ type Config struct {
 
 // withDefaults fills in what is unset and checks the rest.
 func (c Config) withDefaults() (Config, error) {
-	if c.Addr == "" {
-		c.Addr = "127.0.0.1:3000"
-	}
 	if c.HostsFlag == "" {
 		c.HostsFlag = "Hosts"
 	}
@@ -110,7 +112,7 @@ func (c Config) withDefaults() (Config, error) {
 	if longest := store.LockLife - 5*time.Second; c.TokenTimeout > longest {
 		errs = append(errs, fmt.Errorf("TokenTimeout %v outlasts the lease: give %v at most", c.TokenTimeout, longest))
 	}
-	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil && c.Addr != "" {
 		errs = append(errs, fmt.Errorf("listen address %q is not host:port: give one like 127.0.0.1:3000", c.Addr))
 	}
 	return c, errors.Join(errs...)

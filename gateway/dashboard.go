@@ -44,6 +44,9 @@ func newDashboard(g *Gateway, s *store.Store) *dashboard {
 }
 
 func (d *dashboard) endpoints(add func(path string, e endpoint)) {
+	add("/", endpoint{route: "root", method: http.MethodGet, handler: d.page(func(_ context.Context, w http.ResponseWriter, r *request) {
+		http.Redirect(w, r.Request, dashboardPath, http.StatusFound)
+	})})
 	add(dashboardPath, endpoint{route: "dashboard", method: http.MethodGet, handler: d.page(d.serve)})
 	add(dashboardPath+"/login", endpoint{route: "dashboard_login", method: http.MethodPost, handler: d.page(d.login)})
 	add(dashboardPath+"/logout", endpoint{route: "dashboard_logout", method: http.MethodPost, handler: d.page(d.logout)})
@@ -182,8 +185,10 @@ type dashboardView struct {
 	Version, Now string
 	Redis        redisStatus
 	Pools        []poolView
-	More         int  // accounts that are not shown
-	NoCounts     bool // Redis did not give the counters
+	Skipped      []string // types that are stored and not served
+	EnabledBy    string   // the field that says so
+	More         int      // accounts that are not shown
+	NoCounts     bool     // Redis did not give the counters
 }
 
 type poolView struct {
@@ -195,13 +200,15 @@ type poolView struct {
 type accountView struct {
 	healthItem
 	Disabled                bool
+	Verdict                 string // whether requests can go to it
 	Usage, Errors, Renewals string
 }
 
 func (d *dashboard) view(ctx context.Context, r *request) dashboardView {
 	g := d.gateway
 	now := time.Now()
-	v := dashboardView{Version: g.cfg.Version, Now: *stamp(now), Redis: g.redisStatus(g.link.probe(ctx, probeAge))}
+	v := dashboardView{Version: g.cfg.Version, Now: *stamp(now), Redis: g.redisStatus(g.link.probe(ctx, probeAge)),
+		Skipped: r.state.skipped, EnabledBy: r.state.enabledBy()}
 	shown := 0
 	for _, typ := range r.state.types {
 		p := poolView{Type: typ}
@@ -210,7 +217,8 @@ func (d *dashboard) view(ctx context.Context, r *request) dashboardView {
 		var batch []store.Entry
 		for _, a := range accounts {
 			p.Accounts++
-			it := accountView{Disabled: a.disabled, Usage: "?", Errors: "?", Renewals: "?"}
+			_, _, known := lookupProvider(typ)
+			it := accountView{Disabled: a.disabled, Verdict: verdict(a, r.state.pools[typ].info, known, true, true), Usage: "?", Errors: "?", Renewals: "?"}
 			if a.disabled {
 				p.Disabled++
 				it.healthItem = healthItem{UUID: mask(a.id.UUID), CustomName: a.name}

@@ -107,6 +107,13 @@ func (g *Gateway) firstState() error {
 			g.link.adopt(raw, sourceFile)
 		}
 	}
+	if g.cfg.Addr == "" {
+		addr, err := ListenAddress([]byte(g.link.snapshot().raw.config))
+		if err != nil {
+			return err
+		}
+		g.cfg.Addr, g.link.listens = addr, addr
+	}
 	if s := g.link.snapshot().settings; !s.keySet {
 		if !loopbackOnly(g.cfg.Addr) {
 			return fmt.Errorf("listen on %s: %w: set REQUIRED_API_KEY, give an API key, or listen on 127.0.0.1", g.cfg.Addr, ErrInsecureBind)

@@ -25,8 +25,12 @@ type link struct {
 	tokens  *tokens
 	state   atomic.Pointer[snapshot]
 
-	warned  bool   // of a state that became empty; the poll's
-	refused string // the last error Redis gave instead of a state; the poll's
+	named        map[string]bool // settings without effect that were named; the poll's
+	warned       bool            // of a state that became empty; the poll's
+	listens      string          // the address that the configuration gave, set before the poll begins
+	passwordSeen bool            // the stored password was looked at; the poll's
+	seeded       int64           // the coming of Redis that was seeded; the poll's
+	refused      string          // the last error Redis gave instead of a state; the poll's
 
 	probeMu sync.Mutex // one probe at a time; held before mu
 	mu      sync.Mutex
@@ -44,7 +48,8 @@ type linkHealth struct {
 	latency     time.Duration
 	queued      int64 // writes queued in the proxy
 	firstAt     time.Time
-	lastAt      time.Time // last seen connected
+	lastAt      time.Time // when it was connected last, not when that was last seen
+	url         string    // of the Redis behind the proxy; "" where there is none
 	lostAt      time.Time // zero while connected
 	backAt      time.Time // of the last return; zero: none yet
 	lastErrorAt time.Time
@@ -84,6 +89,9 @@ func (l *link) run(ctx context.Context) {
 func (l *link) poll(ctx context.Context) bool {
 	l.probe(ctx, 0)
 	raw, err := l.loader.load(ctx)
+	if err == nil && raw.empty() {
+		raw, err = l.seed(ctx)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			l.loadFailed(err)
@@ -93,6 +101,7 @@ func (l *link) poll(ctx context.Context) bool {
 	if !l.adopt(raw, sourceRedis) {
 		return true
 	}
+	l.lookAtPassword(ctx)
 	renewals := l.tokens.renewals()
 	found, err := l.loader.tokens(ctx, l.snapshot())
 	if err != nil {
@@ -162,6 +171,10 @@ func (l *link) adopt(raw rawState, source string) bool {
 	}
 	l.log.Info("state loaded", "source", source, "providers", len(next.pools), "accounts", accounts,
 		"unreadable_accounts", broken, "default_provider", next.defaults[0])
+	l.nameUnused(next)
+	if prev.source == sourceFile && source == sourceRedis {
+		l.tellWinner(prev, next)
+	}
 	if raw.config != "" && !next.configOK {
 		l.log.Warn("stored configuration is not a JSON object: defaults are used")
 	}
@@ -193,7 +206,7 @@ func (l *link) probe(ctx context.Context, maxAge time.Duration) linkHealth {
 		var answered redis.Error
 		switch {
 		case err == nil && gjson.Valid(text):
-			return l.proxyAnswered(gjson.Parse(text), time.Since(start))
+			return l.proxyAnswered(gjson.Parse(text), l.latency(ctx, start))
 		case err != nil && !errors.As(err, &answered):
 			return l.probeFailed(ctx, err)
 		}
@@ -206,9 +219,20 @@ func (l *link) probe(ctx context.Context, maxAge time.Duration) linkHealth {
 		return l.probeFailed(ctx, err)
 	}
 	return l.note(func(h *linkHealth) {
-		h.answered, h.connected, h.mode, h.storage, h.queued = true, true, "online", "redis", 0
+		h.answered, h.connected, h.mode, h.storage, h.queued, h.url = true, true, "online", "redis", 0, ""
 		h.latency = time.Since(start)
 	})
+}
+
+// latency is how long an answer takes. The proxy tells of itself without asking
+// Redis, so one command goes all the way; one that is refused tells as much.
+func (l *link) latency(ctx context.Context, start time.Time) time.Duration {
+	own, asked := time.Since(start), time.Now()
+	var refused redis.Error
+	if err := l.client.Time(ctx).Err(); err != nil && !errors.As(err, &refused) {
+		return own
+	}
+	return time.Since(asked)
 }
 
 // lastHealth is what the last probe found; it never waits.
@@ -224,7 +248,10 @@ func (l *link) proxyAnswered(s gjson.Result, latency time.Duration) linkHealth {
 	return l.note(func(h *linkHealth) {
 		h.answered, h.latency = true, latency
 		h.mode, h.storage = s.Get("mode").String(), "redis"
-		h.connected = s.Get("connected").Bool()
+		h.connected, h.url = s.Get("connected").Bool(), s.Get("upstream").String()
+		if at, err := time.Parse(time.RFC3339, s.Get("lastConnectedAt").String()); err == nil {
+			h.lastAt = at
+		}
 		if h.mode == "embedded" {
 			h.connected, h.storage = true, "embedded"
 		}
@@ -235,9 +262,6 @@ func (l *link) proxyAnswered(s gjson.Result, latency time.Duration) linkHealth {
 		if !h.connected {
 			h.lastError = "the Redis behind the proxy does not answer"
 			h.lastErrorAt = time.Now()
-			if at, err := time.Parse(time.RFC3339, s.Get("lastConnectedAt").String()); err == nil && at.After(h.lastAt) {
-				h.lastAt = at
-			}
 		}
 	})
 }
@@ -278,7 +302,10 @@ func (l *link) note(change func(*linkHealth)) linkHealth {
 			h.reconnects++
 			h.backAt = now
 		}
-		h.lastAt, h.lostAt, h.lastError = now, time.Time{}, "" // lastErrorAt tells when it was
+		if !was && h.url == "" { // else the proxy told
+			h.lastAt = now
+		}
+		h.lostAt, h.lastError = time.Time{}, "" // lastErrorAt tells when it was
 		l.metrics.redisUp.Set(1)
 	} else {
 		if h.lostAt.IsZero() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"net/http"
 	"time"
 )
@@ -8,17 +9,17 @@ import (
 // redisStatus is the answer of /api/redis/status. The fields that older tools
 // read (storageType, stats, timestamps, health, degradedMode) stay.
 type redisStatus struct {
-	Enabled         bool    `json:"enabled"`
-	Connected       bool    `json:"connected"`
-	Mode            string  `json:"mode"`
-	Storage         string  `json:"storage"`
-	StorageType     string  `json:"storageType"`
-	URL             string  `json:"url"`
-	KeyPrefix       string  `json:"keyPrefix"`
-	LastConnectedAt *string `json:"lastConnectedAt"`
-	QueuedWrites    int64   `json:"queuedWrites"`
-	LatencyMs       *int64  `json:"latencyMs"`
-	LastError       *string `json:"lastError"`
+	Enabled         bool     `json:"enabled"`
+	Connected       bool     `json:"connected"`
+	Mode            string   `json:"mode"`
+	Storage         string   `json:"storage"`
+	StorageType     string   `json:"storageType"`
+	URL             string   `json:"url"`
+	KeyPrefix       string   `json:"keyPrefix"`
+	LastConnectedAt *string  `json:"lastConnectedAt"`
+	QueuedWrites    int64    `json:"queuedWrites"`
+	LatencyMs       *float64 `json:"latencyMs"`
+	LastError       *string  `json:"lastError"`
 
 	Stats struct {
 		ReconnectCount int64 `json:"reconnectCount"`
@@ -35,9 +36,9 @@ type redisStatus struct {
 		StateLoadedAt       *string `json:"stateLoadedAt"`
 	} `json:"timestamps"`
 	Health struct {
-		Status    string  `json:"status"`
-		LatencyMs *int64  `json:"latencyMs"`
-		CheckedAt *string `json:"checkedAt"`
+		Status    string   `json:"status"`
+		LatencyMs *float64 `json:"latencyMs"`
+		CheckedAt *string  `json:"checkedAt"`
 	} `json:"health"`
 	DegradedMode     bool          `json:"degradedMode"`
 	DegradedModeInfo *degradedInfo `json:"degradedModeInfo,omitempty"`
@@ -68,7 +69,7 @@ func (g *Gateway) redisStatus(h linkHealth) redisStatus {
 	counts, unsaved := g.counters.pending(), g.tokens.unsavedTokens()
 	out := redisStatus{
 		Enabled: true, Connected: h.connected, Mode: h.mode,
-		Storage: storageOf(h, s), URL: safeURL(g.cfg.RedisURL), KeyPrefix: g.cfg.KeyPrefix,
+		Storage: storageOf(h, s), URL: redisURL(h, g.cfg), KeyPrefix: g.cfg.KeyPrefix,
 		LastConnectedAt: stamp(h.lastAt), QueuedWrites: h.queued + counts + unsaved,
 		DegradedMode: !h.connected,
 	}
@@ -79,7 +80,7 @@ func (g *Gateway) redisStatus(h linkHealth) redisStatus {
 	out.Timestamps.LastErrorAt, out.Timestamps.StateLoadedAt = stamp(h.lastErrorAt), stamp(s.loadedAt)
 	out.Health.CheckedAt = stamp(h.checkedAt)
 	if h.answered {
-		ms := h.latency.Milliseconds()
+		ms := math.Round(float64(h.latency.Microseconds())/10) / 100
 		out.LatencyMs, out.Health.LatencyMs = &ms, &ms
 	}
 	if h.lastError != "" {
@@ -93,6 +94,17 @@ func (g *Gateway) redisStatus(h linkHealth) redisStatus {
 		}
 	}
 	return out
+}
+
+// redisURL names the Redis behind everything, without secrets.
+func redisURL(h linkHealth, cfg Config) string {
+	switch {
+	case h.url != "":
+		return h.url
+	case h.storage == "embedded":
+		return "embedded"
+	}
+	return safeURL(cfg.RedisURL)
 }
 
 func (g *Gateway) serveRedisStatus(w http.ResponseWriter, r *request) *apiError {
@@ -130,17 +142,25 @@ func (g *Gateway) serveHealthz(w http.ResponseWriter, _ *request) *apiError {
 // serveReadyz is 200 while new requests are welcome and there is a state to
 // answer them from. Redis being away does not make the gateway unready.
 func (g *Gateway) serveReadyz(w http.ResponseWriter, r *request) *apiError {
-	status, text := http.StatusOK, "ready"
+	status, text, remedy := http.StatusOK, "ready", ""
 	switch {
 	case g.draining.Load():
 		status, text = http.StatusServiceUnavailable, "shutting_down"
 	case r.state.source == sourceNone:
 		status, text = http.StatusServiceUnavailable, "no_state_loaded"
+		remedy = "Redis does not answer and there are no files: start Redis, or name a directory with --config-dir"
+	case !r.state.settings.keySet: // every request would get 401
+		status, text = http.StatusServiceUnavailable, "no_client_key"
+		remedy = "there is no REQUIRED_API_KEY: 'holdfast init' or 'holdfast migrate' brings a configuration, HOLDFAST_API_KEY gives a key"
 	}
 	source := r.state.source
 	if source == sourceRedis && g.link.lastHealth().storage == sourceFile {
 		source = sourceFile // the proxy itself has it from files
 	}
-	writeJSON(w, status, map[string]string{"status": text, "source": source, "version": g.cfg.Version})
+	answer := map[string]string{"status": text, "source": source, "version": g.cfg.Version}
+	if remedy != "" {
+		answer["remedy"] = remedy
+	}
+	writeJSON(w, status, answer)
 	return nil
 }

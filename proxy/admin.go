@@ -245,7 +245,7 @@ func (s *Server) standInInfo() string {
 	keys := s.cfg.Local.Status().Keys
 	return "# Server\r\nredis_version:" + s.redisVersion() + "\r\nredis_mode:standalone\r\nprocess_id:0\r\nuptime_in_seconds:" +
 		strconv.Itoa(int(time.Since(s.started).Seconds())) + "\r\n\r\n# Clients\r\nconnected_clients:" + strconv.Itoa(s.Clients()) +
-		"\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
+		"\r\nblocked_clients:" + strconv.FormatInt(s.cfg.Local.Blocked(), 10) + "\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
 		strconv.Itoa(keys) + ",expires=0,avg_ttl=0\r\n"
 }
 

@@ -1,16 +1,12 @@
 package proxy
 
 import (
-	"bytes"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/tidwall/redcon"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-	"holdfast/fallback"
 )
 
 // serveInOrder serves commands and writes the replies. For a client that tracks
@@ -50,104 +46,6 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 		return c.writeRaw([]byte(":0\r\n")) == nil
 	}
 	return d.block(cmd, rc.Args)
-}
-
-// block tries a blocking command after each write until it has an answer, its
-// time is over or the client has gone.
-func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
-	c := d.c
-	defer c.show(func(s *shown) { s.blocked = false })
-	timeout, ok := blockFor(cmd.Name, argv)
-	c.noteTracked(cmd, argv)
-	req := fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{c.fixIDs(cmd.Name, argv)}}
-	var expired <-chan time.Time
-	if ok && timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		expired = timer.C
-	}
-	for over := !ok; ; {
-		change := c.s.hub.changed()
-		reply, pending, err := c.s.cfg.Local.Do(req)
-		switch {
-		case err != nil:
-			reply = resp.AppendError(nil, "ERR "+err.Error())
-		case pending.Wait() != nil:
-			reply = fallback.ReplyJournalFailed(nil)
-		case !over && isNull(reply):
-			c.handedOver() // it waits in its place
-			c.show(func(s *shown) { s.blocked = true })
-			select {
-			case <-change:
-			case <-expired:
-				over = true
-			case <-d.gone:
-				return false
-			}
-			continue
-		}
-		return c.writeRaw(reply) == nil
-	}
-}
-
-func isNull(reply []byte) bool {
-	return bytes.HasPrefix(reply, []byte("_")) || bytes.HasPrefix(reply, []byte("*-1")) || bytes.HasPrefix(reply, []byte("$-1"))
-}
-
-// blockFor reads the time-out of a blocking command; 0 is for ever. Not ok: it
-// is malformed, and executing the command says so.
-func blockFor(name string, argv [][]byte) (time.Duration, bool) {
-	text, unit := argv[len(argv)-1], time.Second
-	switch name {
-	case "blmpop", "bzmpop":
-		text = argv[1]
-	case "xread", "xreadgroup":
-		unit = time.Millisecond
-		for i := 1; i+1 < len(argv); i++ {
-			if bytes.EqualFold(argv[i], []byte("block")) {
-				text = argv[i+1]
-				break
-			}
-		}
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || f < 0 || f > 1e9 {
-		return 0, false
-	}
-	return time.Duration(f * float64(unit)), true
-}
-
-// fixIDs replaces XREAD's "$" by the last id there is now, so that trying again
-// later finds what came meanwhile.
-func (c *client) fixIDs(name string, argv [][]byte) [][]byte {
-	if name != "xread" {
-		return argv
-	}
-	out := append([][]byte(nil), argv...)
-	for i := range out {
-		if !bytes.EqualFold(out[i], []byte("streams")) {
-			continue
-		}
-		keys := out[i+1:]
-		n := len(keys) / 2
-		for j := 0; j < n; j++ {
-			if string(keys[n+j]) == "$" {
-				keys[n+j] = c.lastID(keys[j])
-			}
-		}
-		break
-	}
-	return out
-}
-
-func (c *client) lastID(key []byte) []byte {
-	ask := [][]byte{[]byte("XREVRANGE"), key, []byte("+"), []byte("-"), []byte("COUNT"), []byte("1")}
-	reply, _, err := c.s.cfg.Local.Do(fallback.Request{DB: c.db, Proto: 2, Commands: [][][]byte{ask}})
-	v, _, perr := resp.Parse(reply)
-	if err != nil || perr != nil || len(v.Elems) == 0 || len(v.Elems[0].Elems) == 0 {
-		return []byte("0-0")
-	}
-	return append([]byte(nil), v.Elems[0].Elems[0].Str...)
 }
 
 // localPubSub answers PUBLISH and PUBSUB in an embedded store.

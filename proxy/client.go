@@ -41,9 +41,11 @@ type client struct {
 	unitShown bool      // others see a unit or watched keys of it
 	handing   *handover // of its command that needs a connection of its own
 	batch     batch
-	answered  func()   // tellAnswered, made once
-	told      uint64   // the beat after what it was told that names no keys
-	keys      [][]byte // reused for key extraction
+	answered  func()                  // tellAnswered, made once
+	parked    *blocked                // what it waits for once it is detached
+	blocked   atomic.Pointer[blocked] // in a blocking command of an embedded store
+	told      uint64                  // the beat after what it was told that names no keys
+	keys      [][]byte                // reused for key extraction
 	cmds      []redcon.Command
 
 	name    atomic.Pointer[string]
@@ -120,10 +122,7 @@ func (c *client) handle(rc redcon.Command) bool {
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
-		if c.online() || c.s.cfg.Upstream == nil {
-			return false
-		}
-		c.data(cmd, rc)
+		return c.waits(cmd, rc)
 	case c.s.cfg.Upstream == nil && cmd.Flags&command.PubSub != 0:
 		c.localPubSub(cmd, argv)
 	case localCommands[cmd.Name] != nil || cmd.Flags&command.ConnState != 0:
@@ -334,7 +333,7 @@ func (c *client) finishWrite(it *item, reply []byte) {
 // tell tells the mirror of an acknowledged item.
 func (c *client) tell(it *item, reply []byte) {
 	it.told = true
-	if it.unit != nil && len(it.unit) > 0 {
+	if len(it.unit) > 0 {
 		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
 	} else if it.unit == nil {
 		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)

@@ -48,6 +48,9 @@ type Local interface {
 	Serving() bool
 	AwaitServing(d time.Duration) error
 	Do(req fallback.Request) ([]byte, fallback.Pending, error)
+	Block(req fallback.Request) ([]byte, fallback.Pending, *fallback.Waiter, error)
+	Unblock(w *fallback.Waiter) bool
+	Blocked() int64
 	ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][]byte) (out []byte, ok bool)
 	Watch(db int, keys [][]byte) (*fallback.Watch, error)
 	Ready(db int, keys [][]byte) bool

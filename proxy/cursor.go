@@ -119,6 +119,15 @@ func (c *client) marked(it *item, reply []byte) []byte {
 	return append(out, rest...)
 }
 
+// forRedis is a command as Redis has to get it over the relay.
+func (r *relay) forRedis(cmd *command.Command, argv [][]byte) [][]byte {
+	if cursorPlace[cmd] != 0 {
+		return r.iterates(cmd, argv)
+	}
+	sent, _ := r.c.redirected(argv)
+	return sent
+}
+
 // iterates is client.iterates for what goes over the relay. Replies pass there as they
 // are, so that their cursors tell nothing: of the process the connection remembers.
 func (r *relay) iterates(cmd *command.Command, argv [][]byte) [][]byte {

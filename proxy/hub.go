@@ -8,13 +8,11 @@ import (
 )
 
 // hub stands in for Redis where it pushes: messages between the clients of an
-// embedded store, invalidations for clients that track keys while their
-// connection to Redis is gone, and waking those that block on a key.
+// embedded store, and invalidations for clients that track keys while their
+// connection to Redis is gone.
 type hub struct {
 	mu      sync.Mutex // taken before a relay's lock
 	members map[*relay]struct{}
-	waiting int
-	change  chan struct{} // closed and replaced at a write, if anybody waits
 }
 
 // These bound the messages that wait for a client that does not read; one more
@@ -24,7 +22,7 @@ const (
 	maxOutboxBytes = 32 << 20
 )
 
-func newHub() *hub { return &hub{members: map[*relay]struct{}{}, change: make(chan struct{})} }
+func newHub() *hub { return &hub{members: map[*relay]struct{}{}} }
 
 // join makes the relay a receiver. Its messages leave in a goroutine of their own, so that
 // no publisher waits for a slow reader.
@@ -110,10 +108,6 @@ func (h *hub) publish(kind int, channel, message []byte) (n int) {
 func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.waiting > 0 {
-		close(h.change)
-		h.change, h.waiting = make(chan struct{}), 0
-	}
 	if len(h.members) == 0 {
 		return
 	}
@@ -127,11 +121,3 @@ func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 
 // expired is told of each key of the local state whose time is over.
 func (h *hub) expired(_ int, key string) { h.invalidate([][]byte{[]byte(key)}, 0) }
-
-// changed returns a channel that is closed at the next write.
-func (h *hub) changed() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.waiting++
-	return h.change
-}

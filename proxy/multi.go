@@ -191,11 +191,7 @@ func (c *client) cmdExec(argv [][]byte) {
 	if !c.online() {
 		c.flush()
 		c.awaitSettled()
-		for _, argv := range it.unit {
-			if cmd, ok := command.Lookup(argv); ok && c.relay != nil {
-				c.noteTracked(cmd, argv)
-			}
-		}
+		c.noteTrackedUnit(it.unit)
 		c.elsewhere(&it)
 		return
 	}

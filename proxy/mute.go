@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/tidwall/redcon"
 
@@ -56,12 +55,8 @@ func (c *client) settleNow() {
 // clientUnblock names the blocked connection as Redis knows it.
 func (c *client) clientUnblock(argv [][]byte) {
 	c.flush()
-	if !c.online() && c.s.cfg.Upstream != nil {
-		c.unblockNobody(argv)
-		return
-	}
 	if !c.online() {
-		c.reject("UPSTREAMDOWN Redis is unavailable and no client is blocked on it")
+		c.unblockLocally(argv)
 		return
 	}
 	args := append([][]byte(nil), argv...)
@@ -70,21 +65,6 @@ func (c *client) clientUnblock(argv [][]byte) {
 	}
 	c.forward(item{kind: kindForward, cmd: command.ByName("client|unblock"), argv: args, raw: resp.AppendCommand(nil, args...), replies: 1})
 	c.flush()
-}
-
-// unblockNobody answers CLIENT UNBLOCK while Redis is away: nobody blocks on it.
-func (c *client) unblockNobody(argv [][]byte) {
-	reason := strings.ToLower(string(argv[len(argv)-1]))
-	switch _, err := strconv.ParseInt(string(argv[2]), 10, 64); {
-	case len(argv) > 4:
-		c.reject(command.UnknownError(argv))
-	case len(argv) == 4 && reason != "timeout" && reason != "error":
-		c.reject("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-	case err != nil:
-		c.reject("ERR value is not an integer or out of range")
-	default:
-		c.answer(resp.AppendInt(nil, 0))
-	}
 }
 
 // upstreamID is the CLIENT ID in Redis of a client's dedicated connection, 0

@@ -60,11 +60,7 @@ var pingRaw = []byte("*1\r\n$4\r\nPING\r\n")
 
 func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	cmd, known := command.Lookup(argv)
-	sent, _ := r.c.redirected(argv)
-	if known && cursorPlace[cmd] != 0 {
-		sent = r.iterates(cmd, argv)
-	}
-	if raw == nil || &sent[0] != &argv[0] {
+	if sent := r.forRedis(cmd, argv); raw == nil || &sent[0] != &argv[0] {
 		raw = resp.AppendCommand(nil, sent...)
 	}
 	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {

@@ -156,6 +156,9 @@ func (s *Server) forget(c *client) {
 	delete(s.clients, c)
 	s.mu.Unlock()
 	s.byConn.Delete(c.conn)
+	if b := c.blocked.Load(); b != nil {
+		s.cfg.Local.Unblock(b.waiter) // nobody gets what it would be served
+	}
 	c.endSession()
 	c.handedOver()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -38,6 +39,9 @@ type process struct {
 	cmd   *exec.Cmd
 	lines chan string
 	addr  string
+
+	mu  sync.Mutex
+	all []string // every line so far
 }
 
 var readyAddr = regexp.MustCompile(`^ready listen=(\S+)`)
@@ -45,15 +49,35 @@ var readyAddr = regexp.MustCompile(`^ready listen=(\S+)`)
 // spawn starts the binary and waits for its ready line.
 func spawn(t *testing.T, args ...string) *process {
 	t.Helper()
+	return spawnIn(t, "", nil, args...)
+}
+
+// spawnIn is spawn in a working directory, with more environment.
+func spawnIn(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := startProcess(t, dir, env, args...)
+	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
+	require.NotNil(t, m)
+	p.addr = m[1]
+	return p
+}
+
+// startProcess starts the binary and follows its log.
+func startProcess(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
 	p := &process{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 1024)}
+	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		defer close(p.lines)
 		for s := bufio.NewScanner(stderr); s.Scan(); {
+			p.mu.Lock()
+			p.all = append(p.all, s.Text())
+			p.mu.Unlock()
 			select {
 			case p.lines <- s.Text():
 			default:
@@ -61,9 +85,6 @@ func spawn(t *testing.T, args ...string) *process {
 		}
 	}()
 	t.Cleanup(p.kill9)
-	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
-	require.NotNil(t, m)
-	p.addr = m[1]
 	return p
 }
 
@@ -86,6 +107,23 @@ func (p *process) await(text string) string {
 			p.t.Fatalf("no %q in time; holdfast said:\n%s", text, strings.Join(seen, "\n"))
 		}
 	}
+}
+
+// said returns the first line of the whole log that contains text, and waits for it.
+func (p *process) said(text string) (line string) {
+	p.t.Helper()
+	redistest.Eventually(p.t, patience, "log line "+text, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, l := range p.all {
+			if strings.Contains(l, text) {
+				line = l
+				return true
+			}
+		}
+		return false
+	})
+	return line
 }
 
 func (p *process) kill9() {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/urfave/cli/v2"
 
 	"holdfast/gateway"
@@ -21,7 +22,7 @@ func gatewayCommand() *cli.Command {
 		Usage:     "serve the AI API on the accounts kept in Redis",
 		UsageText: "holdfast gateway --redis-url redis://127.0.0.1:6380\n   curl http://127.0.0.1:3000/api/redis/status",
 		Flags: append(redisFlags("the proxy or any Redis"),
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS`; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS`, instead of HOST and SERVER_PORT of the configuration; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
 			&cli.StringSliceFlag{Name: "hosts", Usage: "further host `NAME` by which pages and status may be asked for on a loopback address, beside localhost and IP addresses; repeatable", EnvVars: []string{"HOLDFAST_GATEWAY_HOSTS"}},
 			&cli.StringFlag{Name: "config-dir", Usage: "configuration `DIR` to start from when Redis does not answer; its config.json may name the Redis", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
 			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
@@ -36,19 +37,31 @@ func gatewayCommand() *cli.Command {
 // gatewayConfig reads and checks the flags.
 func gatewayConfig(c *cli.Context) (gateway.Config, error) {
 	k := &checker{}
-	dir := c.String("config-dir")
+	dir, listen := c.String("config-dir"), ""
+	if dir == "" {
+		dir = usualConfigDir(slog.Default())
+	}
 	k.add(checkDir(dir))
-	k.address("listen", c.String("listen"), false)
+	if c.IsSet("listen") {
+		listen = c.String("listen")
+		k.address("listen", listen, false)
+	}
 	opts, err := resolveRedis(c, dir, fileValues{})
 	k.add(err)
 	if opts.Off {
 		k.add(errors.New("REDIS_ENABLED or redis.enabled in config.json switches Redis off, and 'holdfast gateway' needs one: name it with --redis-url, or use 'holdfast up', which has a store of its own"))
 	}
 	cfg := gateway.Config{
-		Addr: c.String("listen"), Hosts: c.StringSlice("hosts"), HostsFlag: "--hosts", RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
+		Addr: listen, Hosts: c.StringSlice("hosts"), HostsFlag: "--hosts", RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
 		ConfigDir: dir, APIKey: c.String("api-key"),
 		ConnectTimeout: k.duration(c, "connect-timeout", false), CommandTimeout: k.duration(c, "command-timeout", false),
 		DrainTimeout: k.duration(c, "drain-timeout", false), Version: c.App.Version,
+	}
+	if dir != "" {
+		seed := &seeder{dir: dir, prefix: opts.KeyPrefix, log: slog.Default()}
+		cfg.Seed = func(ctx context.Context, client redis.UniversalClient) error {
+			return seed.connected(ctx, client, false)
+		}
 	}
 	if !c.IsSet("connect-timeout") {
 		cfg.ConnectTimeout = opts.ConnectTimeout

@@ -32,7 +32,10 @@ func main() { os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr)) 
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
+	return runApp(ctx, newApp(stdout, stderr), args, stderr)
+}
+
+func runApp(ctx context.Context, app *cli.App, args []string, stderr io.Writer) int {
 	err := app.RunContext(ctx, args)
 	if err == nil {
 		return 0
@@ -63,7 +66,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		},
 		Commands: withUsageErrors([]*cli.Command{
 			upCommand(), proxyCommand(), gatewayCommand(), migrateCommand(), exportCommand(), initCommand(),
-			statusCommand(), journalCommand(),
+			statusCommand(), journalCommand(), passwdCommand(), cliCommand(),
 		}),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"holdfast/gateway"
 	"holdfast/gateway/transfer"
 )
 
@@ -38,10 +39,25 @@ func runMigrate(c *cli.Context) error {
 	show := newDisplay(c, dir, opts.String(), opts.KeyPrefix)
 	rep, err := transfer.Migrate(c.Context, transfer.MigrateConfig{
 		Client: client, Prefix: opts.KeyPrefix, Dir: dir,
-		DryRun: c.Bool("dry-run"), Force: c.Bool("force"), Verify: c.Bool("verify"),
+		Audit: auditor(), DryRun: c.Bool("dry-run"), Force: c.Bool("force"), Verify: c.Bool("verify"),
 		Plan: show.plan, Progress: show.progress,
 	})
 	return show.result(rep, err, func() { transfer.PrintMigrated(c.App.Writer, rep) })
+}
+
+// auditor judges by what the gateway of this binary does.
+func auditor() *transfer.Auditor {
+	pairs := func(list []gateway.Unused) (out [][2]string) {
+		for _, u := range list {
+			out = append(out, [2]string{u.Field, u.Instead})
+		}
+		return out
+	}
+	return &transfer.Auditor{
+		Settings: func(config []byte) [][2]string { return pairs(gateway.UnusedSettings(config)) },
+		Fields:   func(entry []byte) [][2]string { return pairs(gateway.UnusedAccountFields(entry)) },
+		Enabled:  gateway.EnabledTypes, Account: gateway.Verdict,
+	}
 }
 
 // result ends the display with what came out, and gives the exit code. done

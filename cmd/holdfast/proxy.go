@@ -142,6 +142,10 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	s.tls, err = loadTLS(c.String("tls-cert"), c.String("tls-key"))
 	k.add(err)
 	s.checkAddresses(k)
+	s.logger = newLogger(k, c)
+	if s.configDir == "" {
+		s.configDir = usualConfigDir(s.logger)
+	}
 	s.readRedis(c, k, file)
 	if s.detach && s.redisURL != "" {
 		k.add(errors.New("--detach makes a data directory independent of its Redis: leave out either it or --redis-url"))
@@ -149,9 +153,12 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	if c.Command.Name == "up" {
 		s.gatewayListen, s.drainTimeout = c.String("gateway-listen"), k.duration(c, "drain-timeout", false)
 		s.gatewayHosts = c.StringSlice("gateway-hosts")
-		k.address("gateway-listen", s.gatewayListen, false)
+		if !c.IsSet("gateway-listen") {
+			s.gatewayListen = "" // HOST and SERVER_PORT of the configuration, else the default
+		} else {
+			k.address("gateway-listen", s.gatewayListen, false)
+		}
 	}
-	s.logger = newLogger(k, c)
 	return s, k.err()
 }
 
@@ -263,7 +270,7 @@ func runProxy(c *cli.Context) error {
 		if !stack.firstLook(ctx, firstLook) {
 			return
 		}
-		if err := stack.loadFiles(ctx, stack.selfOptions()); err != nil {
+		if err := stack.loadFiles(); err != nil {
 			failed <- err
 			stop()
 			return

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
+	"holdfast/gateway"
 	"holdfast/gateway/store"
 )
 
@@ -53,6 +55,23 @@ func redisFlags(what string) []cli.Flag {
 		&cli.StringFlag{Name: "redis-url", Usage: what + ": redis://, rediss://, unix:// or redis-sentinel:// `URL`; one with a password is better given in the environment (REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_PASSWORD, REDIS_DB)"},
 		&cli.StringFlag{Name: "key-prefix", Usage: "`PREFIX` of the application's keys (REDIS_KEY_PREFIX; aiclient:)"},
 	}
+}
+
+// usualDir is where the original application has its configuration.
+const usualDir = "./configs"
+
+// usualConfigDir is the directory that is used where none is named: the usual one,
+// if what lies there is this application's. The name is common, and a stranger's
+// files must not get into a Redis.
+func usualConfigDir(log *slog.Logger) string {
+	if !isRegular(filepath.Join(usualDir, "provider_pools.json")) {
+		raw, err := os.ReadFile(filepath.Join(usualDir, "config.json"))
+		if err != nil || !gateway.IsConfiguration(raw) {
+			return ""
+		}
+	}
+	log.Info("configuration directory found; --config-dir names another", "dir", usualDir)
+	return usualDir
 }
 
 // checkDir is the error of a --config-dir that is no directory.

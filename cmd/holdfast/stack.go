@@ -41,8 +41,12 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	if err := st.openUpstream(); err != nil {
 		return nil, err
 	}
-	if err := st.startFromFiles(); err != nil {
-		return nil, err
+	if st.upstream != nil {
+		st.link.seed = &seeder{dir: s.configDir, dataDir: s.dataDir, prefix: s.prefix, db: st.upstream.DB(), store: st.store, log: s.logger}
+		st.link.away = func() bool { return !st.upstream.Status().LastErrorAt.IsZero() }
+		if err := st.startFromFiles(); err != nil {
+			return nil, err
+		}
 	}
 	cfg := proxy.Config{
 		Listen: s.listen, TLS: s.tls, Password: s.password, Users: s.users, MaxClients: s.maxClients,
@@ -76,7 +80,7 @@ func (st *stack) openUpstream() (err error) {
 		}
 	}
 	if st.store, err = fallback.Open(st.storeConfig()); err != nil {
-		return err
+		return notAllowed(err, "data directory", s.dataDir)
 	}
 	if s.redisURL == "" {
 		s.logger.Warn("no Redis: the data lives in the data directory only", "why", s.noRedis, "dir", s.dataDir,
@@ -187,6 +191,8 @@ func (st *stack) readyLine() string {
 type link struct {
 	store  *fallback.Store
 	server *proxy.Server
+	seed   *seeder
+	away   func() bool // Redis did not answer at some time since the start
 	dial   atomic.Pointer[func(ctx context.Context) (net.Conn, error)]
 	ended  chan struct{} // the watcher of the last link is done
 }
@@ -204,6 +210,9 @@ func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx c
 		time.Sleep(time.Millisecond) // bounded by the command time-out
 	}
 	l.dial.Store(&dial)
+	if err := l.seedRedis(ctx); err != nil {
+		return err
+	}
 	srv := fallback.Server{RunID: info.RunID, NoPXAT: info.NoPXAT()}
 	if !info.Time.Time.IsZero() {
 		srv.Time = info.Time.Now(time.Now())
@@ -218,6 +227,16 @@ func (l *link) Connected(ctx context.Context, info backend.Info, dial func(ctx c
 		l.store.Lost(context.Cause(ctx))
 	}()
 	return err
+}
+
+// seedRedis gives an empty Redis its configuration. It comes before the replay:
+// what was queued is on top of that configuration.
+func (l *link) seedRedis(ctx context.Context) error {
+	if l.seed == nil {
+		return nil
+	}
+	client := l.client(l.seed.db)
+	return errors.Join(l.seed.connected(ctx, client, l.away()), client.Close())
 }
 
 // Up has nothing to add: the store switched to Online in Connected.

@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/gateway"
+	"holdfast/gateway/store"
 )
 
 // sample is the configuration that the first start without a Redis loads. It
@@ -43,7 +44,7 @@ func upCommand() *cli.Command {
 func upFlags() []cli.Flag {
 	return append(proxyFlags(),
 		&cli.StringSliceFlag{Name: "gateway-hosts", Usage: "further host `NAME` by which the gateway's pages and status may be asked for on a loopback address; repeatable", EnvVars: []string{"HOLDFAST_GATEWAY_HOSTS"}},
-		&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
+		&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway, instead of HOST and SERVER_PORT of the configuration; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
 		&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY of the configuration (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
 		&cli.StringFlag{Name: "drain-timeout", Value: "30s", Usage: "for gateway requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
 	)
@@ -79,11 +80,13 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 	fmt.Fprintln(out, st.readyLine())
 	opts := st.selfOptions()
 	prefix := st.settings.prefix
-	if err := st.loadFiles(ctx, opts); err != nil {
+	if err := st.loadFiles(); err != nil {
 		return err
 	}
-	if st.upstream == nil && st.settings.configDir == "" {
-		if err := st.loadSample(ctx, opts, prefix, func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
+	password := ""
+	if st.upstream == nil {
+		var err error
+		if password, err = st.loadSample(ctx, opts, prefix, func(format string, a ...any) { fmt.Fprintf(out, format, a...) }); err != nil {
 			return err
 		}
 	}
@@ -99,7 +102,8 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 		select {
 		case <-g.Ready():
 			fmt.Fprintf(out, "ready gateway=%s\n", g.Addr())
-			fmt.Fprint(out, whatToTry(opts, prefix, fmt.Sprint(g.Addr())))
+			fmt.Fprint(out, whatToTry(opts, prefix, reachable(g.Addr())))
+			fmt.Fprint(out, aboutDashboard(opts, prefix, reachable(g.Addr()), password))
 		case <-ctx.Done():
 		}
 	}()
@@ -138,39 +142,67 @@ func whatToTry(opts *redis.Options, prefix, gatewayAddr string) string {
 	return "\ntry:\n" + login +
 		"  " + cli + " KEYS '" + prefix + "*'\n" +
 		"  " + cli + " HOLDFAST STATUS\n" +
+		"  " + ownCLI(opts) + "   # the same without redis-tools\n" +
 		"  curl " + gatewayAddr + "/api/redis/status\n" +
 		"  curl " + gatewayAddr + "/v1/models -H \"Authorization: Bearer $(" + cli + " GET " + prefix + "config | grep -o 'sk-[^\"]*' | head -1)\"\n\n"
 }
 
-// loadSample fills an empty embedded store, once. The store notes what it was: it
+// aboutDashboard says where the dashboard is, and its password where this start
+// made one.
+func aboutDashboard(opts *redis.Options, prefix, gatewayAddr, password string) string {
+	text := "dashboard: http://" + gatewayAddr + "/dashboard\n"
+	if password != "" {
+		text += "its password, shown this once: " + password + "\n"
+	}
+	return text + "another password: holdfast passwd " + toolFlags(opts, prefix) + "\n\n"
+}
+
+// ownCLI is 'holdfast cli' for the proxy of this process.
+func ownCLI(opts *redis.Options) string {
+	if opts.Addr == proxyAddr {
+		return "holdfast cli"
+	}
+	return "holdfast cli " + toolFlags(opts, store.DefaultPrefix)
+}
+
+// loadSample fills an empty embedded store, once, and gives the dashboard's password. The store notes what it was: it
 // never goes to a Redis that the store is given later.
-func (st *stack) loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) error {
+func (st *stack) loadSample(ctx context.Context, opts *redis.Options, prefix string, say func(string, ...any)) (password string, err error) {
 	client := redis.NewClient(opts)
 	defer client.Close()
 	if held, err := holdsAny(ctx, client, prefix); err != nil || held {
-		return err
+		return "", err
 	}
 	dir, err := os.MkdirTemp("", "holdfast-sample-")
 	if err != nil {
-		return fmt.Errorf("unpack sample: %w", err)
+		return "", fmt.Errorf("unpack sample: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := unpackSample(dir); err != nil {
-		return fmt.Errorf("unpack sample: %w", err)
+	password = rand.Text()
+	if err := unpackSample(dir, password); err != nil {
+		return "", fmt.Errorf("unpack sample: %w", err)
 	}
 	commands, report, err := migrateAside(ctx, prefix, dir)
 	if err == nil {
 		err = st.store.LoadSample(0, commands)
 	}
 	if err != nil {
-		return fmt.Errorf("load sample: %w", err)
+		return "", fmt.Errorf("load sample: %w", err)
 	}
 	say("first start: sample configuration loaded (%d items); replace it with 'holdfast migrate --config-dir ./configs %[2]s --force' or 'holdfast init %[2]s --force'\n", report.Total(), toolFlags(opts, prefix))
-	return nil
+	return password, nil
 }
 
-// unpackSample writes the sample with a client key of its own.
-func unpackSample(dir string) error {
+// unpackSample writes the sample with a client key and a dashboard password of its
+// own.
+func unpackSample(dir, password string) error {
+	hash, err := store.HashPassword(password, 0)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pwd"), hash, 0o600); err != nil {
+		return err
+	}
 	key := make([]byte, 24)
 	_, _ = rand.Read(key) // never fails, see crypto/rand
 	return fs.WalkDir(sample, "sample", func(path string, d fs.DirEntry, err error) error {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // databases is how many databases there are, as in Redis's default
@@ -65,6 +67,8 @@ type Engine struct {
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
+	streamLimits stream.Limits // of the nodes that a Redis would have
+
 	scriptTimeout time.Duration // tests on busy machines wait for longer
 }
 
@@ -94,6 +98,8 @@ func New(cfg Config) *Engine {
 		mini:    miniredis.NewMiniRedis(),
 		random:  uint64(cfg.Now().UnixNano()) | 1,
 
+		streamLimits: stream.DefaultLimits,
+
 		scriptTimeout: scriptTimeout,
 	}
 	// The clock of miniredis stands still at the epoch, so that the TTL it
@@ -107,6 +113,9 @@ func New(cfg Config) *Engine {
 	e.tick()
 	return e
 }
+
+// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
+func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {

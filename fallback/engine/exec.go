@@ -153,16 +153,6 @@ func (c *call) effect(args ...string) {
 // noEffect journals nothing.
 func (c *call) noEffect() { c.effectSet = true }
 
-// rewritten passes the arguments to miniredis and journals them as the effect,
-// unless nothing changed.
-func (c *call) rewritten(args ...string) {
-	c.pass(args...)
-	c.effectSet = true
-	if !c.failed() && !c.spec.unchanged(c) {
-		c.effects = append(c.effects, toBytes(args))
-	}
-}
-
 // wrongType fails the call when the key holds another type than one of kinds.
 func (c *call) wrongType(key string, kinds ...string) bool {
 	en := c.e.find(c.db, key)

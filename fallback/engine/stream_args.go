@@ -207,11 +207,19 @@ func (c *call) checkTrimming(o *streamOptions, adds bool) bool {
 		c.fail("ERR syntax error, LIMIT cannot be used without the special ~ option")
 	default:
 		if o.trim.Approx && !o.limited {
-			o.trim.Limit = 100 * stream.BlockEntries
+			o.trim.Limit = defaultTrim(c.e.streamLimits)
 		}
 		return true
 	}
 	return false
+}
+
+// defaultTrim is how many entries approximate trimming removes at most, without LIMIT.
+func defaultTrim(l stream.Limits) int64 {
+	if l.Entries <= 0 {
+		return 10_000
+	}
+	return min(100*int64(l.Entries), 1_000_000)
 }
 
 // countArg reads an integer argument.

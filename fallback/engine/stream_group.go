@@ -26,12 +26,11 @@ var groupCommands = map[string]struct {
 // groupCall is an XGROUP.
 type groupCall struct {
 	*call
-	sub   string
-	s     *stream.Stream // nil: there is none
-	g     *stream.Group  // nil: there is none
-	read  int64
-	mk    bool
-	count int // arguments of options
+	sub  string
+	s    *stream.Stream // nil: there is none
+	g    *stream.Group  // nil: there is none
+	read int64
+	mk   bool
 }
 
 // xgroup is XGROUP. "$" becomes the id that it means.

@@ -106,7 +106,7 @@ func (c *call) xadd() {
 		return
 	}
 	s = c.madeStream(key, s)
-	_ = s.Append(id, append([]string(nil), o.rest...)) // place has looked at the id
+	_ = s.Append(id, append([]string(nil), o.rest...), c.e.streamLimits) // place has looked at the id
 	r := c.buf()
 	r.bulk(id.String())
 	c.reply = r.b

@@ -10,9 +10,6 @@ func readChat(r *reader, body gjson.Result) *request {
 	r.object("", body, func(field, key string, v gjson.Result) bool {
 		switch key {
 		case "model", "stream": // the caller's
-		case "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction",
-			"verbosity", "cache_control", "min_p", "top_a", "repetition_penalty", "enable_thinking", "chat_template_kwargs", "session_id",
-			"provider", "transforms", "route", "usage", "include_reasoning", "extra_body": // hints, of OpenAI and of what is like it
 		case "messages":
 			r.list(field, v, func(field string, m gjson.Result) { r.chatMessage(q, field, m) })
 		case "stream_options":
@@ -31,11 +28,7 @@ func readChat(r *reader, body gjson.Result) *request {
 			q.frequency = r.number(field, v)
 		case "stop":
 			q.stopField = field
-			if v.Type == gjson.String {
-				q.stop = []string{v.Str}
-			} else {
-				q.stop = r.texts(field, v)
-			}
+			q.stop = r.textOrTexts(field, v)
 		case "n":
 			r.only(field, v, "1")
 		case "logprobs":
@@ -61,12 +54,29 @@ func readChat(r *reader, body gjson.Result) *request {
 		case "parallel_tool_calls":
 			q.single = flag{!r.flag(field, v), field}
 		default:
-			return false
+			return chatHints[key]
 		}
 		return true
 	})
 	q.allow(allowed)
 	return q
+}
+
+// chatHints are fields of OpenAI, and of what is like it, that no answer depends on.
+var chatHints = map[string]bool{
+	"user": true, "metadata": true, "store": true, "service_tier": true, "safety_identifier": true,
+	"prompt_cache_key": true, "prompt_cache_retention": true, "prediction": true, "verbosity": true,
+	"cache_control": true, "min_p": true, "top_a": true, "repetition_penalty": true, "session_id": true,
+	"enable_thinking": true, "chat_template_kwargs": true, "include_reasoning": true,
+	"provider": true, "transforms": true, "route": true, "usage": true, "extra_body": true,
+}
+
+// textOrTexts is one text, or several.
+func (r *reader) textOrTexts(field string, v gjson.Result) []string {
+	if v.Type == gjson.String {
+		return []string{v.Str}
+	}
+	return r.texts(field, v)
 }
 
 // chatThinking reads how others than OpenAI let a client ask for thinking.

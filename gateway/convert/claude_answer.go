@@ -124,26 +124,7 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 		d.usage.addClaude(m.Get("usage"))
 		return []event{{kind: evStart, id: m.Get("id").Str, model: m.Get("model").Str, usage: d.usage}}, nil
 	case "content_block_start":
-		switch b := v.Get("content_block"); b.Get("type").Str {
-		case "text":
-			if s := b.Get("text").Str; s != "" {
-				out = append(out, event{kind: evText, text: s})
-			}
-		case "tool_use":
-			d.inCall, d.args = true, false
-			out = append(out, event{kind: evCall, id: b.Get("id").Str, name: b.Get("name").Str})
-			if args, ok := argsOf(b.Get("input")); ok && args != "{}" { // whole at once
-				d.args = true
-				out = append(out, event{kind: evArgs, text: args})
-			}
-		case "thinking":
-			if s := b.Get("thinking").Str; s != "" {
-				out = append(out, event{kind: evThought, text: s})
-			}
-		case "redacted_thinking":
-		default:
-			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
-		}
+		return d.block(v.Get("content_block"))
 	case "content_block_delta":
 		switch v.Get("delta.type").Str {
 		case "text_delta":
@@ -175,6 +156,31 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 		}
 	case "message_stop":
 		return d.end(true)
+	}
+	return out, nil
+}
+
+// block reads the beginning of a block of content.
+func (d *claudeDecoder) block(b gjson.Result) (out []event, _ error) {
+	switch b.Get("type").Str {
+	case "text":
+		if s := b.Get("text").Str; s != "" {
+			out = append(out, event{kind: evText, text: s})
+		}
+	case "tool_use":
+		d.inCall, d.args = true, false
+		out = append(out, event{kind: evCall, id: b.Get("id").Str, name: b.Get("name").Str})
+		if args, ok := argsOf(b.Get("input")); ok && args != "{}" { // whole at once
+			d.args = true
+			out = append(out, event{kind: evArgs, text: args})
+		}
+	case "thinking":
+		if s := b.Get("thinking").Str; s != "" {
+			out = append(out, event{kind: evThought, text: s})
+		}
+	case "redacted_thinking":
+	default:
+		return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
 	}
 	return out, nil
 }

@@ -70,8 +70,12 @@ func (k Keys) Password() string { return k.Prefix + "pwd" }
 // Session is a dashboard session; the key holds a hash, never the token itself.
 func (k Keys) Session(token string) string {
 	sum := sha256.Sum256([]byte(token))
-	return k.Prefix + "sessions:" + hex.EncodeToString(sum[:])
+	return k.SessionPrefix() + hex.EncodeToString(sum[:])
 }
+
+// SessionPrefix begins every key of Session, and of the original application's
+// sessions.
+func (k Keys) SessionPrefix() string { return k.Prefix + "sessions:" }
 
 // UsageCache is the usage snapshot over all types.
 func (k Keys) UsageCache() string { return k.Prefix + "usage:cache" }

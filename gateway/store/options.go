@@ -62,8 +62,11 @@ func Resolve(s Sources) (Options, error) {
 	o := Options{Host: "localhost", Port: 6379, KeyPrefix: DefaultPrefix,
 		ConnectTimeout: 5 * time.Second, CommandTimeout: time.Second}
 	var errs []error
-	if block, ok := Member(s.ConfigJSON, "redis"); ok && block.IsObject() {
+	switch block, ok := Member(s.ConfigJSON, "redis"); {
+	case ok && block.IsObject():
 		errs = append(errs, o.fromConfig([]byte(block.Raw))...)
+	case ok && block.Type != gjson.Null:
+		errs = append(errs, fmt.Errorf("read redis in config.json: %.80s is not an object: write it like {\"enabled\": true, \"url\": \"redis://localhost:6379\"}", block.Raw))
 	}
 	if s.FileURL != "" {
 		o.URL = s.FileURL
@@ -95,14 +98,24 @@ func (o *Options) fromConfig(block []byte) (errs []error) {
 			return
 		}
 		text := v.String()
+		if err := wrongType(key, v); err != nil {
+			errs = append(errs, err)
+			return
+		}
 		switch key {
 		case "enabled":
-			on := v.Bool()
+			on, err := readSwitch("redis.enabled in config.json", text)
+			if err != nil {
+				errs = append(errs, err)
+			}
 			enabled = &on
 		case "url":
 			o.URL = text
 			names = names || text != ""
 		case "host":
+			if text == "" {
+				errs = append(errs, errors.New("read redis.host in config.json: it is empty: name a host, or leave it out"))
+			}
 			o.Host, names = text, true
 		case "port":
 			names = true
@@ -145,14 +158,52 @@ func (o *Options) fromEnv(env func(string) string) (errs []error) {
 		o.URL, names = v, true
 	}
 	if v := env("REDIS_ENABLED"); v != "" {
-		on, err := strconv.ParseBool(strings.ToLower(v))
+		on, err := readSwitch("REDIS_ENABLED", v)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read REDIS_ENABLED: %q is neither true nor false", v))
+			errs = append(errs, err)
 		}
 		enabled = &on
 	}
 	o.use(names, enabled)
 	return errs
+}
+
+// RedisFields are the members of the redis block, and whether each is a text, a
+// number (its text will do) or a switch.
+var RedisFields = map[string]string{
+	"enabled": "a switch", "url": "a text", "host": "a text", "port": "a number", "password": "a text", "db": "a number",
+	"keyPrefix": "a text", "connectTimeout": "a number", "commandTimeout": "a number",
+}
+
+// wrongType is the error of a member of the redis block with another type than it
+// has. The value of a password is not shown.
+func wrongType(key string, v gjson.Result) error {
+	want, ok := RedisFields[key], true
+	switch want {
+	case "a text":
+		ok = v.Type == gjson.String
+	case "a number":
+		ok = v.Type == gjson.Number || v.Type == gjson.String
+	case "a switch":
+		ok = v.Type != gjson.JSON
+	}
+	switch {
+	case ok:
+		return nil
+	case key == "password" || key == "url":
+		return fmt.Errorf("read redis.%s in config.json: it is not %s: write it in quotes", key, want)
+	}
+	return fmt.Errorf("read redis.%s in config.json: %.80s is not %s: write it like %s", key, v.Raw, want,
+		map[string]string{"a text": `"aiclient:"`, "a number": "6379", "a switch": "true"}[want])
+}
+
+// readSwitch reads true or false, the same from a file and from the environment.
+func readSwitch(name, text string) (bool, error) {
+	on, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(text)))
+	if err != nil {
+		return false, fmt.Errorf("read %s: %q is neither true nor false", name, text)
+	}
+	return on, nil
 }
 
 func setInt(to *int, name, text string, low, high int) error {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -32,13 +33,40 @@ func PasswordHashed(stored []byte) bool {
 	return ok
 }
 
+// The forms that a password is stored in.
+const (
+	FormBcrypt = "bcrypt"
+	FormPBKDF2 = "pbkdf2" // the reference's
+	FormPlain  = "plain"  // what every version of the reference takes
+)
+
+// StoredPassword is what to store for a plain password in one of the forms. One
+// that would be taken for another than it is, is refused.
+func StoredPassword(plain, form string) ([]byte, error) {
+	switch {
+	case plain == "":
+		return nil, errors.New("set a password: it is empty: give one of a character at least")
+	case form != FormPlain:
+		return hashPassword(plain, bcrypt.DefaultCost, form)
+	case string(trimPassword([]byte(plain))) != plain:
+		return nil, errors.New("set a password: it begins or ends with white space, which a plain one loses: leave that out, or use another form")
+	case PasswordHashed([]byte(plain)):
+		return nil, errors.New("set a password: it looks like a hash, and would be taken for one: use another")
+	}
+	return []byte(plain), nil
+}
+
 // HashPassword hashes a plain password: bcrypt of that cost (0 for the usual
 // one), or the pbkdf2 form where it is longer than bcrypt takes.
 func HashPassword(plain string, cost int) ([]byte, error) {
+	return hashPassword(plain, cost, FormBcrypt)
+}
+
+func hashPassword(plain string, cost int, form string) ([]byte, error) {
 	if cost == 0 {
 		cost = bcrypt.DefaultCost
 	}
-	if len(plain) <= maxBcryptBytes {
+	if len(plain) <= maxBcryptBytes && form == FormBcrypt {
 		h, err := bcrypt.GenerateFromPassword([]byte(plain), cost)
 		if err != nil {
 			return nil, fmt.Errorf("hash password: %w", err)

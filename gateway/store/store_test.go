@@ -266,3 +266,28 @@ func TestSentinelURLForms(t *testing.T) {
 		assert.Equal(t, []any{"main", 5, "pw"}, []any{u.MasterName, u.DB, u.Password})
 	}
 }
+
+// What the redis block says with another type than it has is an error that names
+// it, in the file and in the environment alike, and shows no password.
+func TestTheRedisBlockIsReadStrictly(t *testing.T) {
+	for _, tc := range []struct{ block, want string }{
+		{`{"enabled":"yes"}`, `redis.enabled in config.json: "yes" is neither true nor false`},
+		{`{"enabled":2}`, "redis.enabled"}, {`{"enabled":[]}`, "redis.enabled"},
+		{`{"keyPrefix":7}`, "redis.keyPrefix in config.json: 7 is not a text"},
+		{`{"host":6379}`, "redis.host"}, {`{"host":""}`, "redis.host"}, {`{"url":true}`, "redis.url"},
+		{`{"port":"x"}`, "redis.port"}, {`{"port":true}`, "redis.port"}, {`{"port":0}`, "redis.port"}, {`{"db":1.5}`, "redis.db"},
+		{`{"password":12345}`, "redis.password"}, {`{"commandTimeout":"soon"}`, "redis.commandTimeout"},
+		{`true`, "redis in config.json: true is not an object"}, {`"redis://h"`, "is not an object"},
+	} {
+		_, err := Resolve(Sources{ConfigJSON: []byte(`{"redis":` + tc.block + `}`)})
+		require.ErrorContains(t, err, tc.want, tc.block)
+		assert.NotContains(t, err.Error(), "12345")
+	}
+	_, err := Resolve(Sources{Getenv: func(k string) string { return map[string]string{"REDIS_ENABLED": "yes"}[k] }})
+	require.ErrorContains(t, err, `REDIS_ENABLED: "yes" is neither true nor false`)
+	for block, on := range map[string]bool{`{"enabled":"True"}`: true, `{"enabled":1}`: true, `{"enabled":"0","host":"h"}`: false, `{"enabled":null,"host":"h","port":"7"}`: true, `null`: false} {
+		o, err := Resolve(Sources{ConfigJSON: []byte(`{"redis":` + block + `}`)})
+		require.NoError(t, err, block)
+		assert.Equal(t, on, o.Enabled, block)
+	}
+}

@@ -30,6 +30,7 @@ type MigrateConfig struct {
 	Force  bool // replace what differs and remove what the files do not have
 	Verify bool // afterwards, compare all content
 
+	Audit    *Auditor       // nil: nothing is judged
 	Plan     func(*Report)  // called with the plan before anything is written
 	Progress func(done int) // called now and then with the items dealt with
 	Now      func() time.Time
@@ -116,7 +117,8 @@ type pass struct {
 	seen     map[[16]byte]bool // paths that need no files: key: token files
 	accounts map[[16]byte]bool // (type, uuid) of the accounts in the files
 	keep     map[string]bool   // files of a known name that cannot be used; kept as they are
-	skeleton []byte            // layout of provider_pools.json
+	audit    audit
+	skeleton []byte // layout of provider_pools.json
 	done     int
 }
 
@@ -137,6 +139,7 @@ func (m *migrator) pass(ctx context.Context, plan *pass) (*pass, error) {
 			return p, err
 		}
 	}
+	p.tellAudit()
 	return p, nil
 }
 

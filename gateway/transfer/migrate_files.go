@@ -28,6 +28,9 @@ func (p *pass) singles(ctx context.Context) error {
 		if !ok {
 			continue
 		}
+		if s.file == configFile {
+			p.audit.config = raw
+		}
 		if err := p.value(ctx, s.c, s.what, s.file, s.key, raw, p.same); err != nil {
 			return err
 		}

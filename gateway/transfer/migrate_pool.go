@@ -117,6 +117,7 @@ func (w *poolWriter) element(ctx context.Context, e element) error {
 	w.accounts[short(w.typ, id)] = true
 	a := account{uuid: id, raw: e.raw}
 	w.loadToken(&a)
+	w.auditAccount(w.typ, a)
 	w.layout.Item(store.LayoutItem{Gap: e.gap, Ref: true, Name: id, Path: a.file})
 	w.batch = append(w.batch, a)
 	w.size += len(a.raw) + len(a.token)

@@ -78,14 +78,14 @@ func PrintExported(w io.Writer, r *Report, dir string) {
 }
 
 func printItems(w io.Writer, r *Report) {
-	for _, outcome := range []string{Note, Skipped, Refused, Failed} {
+	for _, outcome := range []string{Note, Account, Skipped, Refused, Failed} {
 		head := true
 		for _, it := range r.Items {
 			if it.Outcome != outcome {
 				continue
 			}
 			if head {
-				fmt.Fprintf(w, "%s:\n", strings.ToUpper(outcome[:1])+outcome[1:])
+				fmt.Fprintf(w, "%s:\n", map[bool]string{true: "Accounts", false: strings.ToUpper(outcome[:1]) + outcome[1:]}[outcome == Account])
 				head = false
 			}
 			where := ""

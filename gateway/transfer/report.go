@@ -8,6 +8,7 @@ const (
 	Refused = "refused" // the target holds something else and force is off
 	Failed  = "failed"  // could not be read, stored or written
 	Note    = "note"    // done, but worth knowing
+	Account = "account" // what the service will do with it
 )
 
 // maxItems bounds the listed items, so that 100,000 broken ones do not fill the

@@ -3,9 +3,9 @@ package cache
 import "encoding/binary"
 
 const (
-	// hotSample is one in how many hits is looked at: one key that is read often is
-	// met soon, and a hit costs next to nothing.
-	hotSample = 16
+	// hotSample is the share of hits that are looked at, one in two to the power of it: a
+	// key that is read often is met soon, and a hit costs next to nothing.
+	hotSample = 4
 	// hotBytes and hotKeys bound what a shard notes between two collections.
 	hotBytes = 16 << 10
 	hotKeys  = 256
@@ -19,8 +19,8 @@ type hot struct {
 	list []byte              // identities, cut behind the key, one after the other
 }
 
-// sampled picks one in hotSample numbers, spread so that no rhythm of the keys matters.
-func sampled(n uint64) bool { return n*0x9E3779B97F4A7C15>>60 == 0 }
+// sampled picks some of the numbers, spread so that no rhythm of the keys matters.
+func sampled(n uint64) bool { return n*0x9E3779B97F4A7C15>>(64-hotSample) == 0 }
 
 func (h *hot) note(hash uint64, id []byte) {
 	key := keyOf(id)

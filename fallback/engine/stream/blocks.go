@@ -2,11 +2,12 @@ package stream
 
 import "github.com/tidwall/btree"
 
-// These are Redis's defaults of stream-node-max-entries and stream-node-max-bytes.
-const (
-	BlockEntries = 100
-	BlockBytes   = 4096
-)
+// Limits bound a block, as stream-node-max-entries and stream-node-max-bytes do in
+// Redis; 0 is no bound.
+type Limits struct{ Entries, Bytes int }
+
+// DefaultLimits are Redis's.
+var DefaultLimits = Limits{100, 4096}
 
 // block is a run of entries that Redis would have in one node of its tree: what
 // approximate trimming removes as a whole. In the tree it is never changed.
@@ -36,13 +37,13 @@ func (b *blocks) count() int {
 	return b.full.Len() + 1
 }
 
-func (b *blocks) append(id ID, fields []string) {
+func (b *blocks) append(id ID, fields []string, limits Limits) {
 	size := 0
 	for _, f := range fields {
 		size += len(f)
 	}
 	t := &b.tail
-	if t.total >= BlockEntries || t.total > 0 && t.bytes+size >= BlockBytes {
+	if t.total > 0 && (limits.Entries > 0 && t.total >= limits.Entries || limits.Bytes > 0 && t.bytes+size >= limits.Bytes) {
 		b.full.Load(&block{t.first, t.last, t.live, t.total, t.bytes})
 		*t = block{}
 	}

@@ -81,12 +81,12 @@ func (s *Stream) FirstID() ID {
 }
 
 // Append adds an entry whose id must be above LastID. The stream keeps the fields.
-func (s *Stream) Append(id ID, fields []string) error {
+func (s *Stream) Append(id ID, fields []string, limits Limits) error {
 	if !s.LastID.Less(id) {
 		return ErrID
 	}
 	s.entries.Load(&Entry{id, fields})
-	s.blocks.append(id, fields)
+	s.blocks.append(id, fields, limits)
 	s.LastID = id
 	s.Added++
 	return nil

@@ -1,0 +1,2 @@
+// Package image holds the checks of the container's files; they are tests.
+package image
