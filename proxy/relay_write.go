@@ -66,9 +66,6 @@ func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
 	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
 		r.awaitReady(cmd, argv)
 	}
-	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
-		r.awaitReady(cmd, argv)
-	}
 	r.mu.Lock()
 	sess := r.sess
 	if sess == nil || r.gone {

@@ -274,15 +274,6 @@ func (c *client) noteTracked(cmd *command.Command, argv [][]byte) {
 	}
 }
 
-// noteTrackedUnit is noteTracked of the commands of a unit.
-func (c *client) noteTrackedUnit(unit [][][]byte) {
-	for _, argv := range unit {
-		if cmd, ok := command.Lookup(argv); ok && c.relay != nil {
-			c.noteTracked(cmd, argv)
-		}
-	}
-}
-
 // endCaching ends what CLIENT CACHING asked for behind the next command, or unit.
 func (c *client) endCaching(cmd *command.Command) {
 	if c.multi == nil && (cmd == nil || cmd.Name != "client|caching") {
