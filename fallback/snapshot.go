@@ -209,6 +209,9 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 	for _, body := range s.eng.Scripts() {
 		d.w.frame(0, argvOf("SCRIPT", "LOAD", body))
 	}
+	for _, code := range s.eng.Libraries() {
+		d.w.frame(0, argvOf("FUNCTION", "LOAD", "REPLACE", code))
+	}
 	if d.w.err != nil {
 		return 0, 0, false, d.w.finish()
 	}

@@ -96,7 +96,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 	if err := s.eng.Apply(db, argv); err != nil {
 		return err
 	}
-	if len(argv) > 1 && string(argv[0]) != "SCRIPT" {
+	if len(argv) > 1 && string(argv[0]) != "SCRIPT" && string(argv[0]) != "FUNCTION" {
 		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
 	}
 	return nil
