@@ -18,6 +18,7 @@ type Request struct {
 	Proto    int // 2 or 3: the protocol of the reply
 	Commands [][][]byte
 	Unit     bool     // answer as EXEC does
+	Client   int64    // who asks, for those who are told of writes
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
 	// Until is when the client must have its answer: a script that takes longer is

@@ -50,10 +50,12 @@ type Store struct {
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
-	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
-	mode    atomic.Int32
-	epoch   atomic.Uint64 // counts changes of mode
-	closing atomic.Bool
+	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
+	onExpire atomic.Pointer[func(db int, key string)]
+	onEvent  atomic.Pointer[func(channel, message string)]
+	mode     atomic.Int32
+	epoch    atomic.Uint64 // counts changes of mode
+	closing  atomic.Bool
 
 	lastStatus atomic.Pointer[Status]
 
@@ -95,7 +97,11 @@ func Open(cfg Config) (*Store, error) {
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
-		Expiring:  func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
+		Expiring: func(db int, key string) {
+			s.snap.preimage(s, keyID{db, key})
+			s.notifyExpired(db, key)
+		},
+		Notify:    s.event,
 		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },

@@ -190,9 +190,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		return
 	}
 	if !c.online() {
-		c.flush()
-		c.awaitSettled()
-		c.elsewhere(&it)
+		c.execLocally(&it)
 		return
 	}
 	if tx.writes {
@@ -215,6 +213,18 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	c.noteUnit(it.unit)
 	c.forward(it)
+}
+
+// execLocally has a unit executed on the local state.
+func (c *client) execLocally(it *item) {
+	c.flush()
+	c.awaitSettled()
+	for _, argv := range it.unit {
+		if cmd, ok := command.Lookup(argv); ok && c.relay != nil {
+			c.noteTracked(cmd, argv)
+		}
+	}
+	c.elsewhere(it)
 }
 
 // execWrite and execRead are the table's row for EXEC, with the flags of what the

@@ -1,14 +1,12 @@
-// Package engine executes Redis commands on local state, in process, on top of
-// miniredis, and says what to journal for each. See DESIGN.md for the guarantee
-// and DIFFERENCES.md for what a client can tell apart from a real Redis.
+// Package engine executes Redis commands on local state, in process, and says what
+// to journal for each. See DESIGN.md for the guarantee and DIFFERENCES.md for what a
+// client can tell apart from a real Redis.
 package engine
 
 import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 
 	"holdfast/fallback/engine/stream"
 )
@@ -50,6 +48,11 @@ type Config struct {
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
+
+	// Notify is told of keyspace events after the command that caused them, if
+	// notify-keyspace-events asks for them: by key, by event, or both; nil: nobody
+	// listens. It must not use the engine.
+	Notify func(db int, event, key string, byKey, byEvent bool)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
@@ -57,8 +60,6 @@ type Config struct {
 // included.
 type Engine struct {
 	cfg      Config
-	mini     *miniredis.Miniredis
-	peers    map[int]*peer    // one for each database in use
 	dbs      map[int]*dbIndex // what the engine knows of each key
 	due      deadlineHeap     // keys with a deadline, nearest first
 	query    plainRead        // reused
@@ -74,6 +75,17 @@ type Engine struct {
 	streamLimits stream.Limits // of the nodes that a Redis would have
 
 	scripting // scripts and functions
+
+	commandTime time.Duration // of one command, see budget.go
+
+	limits    limits
+	events    eventClass        // that Config.Notify is told of
+	happened  []keyEvent        // of the command that is being executed
+	executing bool              // a command is
+	dirty     int64             // commands that changed something
+	expired   int64             // keys whose deadline has passed
+	kept      map[string]string // values of keptParams that were set
+	peak      uint64            // of the heap, when it was looked at
 }
 
 // Result is what one command or unit gave.
@@ -95,23 +107,17 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg:    cfg,
-		peers:  map[int]*peer{},
 		dbs:    map[int]*dbIndex{},
 		covers: map[keyID]cover{},
-		mini:   miniredis.NewMiniRedis(),
 		random: uint64(cfg.Now().UnixNano()) | 1,
 
 		streamLimits: stream.DefaultLimits,
+
+		commandTime: commandTime,
+		limits:      defaultLimits(),
+		kept:        map[string]string{},
 	}
 	e.beginScripting()
-	// The clock of miniredis stands still at the epoch, so that the TTL it
-	// stores is the absolute deadline (see DESIGN.md).
-	e.mini.SetTime(time.Unix(0, 0))
-	// Dial is the only way to start miniredis without a listener; its end of
-	// the in-memory pipe is closed again at once.
-	if conn, err := e.mini.Dial(); err == nil {
-		_ = conn.Close()
-	}
 	e.tick()
 	return e
 }
@@ -121,7 +127,6 @@ func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
-	e.mini.Close()
 }
 
 // tick reads the clock once for a command, a unit or a script, as Redis does,
@@ -133,6 +138,9 @@ func (e *Engine) tick() {
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// Expire deletes what is due. Every command does so before it runs.
+func (e *Engine) Expire() { e.tick() }
 
 // StopClock lets time stand still until StartClock: what the caller sees of keys is
 // what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
@@ -146,7 +154,7 @@ func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
-// out. It never panics: a command that makes miniredis panic gets an error.
+// out. It never panics: a command whose handler does gets an error.
 func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	e.tick()
 	c := e.newCall(db, proto, argv)
@@ -218,6 +226,7 @@ func (e *Engine) ApplyKept(db int, argv [][]byte) error {
 }
 
 func (e *Engine) apply(c *call) error {
+	c.unlimited = true
 	e.tick()
 	e.exec(c)
 	if c.failed() {

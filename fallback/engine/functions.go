@@ -130,7 +130,7 @@ func (c *call) functionList() {
 	}
 	var found []*library
 	for _, lib := range c.e.libs.list {
-		if !given || globMatch(strings.ToLower(pattern), strings.ToLower(lib.name)) {
+		if !given || c.matches(strings.ToLower(pattern), strings.ToLower(lib.name)) {
 			found = append(found, lib)
 		}
 	}
@@ -245,7 +245,7 @@ func (c *call) fcall() {
 	}
 	run := c.newRun(readOnly)
 	c.transact(run, &invocation{name: f.name, fn: f.fn, globals: c.e.world.library,
-		args: []lua.Value{list(keys), list(argv)}, function: f.name})
+		args: []lua.Value{luaList(keys), luaList(argv)}, function: f.name})
 	if !c.failed() {
 		c.effects = run.effects
 	}

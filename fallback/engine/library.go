@@ -151,7 +151,7 @@ func (w *world) load(libs *libraries, code string, replace, limited bool) (*libr
 
 // register runs the code of a library, which registers its functions.
 func (w *world) register(lib *library, fn *lua.Function, limited bool) (err error) {
-	m := lua.NewMachine(scriptMemory)
+	m := lua.NewMachine(maxScriptMemory)
 	m.StringMeta, m.Globals = w.strings, w.library
 	defer m.Close()
 	if limited {

@@ -19,14 +19,14 @@ func toLua(l *lua.State, v value, proto int) lua.Value {
 	case '-':
 		return commandError("-" + v.str)
 	case '+':
-		return field("ok", v.str)
+		return luaField("ok", v.str)
 	case '(':
-		return field("big_number", v.str)
+		return luaField("big_number", v.str)
 	case '=':
 		t := lua.NewTable()
 		t.Set("string", v.str[min(4, len(v.str)):])
 		t.Set("format", v.str[:min(3, len(v.str))])
-		return field("verbatim_string", t)
+		return luaField("verbatim_string", t)
 	case '*', '>':
 		l.Charge(96 + 16*len(v.list))
 		t := lua.NewTable()
@@ -38,7 +38,7 @@ func toLua(l *lua.State, v value, proto int) lua.Value {
 		return toLuaPairs(l, v, proto)
 	case ',':
 		f, _ := strconv.ParseFloat(v.str, 64)
-		return field("double", f)
+		return luaField("double", f)
 	case '#':
 		return v.str == "t"
 	}
@@ -49,7 +49,7 @@ func toLua(l *lua.State, v value, proto int) lua.Value {
 }
 
 // field is a table of one field.
-func field(name string, v lua.Value) *lua.Table {
+func luaField(name string, v lua.Value) *lua.Table {
 	t := lua.NewTable()
 	t.Set(name, v)
 	return t
@@ -69,7 +69,7 @@ func toLuaPairs(l *lua.State, v value, proto int) lua.Value {
 		}
 		l.RawSet(inner, k, val)
 	}
-	return field(name, inner)
+	return luaField(name, inner)
 }
 
 // maxReplySlots is how many places of Lua's stack a reply may take in Redis, so how

@@ -3,7 +3,6 @@ package engine
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"strconv"
 	"strings"
 
 	"holdfast/fallback/engine/lua"
@@ -21,9 +20,6 @@ func scriptCommands() map[string]*spec {
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
-
-// undoDB is the database in which the old values of what a script writes wait.
-const undoDB = databases + 1
 
 // scriptRun is a script being executed.
 type scriptRun struct {
@@ -44,13 +40,8 @@ type savedKey struct {
 	key string
 }
 
-// savedValue is a key before the script wrote it: absent, a copy in undoDB, or
-// commands.
-type savedValue struct {
-	old  *entry
-	name string
-	cmds [][]string
-}
+// savedValue is a key before the script wrote it; old is nil where it was absent.
+type savedValue struct{ old *entry }
 
 // noteTime records that the running script's effect depends on the clock.
 func (e *Engine) noteTime() {
@@ -110,19 +101,8 @@ func (e *Engine) save(db int, key string) {
 		return
 	}
 	old := *en
+	old.unshare()
 	v.old = &old
-	if en.held {
-		return // the copy of the entry has the value
-	}
-	if en.stream != nil {
-		old.stream = en.stream.Clone()
-	}
-	if en.field != 0 {
-		v.cmds = e.dumpAs(db, key, key)
-		return
-	}
-	v.name = strconv.Itoa(len(e.run.saved))
-	_ = e.mini.Copy(db, key, undoDB, v.name)
 }
 
 // saveAll saves every key of a database, or of all for -1.
@@ -143,22 +123,8 @@ func (r *scriptRun) undo() {
 	e := r.e
 	for id, v := range r.saved {
 		e.drop(id.db, id.key)
-		if v.old == nil {
-			continue
-		}
-		if v.old.held {
-			e.putString(id.db, id.key, v.old.value, v.old.deadline)
-		}
-		if v.name != "" {
-			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)
-		}
-		for _, argv := range v.cmds {
-			c := &call{e: e, db: id.db, proto: 2, args: argv, argv: toBytes(argv)}
-			e.exec(c)
-		}
-		e.touch(id.db, id.key)
-		if en := e.find(id.db, id.key); en != nil {
-			en.stream, en.version = v.old.stream, v.old.version
+		if v.old != nil {
+			e.putBack(v.old)
 		}
 	}
 }
@@ -212,8 +178,8 @@ func (c *call) eval() {
 		return
 	}
 	w := c.e.world
-	w.eval.Set("KEYS", list(keys))
-	w.eval.Set("ARGV", list(argv))
+	w.eval.Set("KEYS", luaList(keys))
+	w.eval.Set("ARGV", luaList(argv))
 	run := c.newRun(readOnly || s.flags&flagNoWrites != 0)
 	c.transact(run, &invocation{name: sha, fn: s.fn.With(w.eval), globals: w.eval})
 	switch {
@@ -242,9 +208,6 @@ func (c *call) transact(run *scriptRun, inv *invocation) {
 	}
 	if c.failed() {
 		run.undo()
-	}
-	if len(run.saved) > 0 {
-		c.e.mini.DB(undoDB).FlushDB()
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // Scripts that would take all memory end, and have changed nothing; the process lives.
 func TestScriptsHaveAMemoryBudget(t *testing.T) {
 	e := newTestEngine(t, nil)
-	require.EqualValues(t, 512<<20, e.memory)
-	e.memory = 48 << 20 // the kind counts; more would take a minute
+	require.EqualValues(t, 512<<20, e.scriptMemory)
+	e.scriptMemory = 48 << 20 // the kind counts; more would take a minute
 	for _, body := range []string{
 		"return string.rep('x', 1e10)",
 		"local s = 'x' while true do s = s .. s end",

@@ -11,21 +11,21 @@ import (
 
 // scripting is what the engine has of scripts and functions.
 type scripting struct {
-	scripts   *scriptCache
-	compiler  *compiler
-	world     *world // what scripts find
-	libs      *libraries
-	libCounts atomic.Pointer[[2]int] // of libraries and functions
-	running   atomic.Pointer[Running]
-	run       *scriptRun
-	rand48    uint64       // the state of math.random
-	memory    int64        // what a script may hold
-	busyAfter atomic.Int64 // nanoseconds
+	scripts      *scriptCache
+	compiler     *compiler
+	world        *world // what scripts find
+	libs         *libraries
+	libCounts    atomic.Pointer[[2]int] // of libraries and functions
+	running      atomic.Pointer[Running]
+	run          *scriptRun
+	rand48       uint64       // the state of math.random
+	scriptMemory int64        // what a script may hold
+	busyAfter    atomic.Int64 // nanoseconds
 }
 
 // beginScripting sets scripting up.
 func (e *Engine) beginScripting() {
-	e.scripts, e.compiler, e.memory = newScriptCache(), newCompiler(), scriptMemory
+	e.scripts, e.compiler, e.scriptMemory = newScriptCache(), newCompiler(), maxScriptMemory
 	e.world, e.rand48 = newWorld(e), e.random
 	e.setLibraries(newLibraries())
 	e.SetBusyAfter(5 * time.Second)
@@ -38,9 +38,9 @@ func (e *Engine) BusyAfter() time.Duration { return time.Duration(e.busyAfter.Lo
 // SetBusyAfter sets what BusyAfter gives.
 func (e *Engine) SetBusyAfter(d time.Duration) { e.busyAfter.Store(int64(d)) }
 
-// scriptMemory is how much a script may hold: enough for the largest value, and a
+// maxScriptMemory is how much a script may hold: enough for the largest value, and a
 // string that grows without end does not take the process with it.
-const scriptMemory = 512 << 20
+const maxScriptMemory = 512 << 20
 
 // invocation is what is to be run: a compiled script, or a function.
 type invocation struct {
@@ -55,7 +55,7 @@ type invocation struct {
 // the caller undoes what was written.
 func (c *call) runScript(run *scriptRun, inv *invocation) {
 	e := c.e
-	m := lua.NewMachine(e.memory)
+	m := lua.NewMachine(e.scriptMemory)
 	m.StringMeta, m.Globals, m.Unsure = e.world.strings, inv.globals, e.noteTime
 	defer m.Close()
 	end := e.begin(&Running{Function: inv.function, Command: c.argv, Started: time.Now(), machine: m})
@@ -171,7 +171,7 @@ func plainText(v lua.Value) string {
 }
 
 // list is a Lua list of strings.
-func list(items []string) *lua.Table {
+func luaList(items []string) *lua.Table {
 	t := lua.NewTable()
 	for i, s := range items {
 		t.SetInt(i+1, s)
