@@ -45,6 +45,9 @@ func init() {
 			return ""
 		}}
 	}
+	for _, p := range scriptParams() {
+		params[p.name] = p
+	}
 	params["notify-keyspace-events"] = &param{
 		name: "notify-keyspace-events",
 		get:  func(e *Engine) string { return e.events.String() },

@@ -154,7 +154,7 @@ func (c *call) restore() {
 
 // rdbIntact checks the version and the checksum of a payload.
 func rdbIntact(s string) bool {
-	if len(s) < 11 {
+	if len(s) < 10 {
 		return false
 	}
 	body, foot := []byte(s[:len(s)-8]), []byte(s[len(s)-8:])

@@ -45,6 +45,29 @@ func (r *Running) Busy() string {
 	return errBusyFunction
 }
 
+// scriptParams are the two names of the time after which others are told that a script
+// is busy, in milliseconds.
+func scriptParams() (out []*param) {
+	for _, name := range []string{"busy-reply-threshold", "lua-time-limit"} {
+		out = append(out, &param{
+			name: name,
+			get:  func(e *Engine) string { return itoa(e.BusyAfter().Milliseconds()) },
+			set: func(e *Engine, v string) string {
+				n, ok := parseInt(v)
+				switch {
+				case !ok:
+					return "argument couldn't be parsed into an integer"
+				case n < 0:
+					return "argument must be between 0 and 9223372036854775807 inclusive"
+				}
+				e.SetBusyAfter(time.Duration(min(n, 1<<40)) * time.Millisecond)
+				return ""
+			},
+		})
+	}
+	return out
+}
+
 // Abort ends the script wherever it is; what it wrote is undone.
 func (r *Running) Abort() { r.machine.Stop(errAborted) }
 
