@@ -7,9 +7,19 @@ import (
 )
 
 // OnWrite sets a function that is told of every write executed on the local
-// state, in order. It is called with the store's lock held: it must be quick and
+// state, in order, and of the client that it came from. It is called with the store's lock held: it must be quick and
 // must not call the store. The commands are valid only during the call.
-func (s *Store) OnWrite(fn func(db int, commands [][][]byte)) { s.onWrite.Store(&fn) }
+func (s *Store) OnWrite(fn func(db int, by int64, commands [][][]byte)) { s.onWrite.Store(&fn) }
+
+// OnExpire sets a function that is told of each key of the local state that expires while
+// it serves, also of one that loses fields. It is called as that of OnWrite is.
+func (s *Store) OnExpire(fn func(db int, key string)) { s.onExpire.Store(&fn) }
+
+func (s *Store) notifyExpired(db int, key string) {
+	if fn := s.onExpire.Load(); fn != nil && s.Serving() {
+		(*fn)(db, key)
+	}
+}
 
 // OnEvent sets a function that is told of the keyspace events on the local state that
 // notify-keyspace-events asks for, after the command that caused them: as messages on
@@ -63,6 +73,6 @@ func (s *Store) Info(sections []string, f engine.Facts) string {
 
 func (s *Store) notifyWrite(req Request) {
 	if fn := s.onWrite.Load(); fn != nil {
-		(*fn)(req.DB, req.Commands)
+		(*fn)(req.DB, req.Client, req.Commands)
 	}
 }

@@ -62,6 +62,10 @@ func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
 	if c.parked == nil {
 		return c.writeRaw(resp.AppendError(nil, command.UnknownError(argv))) == nil
 	}
+	c.noteTracked(cmd, argv)
+	c.handedOver() // it waits in its place
+	c.show(func(s *shown) { s.blocked = true })
+	defer c.show(func(s *shown) { s.blocked = false })
 	reply, pending, gone := d.await(c.parked, blockFor(cmd.Name, argv))
 	c.blocked.Store(nil)
 	c.parked = nil

@@ -18,7 +18,8 @@ type notifier interface {
 
 // watchEvents publishes the keyspace events of the local state to those who have
 // subscribed to them here, until ctx ends: all clients of an embedded store, and those
-// of a Redis while it is away, in the classes that it was configured for.
+// of a Redis while it is away, in the classes that it was configured for. While somebody
+// listens or tracks keys, what is due is deleted without a command that comes by.
 func (s *Server) watchEvents(ctx context.Context) {
 	local, ok := s.cfg.Local.(notifier)
 	if !ok {
@@ -33,7 +34,7 @@ func (s *Server) watchEvents(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !s.hub.listening() || !s.cfg.Local.Serving() {
+		if !s.hub.listening() && !s.hub.tracks() || !s.cfg.Local.Serving() {
 			continue
 		}
 		if s.cfg.Upstream != nil {

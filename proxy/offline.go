@@ -25,7 +25,9 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		}
 		c.answer(replyOK)
 	case "client|caching":
-		c.answer(replyOK)
+		c.caching(argv)
+	case "client|trackinginfo":
+		c.trackingInfo()
 	case "client|unpause":
 		if c.s.cfg.Upstream != nil {
 			return c.reach(cmd, argv) // it may be what makes Redis serve again
@@ -37,7 +39,7 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		}
 		c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
 	case "client|getredir":
-		c.answer(resp.AppendInt(nil, -1))
+		c.getRedir()
 	case "acl|whoami":
 		c.answer(resp.AppendBulkString(nil, c.user))
 	case "module|list", "slowlog|get", "latency|latest":
@@ -47,6 +49,10 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	case "role":
 		c.answer([]byte("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))
 	default:
+		if strings.HasPrefix(cmd.Name, "cluster|") && !c.clustered() {
+			c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
+			return true
+		}
 		if help := helpOf(cmd); help != nil {
 			c.answer(help)
 			return true

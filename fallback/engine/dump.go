@@ -11,13 +11,18 @@ import (
 const dumpChunk = 512
 
 // Dump calls fn with commands that recreate everything in an empty engine, or
-// in a Redis: scripts loaded by SCRIPT LOAD, then every key with its absolute
+// in a Redis: scripts loaded by SCRIPT LOAD, libraries of functions, then every key with its absolute
 // deadline. Big collections come in several commands. It stops at fn's error and
 // returns it. fn must not use the engine, nor change what it gets.
 func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	e.tick()
 	for _, body := range e.scripts.bodies() {
 		if err := fn(0, toBytes([]string{"SCRIPT", "LOAD", body})); err != nil {
+			return err
+		}
+	}
+	for _, code := range e.Libraries() {
+		if err := fn(0, toBytes([]string{"FUNCTION", "LOAD", "REPLACE", code})); err != nil {
 			return err
 		}
 	}

@@ -34,9 +34,16 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Libraries says that functions and their libraries are here, and not at a Redis.
+	Libraries bool
+
 	// Deadline is asked when a script begins: it is ended then, and undone. The zero
-	// time, or nil: it has only the bound that all scripts have.
+	// time, or nil: it may run for ever.
 	Deadline func() time.Time
+
+	// ScriptBegins is called when a script begins, and what it returns when it is
+	// over, before anything else is done with the engine; nil: nobody asks.
+	ScriptBegins func(r *Running) (ended func())
 
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
@@ -55,23 +62,21 @@ type Engine struct {
 	cfg      Config
 	dbs      map[int]*dbIndex // what the engine knows of each key
 	due      deadlineHeap     // keys with a deadline, nearest first
-	scripts  *scriptCache
-	lua      *luaState // reused between scripts; nil until the first
-	run      *scriptRun
-	query    plainRead // reused
-	nowMS    int64     // server time of the running command, in ms
-	writes   uint64    // counts key changes; a key's version is its value then
-	expiring bool      // Config.Expiring is being asked
-	still    bool      // between StopClock and StartClock
-	loading  bool      // between BeginLoad and EndLoad
+	query    plainRead        // reused
+	nowMS    int64            // server time of the running command, in ms
+	writes   uint64           // counts key changes; a key's version is its value then
+	expiring bool             // Config.Expiring is being asked
+	still    bool             // between StopClock and StartClock
+	loading  bool             // between BeginLoad and EndLoad
 	covers   map[keyID]cover
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	streamLimits stream.Limits // of the nodes that a Redis would have
 
-	scriptTimeout time.Duration // tests on busy machines wait for longer
-	commandTime   time.Duration // of one command, see budget.go
+	scripting // scripts and functions
+
+	commandTime time.Duration // of one command, see budget.go
 
 	limits    limits
 	events    eventClass        // that Config.Notify is told of
@@ -101,19 +106,18 @@ func New(cfg Config) *Engine {
 		cfg.Now = time.Now
 	}
 	e := &Engine{
-		cfg:     cfg,
-		dbs:     map[int]*dbIndex{},
-		scripts: newScriptCache(),
-		covers:  map[keyID]cover{},
-		random:  uint64(cfg.Now().UnixNano()) | 1,
+		cfg:    cfg,
+		dbs:    map[int]*dbIndex{},
+		covers: map[keyID]cover{},
+		random: uint64(cfg.Now().UnixNano()) | 1,
 
 		streamLimits: stream.DefaultLimits,
 
-		scriptTimeout: scriptTimeout,
-		commandTime:   commandTime,
-		limits:        defaultLimits(),
-		kept:          map[string]string{},
+		commandTime: commandTime,
+		limits:      defaultLimits(),
+		kept:        map[string]string{},
 	}
+	e.beginScripting()
 	e.tick()
 	return e
 }
@@ -123,10 +127,6 @@ func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
-	if e.lua != nil {
-		e.lua.close()
-		e.lua = nil
-	}
 }
 
 // tick reads the clock once for a command, a unit or a script, as Redis does,
@@ -139,6 +139,9 @@ func (e *Engine) tick() {
 	e.expireDue()
 }
 
+// Expire deletes what is due. Every command does so before it runs.
+func (e *Engine) Expire() { e.tick() }
+
 // StopClock lets time stand still until StartClock: what the caller sees of keys is
 // what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
 func (e *Engine) StopClock() {
@@ -148,9 +151,6 @@ func (e *Engine) StopClock() {
 
 // StartClock ends StopClock.
 func (e *Engine) StartClock() { e.still = false }
-
-// Expire deletes what is due. Every command does so before it runs.
-func (e *Engine) Expire() { e.tick() }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
@@ -239,7 +239,8 @@ func (e *Engine) apply(c *call) error {
 // its options; the name may be in any case.
 func (e *Engine) Supports(name string) bool {
 	container, _, _ := strings.Cut(name, "|") // its handler refuses subcommands that it does not know
-	return lookup(container) != nil
+	s := lookup(container)
+	return s != nil && (s.flags&fLibraries == 0 || e.cfg.Libraries)
 }
 
 // Has reports whether the key exists.
@@ -301,12 +302,14 @@ func (e *Engine) LoadScript(body []byte) string {
 // RememberScript keeps the body of a script that Redis runs, as EVAL and SCRIPT LOAD
 // keep it here; not one that it would refuse.
 func (e *Engine) RememberScript(body []byte, loaded bool) {
-	switch text := string(body); {
-	case compileError(text) != "":
+	text := string(body)
+	sha := sha1Hex(text)
+	switch _, failed := e.compiler.script(sha, text); {
+	case failed != "":
 	case loaded:
 		e.LoadScript(body)
 	default:
-		e.scripts.keep(sha1Hex(text), text)
+		e.scripts.keep(sha, text)
 	}
 }
 

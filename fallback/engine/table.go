@@ -5,10 +5,11 @@ import "strconv"
 type flags uint8
 
 const (
-	fWrite  flags = 1 << iota // may change keys
-	fZero                     // the reply 0 means that nothing changed
-	fNil                      // so does a nil or an empty array
-	fUnsure                   // answers by time, chance or an order that servers differ in
+	fWrite     flags = 1 << iota // may change keys
+	fZero                        // the reply 0 means that nothing changed
+	fNil                         // so does a nil or an empty array
+	fLibraries                   // of no use without the libraries of functions: see Config.Libraries
+	fUnsure                      // answers by time, chance or an order that servers differ in
 )
 
 // spec is what the engine knows of a command.
@@ -81,7 +82,7 @@ var table map[string]*spec
 func init() {
 	table = map[string]*spec{}
 	merge(eventString, stringCommands, bitCommands, hllCommands)
-	merge(eventGeneric, genericCommands, expiryCommands, scriptCommands, serverCommands, dumpCommands)
+	merge(eventGeneric, genericCommands, expiryCommands, scriptCommands, functionCommands, serverCommands, dumpCommands)
 	merge(eventHash, hashCommands, fieldExpiryCommands)
 	merge(eventList, listCommands)
 	merge(eventSet, setCommands)
