@@ -283,13 +283,14 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	if _, _, lock := command.TakesLock(argv); lock {
 		argv = actualSet(argv, resp.Value{Kind: resp.KindSimple}) // it was granted
 	}
+	do := s.eng.DoKept // queue has made them ours
 	if c.Flags&command.Script != 0 {
-		if s.scripts.slow(argv, followScript) {
+		if s.scripts.slow(argv, followTwice) {
 			return false
 		}
-		defer s.scripts.limit(time.Now().Add(followScript), argv)()
+		do = s.scripts.followed(do)
 	}
-	return s.replayLocally(s.eng.DoKept, db, argv) == nil // queue has made them ours
+	return s.replayLocally(do, db, argv) == nil
 }
 
 // replayLocally executes a write of the past on the local state: one that Redis
@@ -323,6 +324,7 @@ func (s *Store) replayLocally(do func(db, proto int, argv [][]byte) engine.Resul
 	s.learnScope(sc)
 	for _, t := range sc.writes {
 		s.mirror.touched(t.id)
+		s.noteChange(t.id)
 	}
 	return nil
 }

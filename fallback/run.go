@@ -15,6 +15,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.endScripts)()
 	var wg sync.WaitGroup
 	if !s.cfg.Embedded {
+		wg.Go(func() { s.beatLoop(ctx) })
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -145,6 +146,7 @@ type Status struct {
 
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
+	Overwritten    uint64 `json:"overwritten"` // keys whose other value at Redis gave way to ours
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
 
@@ -168,7 +170,7 @@ func (s *Store) Status() Status {
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
 		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused, JournalRecovered: j.Revived,
-		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
+		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, Overwritten: s.replay.overwritten, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(), Troubles: s.troubles.list(),
 	}
 	if s.cfg.Embedded {

@@ -14,9 +14,10 @@ import (
 // that was ended is not tried again for a while where there is no more time than it
 // had before.
 const (
-	followScript = 50 * time.Millisecond // for a script that Redis acknowledged
-	slowFor      = 10 * time.Second      // how long a call is remembered as slow
-	slowMax      = 1 << 10               // calls
+	followScript = 50 * time.Millisecond  // for a script that Redis acknowledged
+	followTwice  = 250 * time.Millisecond // for its second try: it was this process that was starved, perhaps
+	slowFor      = 10 * time.Second       // how long a call is remembered as slow
+	slowMax      = 1 << 10                // calls
 )
 
 const replyScriptTime = "UPSTREAMDOWN the script takes longer than a command may while Redis is unavailable: nothing of it was executed"
@@ -69,7 +70,25 @@ func (t *scriptTime) limit(until time.Time, argv [][]byte) (end func()) {
 		t.until = time.Time{}
 		if !time.Now().Before(until) {
 			t.note(argv, until.Sub(start))
+		} else if len(t.ended) > 0 {
+			delete(t.ended, hashCall(argv))
 		}
+	}
+}
+
+// followed is do with the limits of a script that Redis acknowledged.
+func (t *scriptTime) followed(do func(db, proto int, argv [][]byte) engine.Result) func(db, proto int, argv [][]byte) engine.Result {
+	return func(db, proto int, argv [][]byte) (res engine.Result) {
+		for _, limit := range []time.Duration{followScript, followTwice} {
+			until := time.Now().Add(limit)
+			end := t.limit(until, argv)
+			res = do(db, proto, argv)
+			end()
+			if time.Now().Before(until) || len(res.Reply) == 0 || res.Reply[0] != '-' {
+				break // not ended: after an error nothing of it was executed
+			}
+		}
+		return res
 	}
 }
 

@@ -22,7 +22,7 @@ func TestASlowScriptIsFetchedInsteadOfFollowed(t *testing.T) {
 	r.settle()
 	s := r.store
 	s.mu.Lock()
-	require.True(t, s.scripts.slow(words("EVAL", spinIncr, "1", "m:n", "20000000"), followScript))
+	require.True(t, s.scripts.slow(words("EVAL", spinIncr, "1", "m:n", "20000000"), followTwice))
 	s.mu.Unlock()
 	r.lost()
 	require.Equal(t, "$1\r\n4\r\n", r.do("GET", "m:n"))

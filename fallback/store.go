@@ -36,6 +36,7 @@ type Store struct {
 	running   *scope // what the running request touches; nil between requests
 	written   keySet // keys written in this outage
 	undo      undoLog
+	changes   changes
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
 	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
 	locks     map[keyID]lock
@@ -69,6 +70,8 @@ type Store struct {
 	replay    replayState
 	snap      snapshotState
 	troubles  troubles
+	upstream  upstreamNote // what is queued is for this Redis; belongs to Open and the replay
+	refusedBy atomic.Pointer[error]
 	markFile  *os.File
 }
 
@@ -164,6 +167,9 @@ func (s *Store) recover() error {
 		return s.becomeEmbedded(wasEmbedded)
 	case wasEmbedded:
 		return s.queueEverything()
+	}
+	if err := s.openUpstream(); err != nil {
+		return err
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
 		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())

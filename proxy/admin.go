@@ -73,6 +73,7 @@ func (j journalStatus) OldestAge() time.Duration {
 type replayStatus struct {
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
+	Overwritten    uint64 `json:"overwritten"` // keys whose other value at Redis gave way to ours
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
 }
@@ -85,7 +86,7 @@ func (s *Server) Status() Status {
 		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
 		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
 		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites, l.JournalRecovered},
-		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
+		Replay:  replayStatus{l.Replayed, l.Conflicts, l.Overwritten, l.DeadLetters, l.LastDurationMs},
 	}
 	if s.cfg.Upstream == nil {
 		st.Source = "embedded"

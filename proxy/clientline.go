@@ -10,10 +10,9 @@ const ownMemory = 4096
 
 // shown is what CLIENT LIST of other connections tells of the client's own goroutine.
 type shown struct {
-	queued  int  // commands in MULTI; -1 outside
-	bytes   int  // of them
-	watched int  // keys
-	blocked bool // it waits for a key of the local state
+	queued  int // commands in MULTI; -1 outside
+	bytes   int // of them
+	watched int // keys
 }
 
 // show notes what others may see, if it has changed.
@@ -62,6 +61,7 @@ func (c *client) line() string {
 	}
 	sub, psub, ssub := c.subscribed()
 	r := c.relayState(&s)
+	r.blocked = r.blocked || c.blocked.Load() != nil
 	now := time.Now()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "+
 		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
@@ -114,7 +114,7 @@ func (r *relayShown) flags(subscribed bool, s *shown) string {
 		on     bool
 		letter byte
 	}{
-		{r.monitor, 'O'}, {subscribed, 'P'}, {s.queued >= 0, 'x'}, {r.blocked || s.blocked, 'b'}, {r.tracks, 't'}, {r.broken, 'R'}, {r.bcast, 'B'},
+		{r.monitor, 'O'}, {subscribed, 'P'}, {s.queued >= 0, 'x'}, {r.blocked, 'b'}, {r.tracks, 't'}, {r.broken, 'R'}, {r.bcast, 'B'},
 	} {
 		if f.on {
 			b = append(b, f.letter)

@@ -196,8 +196,11 @@ func (c *client) cmdExec(argv [][]byte) {
 	if tx.writes {
 		c.awaitReady(&it)
 	}
-	if shows(it.unit) {
+	switch {
+	case shows(it.unit):
 		c.askShown(&it)
+	case tx.scans:
+		c.iterates(&it)
 	}
 	if c.batch.followers > 0 {
 		c.flush()
@@ -207,9 +210,6 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	if tx.writes {
 		c.beginWrite(&it)
-	}
-	if tx.scans {
-		c.iterates(&it)
 	}
 	c.noteUnit(it.unit)
 	c.forward(it)

@@ -243,7 +243,7 @@ func (c *client) answerBy() time.Time {
 	if c.batch.sent.IsZero() {
 		return time.Now().Add(limit - limit/10) // in the rest it is undone and answered
 	}
-	by, least := c.batch.sent.Add(limit), time.Now().Add(limit/50)
+	by, least := c.batch.sent.Add(limit), time.Now().Add(limit/10)
 	if by.Before(least) {
 		return least
 	}

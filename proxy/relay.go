@@ -206,7 +206,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		if err != nil {
 			c.spoil()
 			c.handedOver()
-			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
+			_ = c.writeRaw(resp.AppendError(nil, noSession(err)))
 			return true
 		}
 		r := c.newRelay(sess)

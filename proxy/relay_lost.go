@@ -2,13 +2,23 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"holdfast/backend"
 	"holdfast/backend/command"
+	"holdfast/backend/descriptors"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
+
+// noSession is the error for a client that gets no connection of its own.
+func noSession(err error) string {
+	if errors.Is(err, descriptors.ErrScarce) {
+		return "ERR max number of clients reached"
+	}
+	return "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"
+}
 
 // lost answers what Redis owes after the connection broke: a client gets one
 // answer for each command, and its connection stays. True: nothing is left to do.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -136,7 +137,12 @@ func TestAwkwardArguments(t *testing.T) {
 			for range 120 {
 				args := awkward(r, awkwardForms[r.IntN(len(awkwardForms))])
 				log = append(log, fmt.Sprintf("%q", args))
-				want := sameReply(args, c.do(toBytes(args)))
+				theirs := c.do(toBytes(args))
+				if bytes.Contains(theirs, []byte("can't be converted")) {
+					e.Do(0, proto, toBytes(args))
+					continue // Redis looks at what an earlier conversion has left in errno
+				}
+				want := sameReply(args, theirs)
 				got := sameReply(args, e.Do(0, proto, toBytes(args)).Reply)
 				if want != got {
 					t.Fatalf("seed %d round %d RESP%d: %q\nredis  %q\nengine %q\nafter\n%s", seed, round, proto, args, want, got, strings.Join(tail(log, 30), "\n"))

@@ -45,32 +45,12 @@ func (c *call) bitfield() {
 	r.array(len(ops))
 	for _, op := range ops {
 		c.spend(1)
-		old := int64(0)
-		if writes {
-			old = readBits(b, op)
-		} else {
-			old = readBits(s, op)
-		}
-		if op.name == "GET" {
-			r.integer(old)
+		if !writes {
+			r.integer(readBits(s, op))
 			continue
 		}
-		base, by := old, op.arg
-		if op.name == "SET" {
-			base, by = op.arg, 0
-		}
-		val, over := op.sum(base, by)
-		if over && op.overflow == "FAIL" {
-			r.null()
-			continue
-		}
-		if op.name == "SET" {
-			r.integer(old)
-		} else {
-			r.integer(val)
-		}
-		writeBits(b, op, val)
-		changed = changed || grew || val != old
+		wrote, differs := applyBits(b, op, r)
+		changed = changed || wrote && (grew || differs)
 	}
 	c.reply = r.b
 	if !changed {
@@ -84,6 +64,32 @@ func (c *call) bitfield() {
 		c.effectSet = false
 	}
 	c.changeString(key, asString(b), "setbit", formRaw)
+}
+
+// applyBits executes one operation and adds its answer. It reports whether it wrote
+// bits, and whether they differ from those before.
+func applyBits(b []byte, op bitOp, r *replyBuf) (wrote, differs bool) {
+	old := readBits(b, op)
+	if op.name == "GET" {
+		r.integer(old)
+		return false, false
+	}
+	base, by := old, op.arg
+	if op.name == "SET" {
+		base, by = op.arg, 0
+	}
+	val, over := op.sum(base, by)
+	if over && op.overflow == "FAIL" {
+		r.null()
+		return false, false
+	}
+	if op.name == "SET" {
+		r.integer(old)
+	} else {
+		r.integer(val)
+	}
+	writeBits(b, op, val)
+	return true, val != old
 }
 
 // bitOps parses the operations; writes says that some are not GET.

@@ -11,7 +11,7 @@ import (
 	"holdfast/backend/redistest"
 )
 
-// TestCountsThatRedisRefuses: miniredis looped on them until memory ran out.
+// TestCountsThatRedisRefuses: answering them takes all memory.
 func TestCountsThatRedisRefuses(t *testing.T) {
 	srv := redistest.Start(t)
 	for _, proto := range []int{2, 3} {

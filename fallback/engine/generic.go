@@ -98,7 +98,7 @@ func (c *call) rename() {
 		}
 		return
 	}
-	c.e.carry(old, c.db, to, false)
+	c.e.carry(old, c.db, to)
 	c.e.drop(c.db, from)
 	c.notify("rename_from", from)
 	c.notify("rename_to", to)
@@ -109,16 +109,13 @@ func (c *call) rename() {
 	}
 }
 
-// carry makes a key what another one is; copied says that both stay.
-func (e *Engine) carry(old *entry, db int, key string, copied bool) {
+// carry makes a key what another one is.
+func (e *Engine) carry(old *entry, db int, key string) {
 	e.save(db, key)
 	e.event(eventNew, "new", db, key) // also where another key was: that is deleted first
 	en := e.fresh(db, key)
 	en.kind, en.value, en.obj, en.stream = old.kind, old.value, old.obj, old.stream
 	en.deadline, en.field, en.form = old.deadline, old.field, old.form
-	if copied {
-		en.unshare()
-	}
 	e.schedule(en)
 }
 
@@ -167,7 +164,9 @@ func (c *call) copyKey() {
 		c.integer(0)
 		return
 	}
-	c.e.carry(old, db, dst, true)
+	mine := *old
+	mine.unshare(c.spend)
+	c.e.carry(&mine, db, dst)
 	c.e.event(eventGeneric, "copy_to", db, dst)
 	c.integer(1)
 }
@@ -187,7 +186,7 @@ func (c *call) move() {
 		c.integer(0)
 		return
 	}
-	c.e.carry(old, db, key, false)
+	c.e.carry(old, db, key)
 	c.e.drop(c.db, key)
 	c.notify("move_from", key)
 	c.e.event(eventGeneric, "move_to", db, key)

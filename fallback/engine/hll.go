@@ -8,8 +8,7 @@ import (
 )
 
 // HyperLogLogs are strings in Redis's own format, so that GET, SET, dumps and
-// the server's estimate agree with it. miniredis keeps them as a type apart that
-// cannot be read back. Written in the dense form, read in both.
+// the server's estimate agree with it: runs while they are short, then registers.
 
 const (
 	hllRegisters = 1 << 14
@@ -167,6 +166,7 @@ func (c *call) pfadd() {
 func (c *call) hllUnion(keys []string) ([]byte, bool) {
 	all := make([]byte, hllRegisters)
 	for _, key := range keys {
+		c.spend(hllRegisters / 8)
 		reg, _, ok := c.hllGet(key)
 		if !ok {
 			return nil, false

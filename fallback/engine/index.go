@@ -184,11 +184,16 @@ func (e *Engine) drop(db int, key string) {
 }
 
 func (e *Engine) flushDB(db int, ix *dbIndex) {
-	for _, en := range ix.keys {
-		if en.place >= 0 {
-			heap.Remove(&e.due, int(en.place))
+	left := e.due[:0]
+	for _, en := range e.due {
+		if int(en.db) != db {
+			en.place = int32(len(left))
+			left = append(left, en)
 		}
 	}
+	clear(e.due[len(left):])
+	e.due = left
+	heap.Init(&e.due)
 	e.writes++
 	delete(e.dbs, db)
 }

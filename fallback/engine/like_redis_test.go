@@ -12,7 +12,7 @@ import (
 	"holdfast/backend/redistest"
 )
 
-// TestAnswersAreRedis runs scenes that miniredis or we got wrong once, in both protocols.
+// TestAnswersAreRedis runs scenes that were wrong once, in both protocols.
 func TestAnswersAreRedis(t *testing.T) {
 	srv := redistest.Start(t)
 	scenes := []string{

@@ -167,7 +167,7 @@ func (c *call) lrange() {
 }
 
 // within is the part from..to of n elements, negative ones counted from the end; empty
-// when to < from.
+// when to < from, and then 0 and -1.
 func within(from, to, n int64) (int64, int64) {
 	if from < 0 {
 		from = max(from+n, 0)
@@ -175,7 +175,10 @@ func within(from, to, n int64) (int64, int64) {
 	if to < 0 {
 		to += n
 	}
-	return from, min(to, n-1)
+	if to = min(to, n-1); from > to {
+		return 0, -1
+	}
+	return from, to
 }
 
 func (c *call) lset() {
@@ -376,25 +379,4 @@ func (c *call) lmpop() {
 	}
 	r.nullArray()
 	c.reply = r.b
-}
-
-// popCount reads the option COUNT of LMPOP and ZMPOP.
-func (c *call) popCount(args []string) (int64, bool) {
-	if len(args) == 0 {
-		return 1, true
-	}
-	if !strings.EqualFold(args[0], "COUNT") || len(args) < 2 {
-		c.fail(errSyntax)
-		return 0, false
-	}
-	n, isInt := parseInt(args[1])
-	if !isInt || n < 1 {
-		c.fail("ERR count should be greater than 0")
-		return 0, false
-	}
-	if len(args) > 2 {
-		c.fail(errSyntax)
-		return 0, false
-	}
-	return n, true
 }

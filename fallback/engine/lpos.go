@@ -83,3 +83,24 @@ func (c *call) positions(l *list, rank, count, most int64) (found []int) {
 	}
 	return found
 }
+
+// popCount reads the option COUNT of LMPOP and ZMPOP.
+func (c *call) popCount(args []string) (int64, bool) {
+	if len(args) == 0 {
+		return 1, true
+	}
+	if !strings.EqualFold(args[0], "COUNT") || len(args) < 2 {
+		c.fail(errSyntax)
+		return 0, false
+	}
+	n, isInt := parseInt(args[1])
+	if !isInt || n < 1 {
+		c.fail("ERR count should be greater than 0")
+		return 0, false
+	}
+	if len(args) > 2 {
+		c.fail(errSyntax)
+		return 0, false
+	}
+	return n, true
+}

@@ -91,7 +91,7 @@ func (c *call) notify(name, key string) {
 // genericEvents are of that class whatever command brings them about.
 var genericEvents = map[string]bool{"del": true, "expire": true, "persist": true}
 
-// streamEvents are the events of the commands that miniredis executes.
+// streamEvents are the events of the commands on streams.
 var streamEvents = map[string]string{"XADD": "xadd", "XDEL": "xdel", "XTRIM": "xtrim", "XSETID": "xsetid",
 	"XGROUP CREATE": "xgroup-create", "XGROUP DESTROY": "xgroup-destroy", "XGROUP SETID": "xgroup-setid",
 	"XGROUP CREATECONSUMER": "xgroup-createconsumer", "XGROUP DELCONSUMER": "xgroup-delconsumer"}

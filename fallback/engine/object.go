@@ -3,11 +3,11 @@ package engine
 // object is a value that is no string and no stream: *list, *set, *hash, *zset. A
 // nil one is an empty one, which may be read.
 type object interface {
-	kind() string     // as TYPE names it
-	size() int        // number of elements; a key whose object has none does not exist
-	clone() object    // shares nothing that may change
-	encoding() string // as OBJECT ENCODING names it
-	memory() int64    // estimate in bytes
+	kind() string                 // as TYPE names it
+	size() int                    // number of elements; a key whose object has none does not exist
+	clone(spend func(int)) object // shares nothing that may change; tells spend of its steps
+	encoding() string             // as OBJECT ENCODING names it
+	memory() int64                // estimate in bytes
 }
 
 // limits are the parameters that decide on encodings and sizes, under their names in CONFIG.
@@ -126,9 +126,9 @@ func (e *Engine) putBack(old *entry) {
 }
 
 // unshare makes the value of an entry one of its own.
-func (en *entry) unshare() {
+func (en *entry) unshare(spend func(int)) {
 	if en.obj != nil {
-		en.obj = en.obj.clone()
+		en.obj = en.obj.clone(spend)
 	}
 	if en.stream != nil {
 		en.stream = en.stream.Clone()

@@ -1,8 +1,7 @@
 package engine
 
-// plainRead is a read answered from the values themselves, without the
-// dispatcher and the argument strings of miniredis. The engine has one, which
-// is used again and again.
+// plainRead is a read answered without making strings of its arguments. The engine
+// has one, which is used again and again.
 type plainRead struct {
 	e    *Engine
 	db   int

@@ -101,7 +101,7 @@ func (e *Engine) save(db int, key string) {
 		return
 	}
 	old := *en
-	old.unshare()
+	old.unshare(func(int) {})
 	v.old = &old
 }
 

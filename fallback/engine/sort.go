@@ -112,6 +112,7 @@ func (c *call) sortItems(opt *sorting) []string {
 		}
 		return v.all()
 	case *zset:
+		v.big = true // Redis converts it
 		var out []string
 		g := zrange{by: "RANK", to: -1, rev: opt.skip && opt.desc}
 		for _, n := range g.nodes(c, v) {

@@ -19,7 +19,7 @@ type spec struct {
 	// first, last and step say which arguments are keys, as in COMMAND.
 	first, last, step int
 	keys              func(args []string) []string // instead of first, last, step
-	run               func(c *call)                // nil: miniredis answers as it is
+	run               func(c *call)                // what it does
 	plain             func(q *plainRead) bool      // the short way of a busy read; see ReadPlain
 	own               bool                         // its handler keeps the index up to date itself
 	class             eventClass                   // of the keyspace events that it causes

@@ -40,7 +40,7 @@ func (h *hash) size() int {
 
 func (h *hash) memory() int64 { return h.bytes + (perElement+24)*int64(len(h.fields)) }
 
-func (h *hash) clone() object {
+func (h *hash) clone(func(int)) object {
 	out := *h
 	out.fields, out.index = slices.Clone(h.fields), maps.Clone(h.index)
 	return &out

@@ -29,7 +29,7 @@ func (l *list) size() int {
 }
 func (l *list) memory() int64 { return l.bytes + 16*int64(len(l.ring)) }
 
-func (l *list) clone() object {
+func (l *list) clone(func(int)) object {
 	return &list{ring: l.slice(0, l.n), n: l.n, bytes: l.bytes}
 }
 

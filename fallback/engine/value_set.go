@@ -40,7 +40,7 @@ func (s *set) memory() int64 {
 	return 8*int64(cap(s.ints)) + s.bytes + perElement*int64(len(s.members))
 }
 
-func (s *set) clone() object {
+func (s *set) clone(func(int)) object {
 	return &set{ints: slices.Clone(s.ints), members: slices.Clone(s.members), index: maps.Clone(s.index), strs: s.strs, bytes: s.bytes}
 }
 

@@ -50,10 +50,11 @@ func (z *zset) size() int {
 
 func (z *zset) memory() int64 { return z.bytes + (perElement+64)*int64(len(z.nodes)) }
 
-func (z *zset) clone() object {
+func (z *zset) clone(spend func(int)) object {
 	out := newZset()
 	out.big = z.big
 	for n := z.first(); n != nil; n = n.after() {
+		spend(16)
 		out.insert(n.member, n.score)
 	}
 	return out
