@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/fallback/engine"
@@ -12,15 +13,15 @@ import (
 // kept waiting but told that it is busy, and SCRIPT KILL gets through.
 type stateLock struct {
 	mu   sync.Mutex
-	busy *engine.Running // whose the state is although mu is free; guarded by mu
-	free chan struct{}   // closed when it is nobody's again; guarded by mu
+	busy atomic.Pointer[engine.Running] // whose the state is although mu is free; set with mu held
+	free chan struct{}                  // closed when it is nobody's again; guarded by mu
 }
 
 // Lock waits until nobody else has the state.
 func (l *stateLock) Lock() {
 	for {
 		l.mu.Lock()
-		if l.busy == nil {
+		if l.busy.Load() == nil {
 			return
 		}
 		free := l.free
@@ -36,12 +37,16 @@ func (l *stateLock) Unlock() { l.mu.Unlock() }
 // returns it.
 func (l *stateLock) LockOrBusy() *engine.Running {
 	l.mu.Lock()
-	if r := l.busy; r != nil {
+	if r := l.busy.Load(); r != nil {
 		l.mu.Unlock()
 		return r
 	}
 	return nil
 }
+
+// LockAside is Lock, but does not wait for a script: for what is guarded by the lock and
+// used neither by the engine nor by what it calls.
+func (l *stateLock) LockAside() { l.mu.Lock() }
 
 // lend frees the lock after a time while a script runs, which the caller holds it
 // for; the state stays the script's. takeBack is called when the script is over, and
@@ -56,7 +61,8 @@ func (l *stateLock) lend(r *engine.Running, after time.Duration) (takeBack func(
 			return
 		}
 		lent = true
-		l.busy, l.free = r, make(chan struct{})
+		l.free = make(chan struct{})
+		l.busy.Store(r)
 		l.mu.Unlock()
 	})
 	return func() {
@@ -68,7 +74,7 @@ func (l *stateLock) lend(r *engine.Running, after time.Duration) (takeBack func(
 			return
 		}
 		l.mu.Lock()
-		l.busy = nil
+		l.busy.Store(nil)
 		close(l.free)
 	}
 }

@@ -40,7 +40,9 @@ type waiting struct {
 // Block executes a blocking command on an embedded store. If there is nothing for it
 // yet, it waits: w is not nil then, and there is no answer.
 func (s *Store) Block(req Request) (reply []byte, p Pending, w *Waiter, err error) {
-	s.mu.Lock()
+	if r := s.mu.LockOrBusy(); r != nil {
+		return resp.AppendError(nil, r.Busy()), Pending{}, nil, nil
+	}
 	defer s.mu.Unlock()
 	reply, p, err = s.do(req)
 	s.serveReady()
@@ -66,7 +68,7 @@ func (s *Store) Block(req Request) (reply []byte, p Pending, w *Waiter, err erro
 
 // Unblock ends the waiting of a client. False: it was served, or unblocked before.
 func (s *Store) Unblock(w *Waiter) bool {
-	s.mu.Lock()
+	s.mu.LockAside()
 	defer s.mu.Unlock()
 	return s.waiting.remove(w)
 }

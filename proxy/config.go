@@ -67,6 +67,7 @@ type Local interface {
 	RememberScript(body []byte, loaded bool)
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
+	Busy() string
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

@@ -35,6 +35,9 @@ func (c *scriptCache) get(sha string) (body string, ok bool) {
 	return c.seen.Get(sha)
 }
 
+// count is how many scripts are known.
+func (c *scriptCache) count() int { return len(c.loaded) + c.seen.Len() }
+
 // load keeps a script for good.
 func (c *scriptCache) load(sha, body string) {
 	c.seen.Remove(sha)
