@@ -22,7 +22,7 @@ type unsentOnce struct {
 }
 
 func (u *unsentOnce) Do(proto, db int, c *backend.Call) error {
-	if write := bytes.Contains(c.Payload, []byte("INCR")); write && !u.failed {
+	if write := bytes.Contains(c.Payload, []byte("incr")); write && !u.failed {
 		u.failed = true
 		return &backend.OutcomeError{Err: backend.ErrDown}
 	} else if write {
