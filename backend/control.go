@@ -11,9 +11,9 @@ import (
 	"holdfast/backend/resp"
 )
 
-// probeKey is a key that need not exist: asking for it makes a server that
+// ProbeKey is a key that need not exist: asking for it makes a server that
 // cannot serve say so, where PING would not.
-const probeKey = "{holdfast}:probe"
+const ProbeKey = "{holdfast}:probe"
 
 var (
 	// ErrNotMaster: the server is a replica.
@@ -62,7 +62,7 @@ func (u *Upstream) prepare(c *conn) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	questions := [][]string{{"INFO", "server"}, {"INFO", "replication"}, {"EXISTS", probeKey}}
+	questions := [][]string{{"INFO", "server"}, {"INFO", "replication"}, {"EXISTS", ProbeKey}}
 	more, err := c.exchange(append(questions, askParameters()...)...)
 	if err != nil {
 		return Info{}, err
@@ -226,7 +226,7 @@ func (k *control) beat(deep bool) error {
 	if !deep {
 		return nil
 	}
-	if v, err = k.ask("EXISTS", probeKey); err == nil {
+	if v, err = k.ask("EXISTS", ProbeKey); err == nil {
 		err = refusal(v)
 	}
 	if err != nil {
@@ -256,20 +256,20 @@ func (k *control) beat(deep bool) error {
 // ask sends one command and waits for its reply for timeoutTicks. Ticks while
 // the server is busy with a large unit of ours do not count.
 func (k *control) ask(args ...string) (resp.Value, error) {
-	_ = k.c.SetWriteDeadline(time.Now().Add(timeoutTicks * k.g.u.cfg.tick()))
+	_ = k.c.SetWriteDeadline(time.Now().Add(2 * timeoutTicks * k.g.u.cfg.tick()))
 	if _, err := k.c.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
 		return resp.Value{}, err
 	}
-	tick := time.NewTicker(k.g.u.cfg.tick())
-	defer tick.Stop()
+	beat := newPulse(k.g.u.cfg.tick())
+	defer beat.stop()
 	for silent := 0; silent < timeoutTicks || k.g.u.silence(); {
 		select {
 		case v := <-k.replies:
 			return v, nil
 		case <-k.g.ctx.Done():
 			return resp.Value{}, k.g.ctx.Err()
-		case <-tick.C:
-			if !k.g.busy.Load() {
+		case <-beat.ticker.C:
+			if beat.counts() && !k.g.busy.Load() {
 				silent++
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"holdfast/backend/resp"
 )
@@ -116,15 +115,15 @@ func (g *generation) want() {
 
 // watchdog ends the generation when a call is not answered in time.
 func (g *generation) watchdog() {
-	tick := time.NewTicker(g.u.cfg.tick())
-	defer tick.Stop()
+	beat := newPulse(g.u.cfg.tick())
+	defer beat.stop()
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
-		case <-tick.C:
+		case <-beat.ticker.C:
 		}
-		if g.waits() {
+		if counts := beat.counts(); g.waits() || !counts {
 			continue
 		}
 		for _, t := range *g.trunks.Load() {
@@ -142,14 +141,14 @@ func (g *generation) withTimeout() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(g.ctx)
 	go func() {
 		defer cancel()
-		tick := time.NewTicker(g.u.cfg.tick())
-		defer tick.Stop()
+		beat := newPulse(g.u.cfg.tick())
+		defer beat.stop()
 		for silent := 0; silent < timeoutTicks || g.u.silence(); {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
-				if !g.busy.Load() {
+			case <-beat.ticker.C:
+				if beat.counts() && !g.busy.Load() {
 					silent++
 				}
 			}

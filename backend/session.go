@@ -2,9 +2,13 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
+
+	"holdfast/backend/descriptors"
 )
 
 // Session is a dedicated connection for one client's connection state. It is
@@ -12,7 +16,8 @@ import (
 type Session struct{ owned ownedConn }
 
 // OpenSession opens a connection that speaks proto (2 or 3) and has db selected.
-// It fails with ErrDown while the upstream is not up.
+// It fails with ErrDown while the upstream is not up, and with descriptors.ErrScarce
+// where only those kept back for other things are left.
 func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, error) {
 	g := u.live.Load()
 	if g == nil {
@@ -24,11 +29,19 @@ func (u *Upstream) OpenSession(ctx context.Context, proto, db int) (*Session, er
 	ctx, cancel := context.WithTimeout(ctx, u.sessionTimeout())
 	defer cancel()
 	c, err := g.open(ctx, proto, db)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return nil, fmt.Errorf("open session: %w: %w", descriptors.ErrScarce, err) // no fault of Redis
+	}
 	if err != nil {
 		g.doubt()
 		return nil, fmt.Errorf("open session: %w", err)
 	}
-	return &Session{ownedConn{c, g}}, nil
+	s := &Session{ownedConn{c, g}}
+	if err := descriptors.Check(c.raw); err != nil { // it would take the last ones from the journal and the trunk
+		_ = s.Close()
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	return s, nil
 }
 
 // sessionTimeout leaves some of CommandTimeout for the answer of the command that needs

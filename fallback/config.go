@@ -54,6 +54,8 @@ type Config struct {
 	Dir            string        // data directory: journal, snapshot, dead letters; made when missing, 0700
 	Embedded       bool          // there is no Redis behind the proxy
 	Detach         bool          // Embedded: make the copy of a Redis a store of its own, which is refused otherwise
+	Upstream       string        // the address of the Redis, without secrets: writes queued for another one are not sent to it; "" = not checked
+	AdoptUpstream  bool          // send them all the same
 	MirrorPrefixes []string      // key prefixes held completely
 	MirrorBytes    int64         // bound of the working set beside the mirrored prefixes; 256 MiB
 	JournalBytes   int64         // bound of the queued writes on disk; 1 GiB

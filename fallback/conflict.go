@@ -166,10 +166,13 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 	if len(found) == 0 {
 		return nil
 	}
-	unsure, handed := 0, 0
+	unsure, handed, ours := 0, 0, 0
 	for _, c := range found {
 		if c.Unsure {
 			unsure++
+		}
+		if c.Policy == Ours && (len(c.Theirs) > 0 || c.Omitted) {
+			ours++
 		}
 		if c.HandOver {
 			handed++
@@ -190,7 +193,10 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 	for _, c := range found {
 		r.s.replay.changed[keyID{c.DB, string(c.Key)}] = r.later(c)
 	}
-	r.withLock(func() { r.s.replay.conflicts += uint64(len(found) - unsure) })
+	r.withLock(func() {
+		r.s.replay.conflicts += uint64(len(found) - unsure)
+		r.s.replay.overwritten += uint64(ours)
+	})
 	return nil
 }
 
@@ -212,7 +218,7 @@ func (r *replayer) conflict(id keyID, c claim, theirs value) ConflictRecord {
 	if c.own != nil {
 		rec.HandOver, rec.Policy, rec.Ours = true, r.s.cfg.handOver, c.own
 	} else {
-		if rec.Unsure = !r.certain(c.seq); rec.Unsure {
+		if rec.Unsure = !r.certain(c.seq, id, len(theirs.commands) > 0 || theirs.busy); rec.Unsure {
 			rec.Policy = Ours
 		}
 		r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.db, []byte(id.key)) })

@@ -21,6 +21,12 @@ var (
 	ErrNewerFormat = errors.New("file was written by a newer version of holdfast")
 )
 
+// BusyError says that a script has had the state of an embedded store for long. Its
+// text is Redis's error reply.
+type BusyError struct{ text string }
+
+func (e BusyError) Error() string { return e.text }
+
 // maxRecordBytes bounds one journaled write: Redis's largest value and some room.
 const maxRecordBytes = 512<<20 + 64<<10
 

@@ -200,6 +200,7 @@ func (m *mirror) store(id keyID, v value) {
 		}
 	}
 	s.res.learn(id, v.size)
+	s.noteChange(id)
 	s.dirtyGen++
 }
 

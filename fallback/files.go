@@ -49,6 +49,8 @@ type replayMark struct {
 	Unsure     bool   `json:"unsure,omitempty"`     // since a restart the local state may be older than the outage:
 	UnsureFrom uint64 `json:"unsureFrom,omitempty"` // what writes after this one found says nothing about Redis
 
+	WipedRun string `json:"wipedRun,omitempty"` // the server that came back with neither fence nor beat: what it has is not ours
+
 	Sum uint32 `json:"sum,omitempty"` // CRC-32C of this with a sum of 0; 0: of a release that made none
 }
 

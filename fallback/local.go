@@ -18,10 +18,11 @@ type Request struct {
 	Proto    int // 2 or 3: the protocol of the reply
 	Commands [][][]byte
 	Unit     bool     // answer as EXEC does
+	Client   int64    // who asks, for those who are told of writes
 	Watch    []*Watch // the unit runs only if none of these keys changed
 	Origin   Origin   // of a write that may have been executed by Redis already; see there
 	// Until is when the client must have its answer: a script that takes longer is
-	// ended and undone. The zero time: only the engine's own bound counts.
+	// ended and undone. The zero time: after scriptBound. Embedded: never.
 	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
@@ -59,7 +60,16 @@ func ReplyUnknownOutcome(dst []byte) []byte { return resp.AppendError(dst, reply
 // may be sent when Pending.Wait has returned nil. A reply that is an error was not
 // executed and is not in the journal.
 func (s *Store) Do(req Request) ([]byte, Pending, error) {
-	s.mu.Lock()
+	if reply := s.besides(req); reply != nil {
+		return reply, Pending{}, nil
+	}
+	s.eng.Prepare(req.Commands)
+	if s.cfg.Embedded {
+		req.Until = time.Time{} // scripts run as in Redis
+	}
+	if r := s.mu.LockOrBusy(); r != nil {
+		return resp.AppendError(nil, r.Busy()), Pending{}, nil
+	}
 	defer s.mu.Unlock()
 	reply, p, err := s.do(req)
 	s.serveReady()
@@ -172,7 +182,9 @@ func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (P
 
 // Watch starts watching keys of the local state for a later unit.
 func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
-	s.mu.Lock()
+	if r := s.mu.LockOrBusy(); r != nil {
+		return nil, BusyError{r.Busy()}
+	}
 	defer s.mu.Unlock()
 	if !s.Serving() {
 		return nil, ErrOnline

@@ -9,7 +9,9 @@ func (s *Store) ReadHeld(dst []byte, db, proto int, c *command.Command, argv [][
 	if c.Flags&command.Read == 0 {
 		return dst, false
 	}
-	s.mu.Lock()
+	if s.mu.LockOrBusy() != nil {
+		return dst, false // Do tells
+	}
 	defer s.mu.Unlock()
 	if s.closed || !s.Serving() {
 		return dst, false

@@ -62,6 +62,19 @@ func recreated(argv [][]byte) string {
 	return string(argv[1])
 }
 
+// appendLibraries queues the libraries of functions. One that Redis has already stays
+// as it is there: the queued one becomes a dead letter.
+func (s *Store) appendLibraries(at int64) error {
+	for _, code := range s.eng.Libraries() {
+		rec := Record{TimeMs: at, Commands: [][][]byte{argvOf("FUNCTION", "LOAD", code)}}
+		s.buf = appendRecord(s.buf[:0], rec)
+		if _, err := s.jr.Append(s.buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // appendAllKeys queues every key but those that are as the sample had them.
 func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err error) {
 	rec := Record{TimeMs: s.serverNow().UnixMilli(), HandOver: true}
@@ -87,6 +100,9 @@ func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err e
 			return fmt.Errorf("%w: raise --journal-bytes", err)
 		}
 		return err
+	}
+	if err := s.appendLibraries(rec.TimeMs); err != nil {
+		return 0, nil, err
 	}
 	never := func(int, string) bool { return false }
 	for at, done := (engine.Place{}), false; !done; {

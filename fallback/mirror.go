@@ -324,6 +324,7 @@ func (s *Store) replayLocally(do func(db, proto int, argv [][]byte) engine.Resul
 	s.learnScope(sc)
 	for _, t := range sc.writes {
 		s.mirror.touched(t.id)
+		s.noteChange(t.id)
 	}
 	return nil
 }

@@ -12,8 +12,10 @@ import (
 // Run follows Redis and saves the state from time to time until ctx ends. It
 // must run for the mirror to be kept up to date. Call it once.
 func (s *Store) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, s.endScripts)()
 	var wg sync.WaitGroup
 	if !s.cfg.Embedded {
+		wg.Go(func() { s.beatLoop(ctx) })
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -121,29 +123,6 @@ func (s *Store) Empty() bool {
 	return s.eng.Keys() == 0 && len(s.res.complete) == 0
 }
 
-// Script returns the body of a script that was loaded or run through this
-// proxy, by its SHA-1 in any case, so that EVALSHA works whoever serves it.
-func (s *Store) Script(sha string) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.eng.Script(sha)
-}
-
-// RememberScript keeps a script's body for later EVALSHA calls while Redis is away:
-// for good if it was loaded by SCRIPT LOAD, else while it is among the last run.
-func (s *Store) RememberScript(body []byte, loaded bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.eng.RememberScript(body, loaded)
-}
-
-// ForgetScripts is SCRIPT FLUSH.
-func (s *Store) ForgetScripts() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.eng.ForgetScripts()
-}
-
 // Status is what an operator wants to know of the local state.
 type Status struct {
 	Mode  string    `json:"mode"`
@@ -167,6 +146,7 @@ type Status struct {
 
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
+	Overwritten    uint64 `json:"overwritten"` // keys whose other value at Redis gave way to ours
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
 
@@ -176,7 +156,13 @@ type Status struct {
 // Status returns a snapshot of the store's figures.
 func (s *Store) Status() Status {
 	j := s.jr.Stats()
-	s.mu.Lock()
+	if s.mu.LockOrBusy() != nil {
+		st := s.lastStatus.Load()
+		if st == nil {
+			return Status{Mode: s.Mode().String()}
+		}
+		return *st // a script has the state: nobody may look at it
+	}
 	defer s.mu.Unlock()
 	s.lookForRoom()
 	st := Status{
@@ -184,7 +170,7 @@ func (s *Store) Status() Status {
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
 		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused, JournalRecovered: j.Revived,
-		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, DeadLetters: s.dead.Count(),
+		Replayed: s.replay.replayed, Conflicts: s.replay.conflicts, Overwritten: s.replay.overwritten, DeadLetters: s.dead.Count(),
 		LastDurationMs: s.replay.lastTook.Milliseconds(), Troubles: s.troubles.list(),
 	}
 	if s.cfg.Embedded {
@@ -196,6 +182,7 @@ func (s *Store) Status() Status {
 	s.mirror.mu.Lock()
 	st.RefreshedAt = s.mirror.stats.refreshedAt
 	s.mirror.mu.Unlock()
+	s.lastStatus.Store(&st)
 	return st
 }
 

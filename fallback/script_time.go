@@ -8,8 +8,8 @@ import (
 	"holdfast/fallback/engine"
 )
 
-// A script is executed while everybody waits for the lock, and some tens of times
-// slower than in Redis. So one has only what is left of its client's time, and one
+// A script is executed while everybody waits for the lock, and some times slower than
+// in Redis. So one has only what is left of its client's time, and one
 // that is followed very little: what it cannot compute in that is fetched. A call
 // that was ended is not tried again for a while where there is no more time than it
 // had before.

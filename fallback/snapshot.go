@@ -44,6 +44,7 @@ const (
 	noteLock     = "lock"     // key, value, expiry: see lock
 	noteWritten  = "written"  // hashes of keys, 8 bytes each: see keySet
 	noteCurrent  = "current"  // number: see snapshotNumber
+	noteChanges  = "changes"  // numbers: see changes.encode
 	noteOffset   = "offset"   // server clock minus wall clock, nanoseconds
 )
 
@@ -208,6 +209,9 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 	for _, body := range s.eng.Scripts() {
 		d.w.frame(0, argvOf("SCRIPT", "LOAD", body))
 	}
+	for _, code := range s.eng.Libraries() {
+		d.w.frame(0, argvOf("FUNCTION", "LOAD", "REPLACE", code))
+	}
 	if d.w.err != nil {
 		return 0, 0, false, d.w.finish()
 	}
@@ -218,6 +222,9 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 func (s *Store) writeNotes(w *snapshotWriter, clock time.Duration) {
 	w.frame(0, argvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
 	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(int64(clock), 10)))
+	if !s.cfg.Embedded {
+		w.frame(0, [][]byte{nil, []byte(noteChanges), s.changes.encode()})
+	}
 	if s.res.complete[s.cfg.BaseDB] {
 		w.frame(s.cfg.BaseDB, argvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
 	}

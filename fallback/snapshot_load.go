@@ -96,7 +96,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 	if err := s.eng.Apply(db, argv); err != nil {
 		return err
 	}
-	if len(argv) > 1 && string(argv[0]) != "SCRIPT" {
+	if len(argv) > 1 && string(argv[0]) != "SCRIPT" && string(argv[0]) != "FUNCTION" {
 		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
 	}
 	return nil
@@ -111,6 +111,8 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		}
 	case string(note[0]) == noteCurrent:
 		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)
+	case string(note[0]) == noteChanges:
+		s.changes.decode(note[1])
 	case string(note[0]) == noteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
 		s.clock.offset.Store(n)

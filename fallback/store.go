@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +21,7 @@ type Store struct {
 	cfg Config
 	log *slog.Logger
 
-	mu        sync.Mutex // guards everything down to the blank line
+	mu        stateLock // guards everything down to the blank line
 	eng       *engine.Engine
 	res       *residency
 	changed   chan struct{} // closed and replaced when mode changes
@@ -37,6 +36,7 @@ type Store struct {
 	running   *scope // what the running request touches; nil between requests
 	written   keySet // keys written in this outage
 	undo      undoLog
+	changes   changes
 	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
 	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
 	locks     map[keyID]lock
@@ -51,9 +51,14 @@ type Store struct {
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
-	onWrite atomic.Pointer[func(db int, commands [][][]byte)]
-	mode    atomic.Int32
-	epoch   atomic.Uint64 // counts changes of mode
+	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
+	onExpire atomic.Pointer[func(db int, key string)]
+	onEvent  atomic.Pointer[func(channel, message string)]
+	mode     atomic.Int32
+	epoch    atomic.Uint64 // counts changes of mode
+	closing  atomic.Bool
+
+	lastStatus atomic.Pointer[Status]
 
 	takeovers atomic.Uint64 // changes to Online
 	clock     serverClock
@@ -65,6 +70,8 @@ type Store struct {
 	replay    replayState
 	snap      snapshotState
 	troubles  troubles
+	upstream  upstreamNote // what is queued is for this Redis; belongs to Open and the replay
+	refusedBy atomic.Pointer[error]
 	markFile  *os.File
 }
 
@@ -91,11 +98,15 @@ func Open(cfg Config) (*Store, error) {
 	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
-		Deadline: func() time.Time { return s.scripts.until },
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
-		Expiring: func(db int, key string) { s.snap.preimage(s, keyID{db, key}) },
-		Lock:     func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Expiring: func(db int, key string) {
+			s.snap.preimage(s, keyID{db, key})
+			s.notifyExpired(db, key)
+		},
+		Notify:    s.event,
+		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
 	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
@@ -156,6 +167,9 @@ func (s *Store) recover() error {
 		return s.becomeEmbedded(wasEmbedded)
 	case wasEmbedded:
 		return s.queueEverything()
+	}
+	if err := s.openUpstream(); err != nil {
+		return err
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
 		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
@@ -271,6 +285,7 @@ func (s *Store) StreamID() string { return s.jr.StreamID() }
 
 // Close stops the store: state is saved and the journal synced. Idempotent.
 func (s *Store) Close() error {
+	s.endScripts()
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -7,10 +7,14 @@ package fallback
 //     that Redis acknowledged in between are at Redis and not here;
 //   - a write was sent, not answered, and not journaled: Redis may have executed it;
 //   - another server process answers than before, or its fence went back: a
-//     replica or an older copy may lack what Redis had acknowledged.
+//     replica or an older copy may lack what Redis had acknowledged. It does not
+//     lack what the mirror saw of a key whose last change is older than the beat
+//     that this server has (beat.go). One that has neither beat nor fence has lost
+//     everything: what is there of a key came later, from somebody else.
 //
 // Then the difference is recorded and our writes are applied, whatever the policy:
-// the strict policies would drop them for a conflict that nobody made.
+// the strict policies would drop them for a conflict that nobody made. Either way
+// a value that gives way to ours is counted as overwritten.
 
 // followFrom ends an outage in the mark, and notes, and makes durable, that from
 // here on the mirror follows a server: no snapshot made before it is what the
@@ -18,7 +22,7 @@ package fallback
 func (s *Store) followFrom(srv Server, settled uint64) {
 	s.noteMark(true, func(m *replayMark) {
 		m.Settled, m.Since = settled, settled
-		m.OnlineRun, m.Unsure, m.UnsureFrom = srv.RunID, false, 0
+		m.OnlineRun, m.Unsure, m.UnsureFrom, m.WipedRun = srv.RunID, false, 0, ""
 		m.Current++
 	})
 }
@@ -85,11 +89,21 @@ func (s *Store) judgeSnapshot(current uint64) error {
 }
 
 // certain reports whether a key that differs from the base of the record must
-// have been changed by somebody else.
-func (r *replayer) certain(seq uint64) bool {
+// have been changed by somebody else. there: Redis has a value of it.
+func (r *replayer) certain(seq uint64, id keyID, there bool) (yes bool) {
 	mark := r.s.mark()
-	if r.server.RunID == "" || r.server.RunID != mark.OnlineRun || r.setBack {
+	switch {
+	case r.first:
+		return true
+	case mark.WipedRun != "" && mark.WipedRun == r.server.RunID:
+		return there // all that it had is gone, and absence is no conflict
+	case mark.Unsure && seq > mark.UnsureFrom:
+		return false
+	case r.server.RunID != "" && r.server.RunID == mark.OnlineRun && !r.setBack:
+		return true
+	case !r.hasBeat:
 		return false
 	}
-	return !mark.Unsure || seq <= mark.UnsureFrom
+	r.withLock(func() { yes = r.beat >= r.s.changes.of(id) })
+	return yes
 }

@@ -108,6 +108,7 @@ func TestWhatElseMayBeOurs(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Conflict = Theirs })
 		r.redis("SET", "m:k", "1")
 		r.loaded()
+		r.still() // no beat comes after the write
 		r.via("SET", "m:k", "5")
 		r.lost()
 		r.do("INCR", "m:k")

@@ -95,6 +95,9 @@ func (m *mirror) afterLoad(gone int) {
 	m.mu.Lock()
 	v.suspected = false
 	m.mu.Unlock()
+	s.mu.Lock()
+	s.changes.all() // what is absent changed as well
+	s.mu.Unlock()
 	had, err := v.had, v.aside
 	v.had, v.aside = 0, nil
 	if had == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/backend/descriptors"
 	"holdfast/gateway/store"
 	"holdfast/hostguard"
 )
@@ -185,7 +186,7 @@ func (g *Gateway) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", g.cfg.Addr, err)
 	}
 	g.running, g.addr = make(chan struct{}), listener.Addr()
-	return listener, nil
+	return descriptors.Listener(listener), nil
 }
 
 // drain lets requests finish until deadline. The listener stays open meanwhile,

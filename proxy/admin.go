@@ -3,13 +3,14 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"net"
 	"strings"
 	"time"
 
 	"holdfast/backend"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
+	"holdfast/fallback/engine"
 )
 
 // Status is what /status and HOLDFAST STATUS show. It holds no secrets.
@@ -72,6 +73,7 @@ func (j journalStatus) OldestAge() time.Duration {
 type replayStatus struct {
 	Replayed       uint64 `json:"replayed"`
 	Conflicts      uint64 `json:"conflicts"`
+	Overwritten    uint64 `json:"overwritten"` // keys whose other value at Redis gave way to ours
 	DeadLetters    int    `json:"deadLetters"`
 	LastDurationMs int64  `json:"lastDurationMs"`
 }
@@ -84,7 +86,7 @@ func (s *Server) Status() Status {
 		Cache:   cacheStatus{Entries: cs.Entries, Bytes: cs.Bytes, Hits: cs.Hits, Misses: cs.Misses, Invalidations: cs.Invalidations},
 		Mirror:  mirrorStatus{Keys: l.Keys, Bytes: l.Bytes, Complete: l.Complete, RefreshedAt: when(l.RefreshedAt)},
 		Journal: journalStatus{l.QueuedWrites, l.JournalBytes, when(l.OldestAt), l.LastSeq, l.Fence, l.JournalFull, l.JournalFailed, l.RefusedWrites, l.JournalRecovered},
-		Replay:  replayStatus{l.Replayed, l.Conflicts, l.DeadLetters, l.LastDurationMs},
+		Replay:  replayStatus{l.Replayed, l.Conflicts, l.Overwritten, l.DeadLetters, l.LastDurationMs},
 	}
 	if s.cfg.Upstream == nil {
 		st.Source = "embedded"
@@ -228,7 +230,7 @@ func (c *client) upstreamInfo(argv [][]byte) (text string, refusal []byte) {
 			return "", call.Replies
 		}
 	}
-	return c.s.standInInfo(), nil
+	return c.s.standInInfo(argv), nil
 }
 
 // textOf is the content of a bulk or verbatim string.
@@ -240,13 +242,25 @@ func textOf(reply []byte) (string, bool) {
 	return string(v.Str), true
 }
 
-// standInInfo has the fields that clients wait for: loading and role.
-func (s *Server) standInInfo() string {
-	keys := s.cfg.Local.Status().Keys
-	return "# Server\r\nredis_version:" + s.redisVersion() + "\r\nredis_mode:standalone\r\nprocess_id:0\r\nuptime_in_seconds:" +
-		strconv.Itoa(int(time.Since(s.started).Seconds())) + "\r\n\r\n# Clients\r\nconnected_clients:" + strconv.Itoa(s.Clients()) +
-		"\r\nblocked_clients:" + strconv.FormatInt(s.cfg.Local.Blocked(), 10) + "\r\n\r\n# Persistence\r\nloading:0\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=" +
-		strconv.Itoa(keys) + ",expires=0,avg_ttl=0\r\n"
+// standInInfo is INFO of the local state.
+func (s *Server) standInInfo(argv [][]byte) string {
+	var sections []string
+	for _, a := range argv[1:] {
+		sections = append(sections, string(a))
+	}
+	f := engine.Facts{Version: s.redisVersion(), Clients: s.Clients(), Blocked: int(s.cfg.Local.Blocked()), Started: s.started, RunID: s.runID()}
+	for _, a := range s.Addrs() {
+		if tcp, ok := a.(*net.TCPAddr); ok {
+			f.Port = tcp.Port
+			break
+		}
+	}
+	return s.cfg.Local.Info(sections, f)
+}
+
+// runID stands in for the id of a Redis process: another one after each start.
+func (s *Server) runID() string {
+	return fmt.Sprintf("%040x", s.started.UnixNano())
 }
 
 func (s *Server) infoSection() string {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/tidwall/redcon"
@@ -33,48 +32,20 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 	c := d.c
 	cmd, _ := command.Lookup(rc.Args)
 	switch {
+	case cmd != nil && cmd.Name == "client|tracking":
+		return c.writeRaw(c.trackLocally(rc.Args)) == nil
 	case c.s.cfg.Upstream != nil:
 		c.spoil()
 		return c.writeRaw([]byte("-UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own\r\n")) == nil
 	case cmd == nil:
 		return c.writeRaw(resp.AppendError(nil, command.UnknownError(rc.Args))) == nil
-	case cmd.Name == "client|tracking":
-		return c.writeRaw(c.trackLocally(rc.Args)) == nil
 	case isSubscribing(cmd):
-		if c.relay == nil {
-			c.newRelay(nil)
-		}
-		c.s.hub.join(c.relay)
+		c.s.hub.join(c.standingRelay())
 		return c.writeRaw(c.standIn(rc)) == nil
 	case cmd.Flags&command.AfterWrites != 0:
 		return c.writeRaw([]byte(":0\r\n")) == nil
 	}
 	return d.block(cmd, rc.Args)
-}
-
-// trackLocally turns tracking on or off; all modes announce every write.
-func (c *client) trackLocally(argv [][]byte) []byte {
-	on := bytes.EqualFold(argv[2], []byte("on"))
-	switch {
-	case !on && !bytes.EqualFold(argv[2], []byte("off")):
-		return resp.AppendError(nil, "ERR syntax error")
-	case on && c.proto != 3:
-		return resp.AppendError(nil, "ERR tracking needs RESP3 in an embedded store: send HELLO 3 first")
-	}
-	if c.relay == nil {
-		c.newRelay(nil)
-	}
-	r := c.relay
-	r.mu.Lock()
-	r.tracking = nil
-	if on {
-		r.tracking = argv
-	}
-	r.mu.Unlock()
-	if on {
-		c.s.hub.join(r)
-	}
-	return replyOK
 }
 
 // localPubSub answers PUBLISH and PUBSUB in an embedded store.

@@ -62,6 +62,7 @@ type batch struct {
 	fences    []fenceGroup
 	open      bool     // the last group still takes commands
 	writes    bool     // a write is among the items
+	yielded   bool     // others have had a turn since it was read
 	moved     bool     // a write of this call was executed after the call, or locally
 	regrouped bool     // so was one of a group that Redis refused
 	wrote     [][]byte // keys of its writes
@@ -148,14 +149,25 @@ func (c *client) answer(reply []byte) {
 // when one of them needs a connection of its own.
 func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	c.batch.reset()
+	c.batch.yielded = false
 	for i, cmd := range cmds {
 		if !c.handle(cmd) {
+			c.handOver(cmd.Args)
 			rest = cmds[i:]
 			break
+		}
+		if c.relay != nil {
+			c.endCaching(c.lastCmd.Load())
+		}
+		if c.multi != nil || len(c.watch) > 0 || c.unitShown {
+			c.showUnit()
 		}
 		if c.closing {
 			break
 		}
+	}
+	if rest == nil && c.handing != nil {
+		c.handedOver() // it did not need its own connection in the end
 	}
 	c.release()
 	c.flush()
@@ -252,7 +264,7 @@ func (c *client) deliver(err error) {
 				c.deliverFenced(it, answered, sent)
 			case last >= answered:
 				c.unanswered(it, sent)
-			case err != nil && refused(c.replyAt(last)) && !(it.wrote && c.overtaken(i, answered)):
+			case err != nil && c.refusedForSure(it, c.replyAt(last)) && !(it.wrote && c.overtaken(i, answered)):
 				c.unanswered(it, false) // the reply proves that it was not executed
 			case it.unit != nil && !isOK(c.replyAt(it.first)):
 				c.unitWithoutMulti(it, c.replyAt(last))

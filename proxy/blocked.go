@@ -41,7 +41,10 @@ func (c *client) blockHere(argv [][]byte) bool {
 		return false
 	}
 	c.flush()
-	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Proto: c.proto, Commands: [][][]byte{argv}})
+	if cmd, ok := command.Lookup(argv); ok {
+		c.noteTracked(cmd, argv)
+	}
+	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{argv}})
 	switch {
 	case err != nil:
 		c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())
@@ -59,6 +62,7 @@ func (c *client) blockHere(argv [][]byte) bool {
 // has gone. False: it has.
 func (d *detached) block(cmd *command.Command, argv [][]byte) bool {
 	c := d.c
+	c.handedOver() // it has its place among those who wait
 	if c.parked == nil {
 		return c.writeRaw(resp.AppendError(nil, command.UnknownError(argv))) == nil
 	}

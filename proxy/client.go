@@ -3,7 +3,6 @@ package proxy
 import (
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"holdfast/backend"
 	"holdfast/backend/command"
-	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
 
@@ -40,6 +38,8 @@ type client struct {
 	watchLost bool
 	relay     *relay    // dedicated upstream connection; nil until one is needed
 	session   *detached // set once by detach
+	unitShown bool      // others see a unit or watched keys of it
+	handing   *handover // of its command that needs a connection of its own
 	batch     batch
 	answered  func()                  // tellAnswered, made once
 	counts    int                     // its calls with writes that are under way: one, and what is sent again meanwhile
@@ -56,6 +56,7 @@ type client struct {
 	// Copies of the fields above for CLIENT LIST of other connections.
 	shownDB    atomic.Int64
 	shownProto atomic.Int64
+	shown      atomic.Pointer[shown]
 	userName   atomic.Pointer[string]
 }
 
@@ -108,6 +109,7 @@ func (c *client) handle(rc redcon.Command) bool {
 	if known && cmd.Flags&command.Admin != 0 {
 		c.administers(cmd, argv)
 	}
+	c.lookOut(cmd, argv)
 	switch {
 	case !known:
 		return c.unknown(cmd, argv)
@@ -139,24 +141,6 @@ const isData = command.Read | isWriting
 // isWriting are the flags of commands that may change data.
 const isWriting = command.Write | command.Script
 
-// reject answers an error. Inside MULTI it spoils the unit, as in Redis.
-func (c *client) reject(text string) {
-	if c.multi != nil {
-		c.multi.spoiled = true
-	}
-	c.answer(resp.AppendError(nil, text))
-}
-
-// refuse rejects a command; EXEC, refused, ends its unit.
-func (c *client) refuse(cmd *command.Command, text string) {
-	if cmd.Name == "exec" {
-		c.release()
-		c.multi, c.watch, c.watchLost = nil, nil, false
-		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
-	}
-	c.reject(text)
-}
-
 // unknown forwards a command that is not in the table (a module's, a newer
 // server's) on a dedicated connection, since nobody knows what it does to the
 // connection; while Redis is away it does not exist. So it is, too, for what
@@ -187,6 +171,9 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		}
 		c.flush()
 		c.awaitSettled()
+		if c.relay != nil {
+			c.noteTracked(cmd, rc.Args)
+		}
 		if c.s.newerForm(it.commands()) {
 			c.elsewhere(&it)
 			return

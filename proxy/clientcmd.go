@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/proxy/front"
 )
@@ -18,6 +19,24 @@ const (
 	muteOn             // no replies until CLIENT REPLY ON
 	muteNext           // none for the next command
 )
+
+// reject answers an error. Inside MULTI it spoils the unit, as in Redis.
+func (c *client) reject(text string) {
+	if c.multi != nil {
+		c.multi.spoiled = true
+	}
+	c.answer(resp.AppendError(nil, text))
+}
+
+// refuse rejects a command; EXEC, refused, ends its unit.
+func (c *client) refuse(cmd *command.Command, text string) {
+	if cmd.Name == "exec" {
+		c.release()
+		c.multi, c.watch, c.watchLost = nil, nil, false
+		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
+	}
+	c.reject(text)
+}
 
 func (c *client) clientID([][]byte) { c.answer(resp.AppendInt(nil, c.id)) }
 
@@ -86,29 +105,6 @@ func (c *client) clientReply(argv [][]byte) {
 	default:
 		c.reject("ERR syntax error")
 	}
-}
-
-// line describes the client in the format of CLIENT LIST.
-func (c *client) line() string {
-	var name, lib, ver, cmd string
-	if p := c.name.Load(); p != nil {
-		name = *p
-	}
-	if p := c.lib.Load(); p != nil {
-		lib, ver = p[0], p[1]
-	}
-	if p := c.lastCmd.Load(); p != nil {
-		cmd = p.Name
-	}
-	sub, psub, ssub := c.subscribed()
-	flags := "N"
-	if sub+psub+ssub > 0 {
-		flags = "P"
-	}
-	now := time.Now()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 cmd=%s user=%s resp=%d lib-name=%s lib-ver=%s",
-		c.id, c.addr, c.conn.LocalAddr(), name, int(now.Sub(c.created).Seconds()),
-		int(c.idle(now).Seconds()), flags, c.shownDB.Load(), sub, psub, ssub, cmd, c.shownUser(), c.shownProto.Load(), lib, ver)
 }
 
 // idle is how long nothing was sent to the client.

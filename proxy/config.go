@@ -10,6 +10,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/fallback"
+	"holdfast/fallback/engine"
 	"holdfast/proxy/cache"
 	"holdfast/proxy/front"
 )
@@ -67,6 +68,7 @@ type Local interface {
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
 	Status() fallback.Status
+	Info(sections []string, f engine.Facts) string
 }
 
 // Config sets up a Server. Local is required; Upstream is nil when embedded.

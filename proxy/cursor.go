@@ -43,24 +43,33 @@ func (s *Server) redisRun() uint64 {
 	return uint64(h.Sum32())%runMask + 1
 }
 
-// iterates prepares a command, or the unit that has one, for being sent to Redis.
+// iterates prepares a command, or a unit, for being sent to Redis if it has a step of
+// an iteration. It may be called again for another try.
 func (c *client) iterates(it *item) {
-	if it.unit != nil {
-		for i, argv := range it.unit {
-			if cmd, ok := command.Lookup(argv); ok && cursorPlace[cmd] != 0 {
-				it.unit = slices.Clone(it.unit)
-				it.unit[i], _ = forRedis(cmd, argv, c.s.redisRun())
-			}
+	if it.unit == nil && cursorPlace[it.cmd] == 0 {
+		return
+	}
+	sent, changed := it.commands(), it.run != 0
+	for i, argv := range it.commands() {
+		cmd, ok := command.Lookup(argv)
+		if !ok || cursorPlace[cmd] == 0 {
+			continue
 		}
-		return
+		run := c.s.redisRun()
+		if it.unit == nil {
+			it.run = run
+		}
+		if out, other := forRedis(cmd, argv, run); other {
+			sent, changed = slices.Clone(sent), true
+			sent[i] = out
+		}
 	}
-	if cursorPlace[it.cmd] == 0 {
-		return
-	}
-	prepared := it.run != 0
-	it.run = c.s.redisRun()
-	if argv, changed := forRedis(it.cmd, it.argv, it.run); changed || prepared {
-		it.raw = resp.AppendCommand(nil, argv...)
+	switch {
+	case !changed:
+	case it.spans != nil || it.unit != nil:
+		c.s.wire(it, sent)
+	default:
+		it.raw = resp.AppendCommand(nil, sent[0]...)
 	}
 }
 

@@ -158,6 +158,7 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		case !alive:
 			return nil, false
 		case to == routeRelay:
+			c.handOver(cmds[0].Args)
 			if !r.send(cmds[0]) {
 				return cmds, true // the next look at it finds the relay without Redis
 			}
@@ -182,7 +183,9 @@ func (d *detached) step(cmds []redcon.Command) (rest []redcon.Command, ok bool) 
 		return nil, true
 	}
 	if !c.online() {
-		return rest[1:], d.serveAlone(rest[0])
+		ok = d.serveAlone(rest[0])
+		c.handedOver()
+		return rest[1:], ok
 	}
 	if !c.startRelay(rest[0]) {
 		return rest, true

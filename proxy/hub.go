@@ -104,42 +104,20 @@ func (h *hub) publish(kind int, channel, message []byte) (n int) {
 	return n
 }
 
-// wrote is told of each write on the local state.
-func (h *hub) wrote(_ int, commands [][][]byte) {
+// wrote is told of each write of a client on the local state.
+func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var push []byte
-	for r := range h.members {
-		r.mu.Lock()
-		tracks := r.tracking != nil && r.proto == 3
-		r.mu.Unlock()
-		if !tracks {
-			continue
-		}
-		if push == nil {
-			push = invalidation(commands)
-		}
-		r.deliver(push)
+	if len(h.members) == 0 {
+		return
+	}
+	switch keys, all := changedKeys(commands); {
+	case all:
+		h.invalidateLocked(nil, by)
+	case len(keys) > 0:
+		h.invalidateLocked(keys, by)
 	}
 }
 
-// invalidation is the push about the keys of the commands; about everything
-// where a command names none.
-func invalidation(commands [][][]byte) []byte {
-	var keys [][]byte
-	for _, argv := range commands {
-		cmd, ok := command.Lookup(argv)
-		if !ok || cmd.Flags&(command.Write|command.Script) == 0 {
-			continue
-		}
-		n := len(keys)
-		if keys = cmd.WriteKeys(keys, argv); len(keys) == n {
-			return []byte(">2\r\n$10\r\ninvalidate\r\n_\r\n")
-		}
-	}
-	out := resp.AppendArrayLen([]byte(">2\r\n$10\r\ninvalidate\r\n"), len(keys))
-	for _, k := range keys {
-		out = resp.AppendBulk(out, k)
-	}
-	return out
-}
+// expired is told of each key of the local state whose time is over.
+func (h *hub) expired(_ int, key string) { h.invalidate([][]byte{[]byte(key)}, 0) }

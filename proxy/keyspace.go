@@ -138,25 +138,27 @@ func (c *client) askShown(it *item) {
 			c.s.lookForOwn(c.db)
 		}
 	}
-	it.wire, it.spans = c.s.wire(it.commands())
+	c.s.wire(it, it.commands())
+	c.iterates(it)
+}
+
+// wire sets what is sent for the item's commands, and how many of it belong to each.
+// commands are those, as Redis has to get them.
+func (s *Server) wire(it *item, commands [][][]byte) {
+	it.wire, it.spans = nil, nil
+	for _, argv := range commands {
+		n := len(it.wire)
+		if cmd, ok := command.Lookup(argv); ok && cmd.Flags&command.ShowsKeyspace != 0 {
+			it.wire = append(it.wire, showings[cmd.Name].before(s, argv)...)
+		}
+		it.wire = append(it.wire, argv)
+		it.spans = append(it.spans, len(it.wire)-n)
+	}
 	if it.unit == nil {
 		it.replies = len(it.wire)
 		return
 	}
 	it.replies, it.skip = len(it.wire)+2, len(it.wire)+1
-}
-
-// wire is what is sent for the commands, and how many of it belong to each.
-func (s *Server) wire(commands [][][]byte) (wire [][][]byte, spans []int) {
-	for _, argv := range commands {
-		n := len(wire)
-		if cmd, ok := command.Lookup(argv); ok && cmd.Flags&command.ShowsKeyspace != 0 {
-			wire = append(wire, showings[cmd.Name].before(s, argv)...)
-		}
-		wire = append(wire, argv)
-		spans = append(spans, len(wire)-n)
-	}
-	return wire, spans
 }
 
 // shows reports whether one of the commands shows the keyspace.

@@ -53,9 +53,12 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 	}
 	if run == nil {
 		switch {
+		case cmd.Name == "script|debug" && strings.EqualFold(string(argv[2]), "no"):
+			c.answer(replyOK) // nobody debugs on a shared connection
+			return true
 		case c.answerOffline(cmd, argv):
 			return true
-		case c.online(), c.s.cfg.Upstream == nil && cmd.Name == "client|tracking":
+		case c.online(), cmd.Name == "client|tracking":
 			return false
 		case cmd.Flags&command.ConnState != 0 || c.s.cfg.Upstream != nil:
 			c.reject("UPSTREAMDOWN Redis is unavailable and '" + cmd.Name + "' cannot be answered without it")

@@ -61,6 +61,8 @@ var metrics = []metric{
 		func(_ *Server, st *Status) float64 { return float64(st.Replay.Replayed) }},
 	{"holdfast_replay_conflicts_total", "Journaled writes whose keys had changed at Redis meanwhile.", prometheus.CounterValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Replay.Conflicts) }},
+	{"holdfast_replay_overwritten_total", "Keys whose other value at Redis gave way to a journaled write.", prometheus.CounterValue,
+		func(_ *Server, st *Status) float64 { return float64(st.Replay.Overwritten) }},
 	{"holdfast_dead_letters", "Journaled writes that Redis refused and that wait for somebody to look.", prometheus.GaugeValue,
 		func(_ *Server, st *Status) float64 { return float64(st.Replay.DeadLetters) }},
 }

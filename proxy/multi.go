@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -189,16 +190,17 @@ func (c *client) cmdExec(argv [][]byte) {
 		return
 	}
 	if !c.online() {
-		c.flush()
-		c.awaitSettled()
-		c.elsewhere(&it)
+		c.execLocally(&it)
 		return
 	}
 	if tx.writes {
 		c.awaitReady(&it)
 	}
-	if shows(it.unit) {
+	switch {
+	case shows(it.unit):
 		c.askShown(&it)
+	case tx.scans:
+		c.iterates(&it)
 	}
 	if c.batch.followers > 0 {
 		c.flush()
@@ -209,11 +211,20 @@ func (c *client) cmdExec(argv [][]byte) {
 	if tx.writes {
 		c.beginWrite(&it)
 	}
-	if tx.scans {
-		c.iterates(&it)
-	}
 	c.noteUnit(it.unit)
 	c.forward(it)
+}
+
+// execLocally has a unit executed on the local state.
+func (c *client) execLocally(it *item) {
+	c.flush()
+	c.awaitSettled()
+	for _, argv := range it.unit {
+		if cmd, ok := command.Lookup(argv); ok && c.relay != nil {
+			c.noteTracked(cmd, argv)
+		}
+	}
+	c.elsewhere(it)
 }
 
 // execWrite and execRead are the table's row for EXEC, with the flags of what the
@@ -238,6 +249,10 @@ func (c *client) cmdWatch(argv [][]byte) {
 		return
 	}
 	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
+	if busy := (fallback.BusyError{}); errors.As(err, &busy) {
+		c.answer(resp.AppendError(nil, busy.Error()))
+		return
+	}
 	if err != nil {
 		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and these keys cannot be watched"))
 		return

@@ -3,21 +3,12 @@ package proxy
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
-
-// embeddedConfig is what CONFIG GET answers where there is no Redis: the
-// parameters that clients and tools read at connect.
-var embeddedConfig = [][2]string{
-	{"databases", strconv.Itoa(defaultDatabases)}, {"maxmemory", "0"}, {"maxmemory-policy", "noeviction"},
-	{"save", ""}, {"appendonly", "yes"}, {"appendfsync", "always"}, {"timeout", "0"},
-	{"notify-keyspace-events", ""}, {"proto-max-bulk-len", "536870912"}, {"cluster-enabled", "no"},
-}
 
 // answerOffline answers commands about the server while there is none, as a
 // server without anything special would. False: it has no answer.
@@ -34,7 +25,9 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		}
 		c.answer(replyOK)
 	case "client|caching":
-		c.answer(replyOK)
+		c.caching(argv)
+	case "client|trackinginfo":
+		c.trackingInfo()
 	case "client|unpause":
 		if c.s.cfg.Upstream != nil {
 			return c.reach(cmd, argv) // it may be what makes Redis serve again
@@ -46,7 +39,7 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		}
 		c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
 	case "client|getredir":
-		c.answer(resp.AppendInt(nil, -1))
+		c.getRedir()
 	case "acl|whoami":
 		c.answer(resp.AppendBulkString(nil, c.user))
 	case "module|list", "slowlog|get", "latency|latest":
@@ -56,6 +49,10 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	case "role":
 		c.answer([]byte("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))
 	default:
+		if strings.HasPrefix(cmd.Name, "cluster|") && !c.clustered() {
+			c.answer(resp.AppendError(nil, "ERR This instance has cluster support disabled"))
+			return true
+		}
 		if help := helpOf(cmd); help != nil {
 			c.answer(help)
 			return true
@@ -110,8 +107,7 @@ func turnsIntoFeed(cmd *command.Command) bool {
 // patterns: nobody knows all that match.
 func (c *client) configGet(patterns [][]byte) bool {
 	if c.s.cfg.Upstream == nil {
-		c.answer(configReply(c.proto, matching(embeddedConfig, patterns)))
-		return true
+		return false // the store has a configuration of its own
 	}
 	learned := c.s.cfg.Upstream.Status().Info.Parameters
 	var found [][2]string
@@ -127,19 +123,6 @@ func (c *client) configGet(patterns [][]byte) bool {
 	}
 	c.answer(configReply(c.proto, found))
 	return true
-}
-
-// matching are the parameters that one of the patterns means.
-func matching(all [][2]string, patterns [][]byte) (found [][2]string) {
-	for _, kv := range all {
-		for _, p := range patterns {
-			if command.MatchGlob(p, []byte(kv[0])) {
-				found = append(found, kv)
-				break
-			}
-		}
-	}
-	return found
 }
 
 func configReply(proto int, found [][2]string) []byte {

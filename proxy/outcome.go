@@ -166,7 +166,10 @@ func (c *client) single(it *item) (done, again bool) {
 		defer func() { c.finishWrite(it, acked) }()
 	}
 	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
-	if err == nil {
+	answered, sent := outcome(err, len(call.Ends))
+	whole := answered == call.N || err == nil
+	refused := err != nil && whole && c.refusedForSure(it, call.Reply(call.N-1))
+	if whole && !refused {
 		reply := call.Reply(call.N - 1)
 		if it.spans != nil {
 			reply = c.replyTo(it, call.Reply)
@@ -182,8 +185,7 @@ func (c *client) single(it *item) (done, again bool) {
 		c.batch.out = append(c.batch.out, c.marked(it, reply)...)
 		return true, false
 	}
-	answered, sent := outcome(err, len(call.Ends))
-	if !sent || (answered == call.N && refused(call.Reply(call.N-1))) {
+	if !sent || refused {
 		return false, true // it was not executed
 	}
 	if it.maybe = it.maybe || write; write {
@@ -234,7 +236,7 @@ func (it *item) sends() [][][]byte {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy()}
+	return fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy()}
 }
 
 // answerBy is when the client must have its answer, for the scripts in it; the zero

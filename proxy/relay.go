@@ -34,6 +34,7 @@ type relay struct {
 	queue    []expect // replies to come, in order
 	owed     int      // those of them that are not delivered yet
 	subs     subscriptions
+	watched  int          // keys of WATCH
 	watch    bool         // between the answers to WATCH and EXEC, DISCARD, UNWATCH
 	multi    bool         // between the answers to MULTI and EXEC, DISCARD
 	queueing bool         // between sending MULTI and sending EXEC, DISCARD
@@ -47,6 +48,7 @@ type relay struct {
 	selected bool         // db or proto was changed over the relay
 	monitor  bool
 	tracking [][]byte  // the CLIENT TRACKING ON command
+	track    *tracking // the same on the local state, while there is no sess
 	sticky   bool      // something we cannot follow: it stays to the end
 	gone     bool      // ended for good
 	scanned  uint64    // the server's process that had the last step of an iteration
@@ -60,20 +62,22 @@ type relay struct {
 
 // expect is a reply to come, or the confirmations of one command.
 type expect struct {
-	left    int                       // frames; more than one only for confirmations
-	confirm bool                      // answered by subscription confirmations
-	swallow bool                      // the client has its answer already
-	mute    bool                      // CLIENT REPLY OFF or SKIP
-	extra   bool                      // sent in front of a command that shows the keyspace
-	stream  bool                      // SYNC, PSYNC: what comes is a replication stream, to the end
-	keep    bool                      // its bytes are needed as a whole
-	shown   func(whole []byte) []byte // makes the client's reply of it, which is kept whatever its length
-	cmd     *command.Command
-	argv    [][]byte
-	db      int
-	wrote   [][]byte // keys with cache.WriteBegin
-	sent    uint64   // of a write: Local.Takeovers before it was sent
-	undo    func()   // takes the noted state back when Redis refuses
+	left     int                       // frames; more than one only for confirmations
+	confirm  bool                      // answered by subscription confirmations
+	swallow  bool                      // the client has its answer already
+	mute     bool                      // CLIENT REPLY OFF or SKIP
+	extra    bool                      // sent in front of a command that shows the keyspace
+	stream   bool                      // SYNC, PSYNC: what comes is a replication stream, to the end
+	keep     bool                      // its bytes are needed as a whole
+	shown    func(whole []byte) []byte // makes the client's reply of it, which is kept whatever its length
+	cmd      *command.Command
+	argv     [][]byte
+	db       int
+	wrote    [][]byte  // keys with cache.WriteBegin
+	sent     uint64    // of a write: Local.Takeovers before it was sent
+	undo     func()    // takes the noted state back when Redis refuses
+	handover *handover // over when this is answered
+	ping     bool      // passed on behind a PING in the same write
 }
 
 // stateful reports whether Redis holds state of the client on this connection.
@@ -185,6 +189,7 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 	r := c.relay
 	if r != nil && r.orphaned() {
 		c.spoil()
+		c.handedOver()
 		_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is just back and this command needs the connection that is being restored"))
 		return true
 	}
@@ -200,7 +205,8 @@ func (c *client) startRelay(cmd redcon.Command) bool {
 		cancel()
 		if err != nil {
 			c.spoil()
-			_ = c.writeRaw(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"))
+			c.handedOver()
+			_ = c.writeRaw(resp.AppendError(nil, noSession(err)))
 			return true
 		}
 		r := c.newRelay(sess)
@@ -276,19 +282,19 @@ func (r *relay) send(rc redcon.Command) bool {
 	cmd, _ := command.Lookup(rc.Args)
 	r.c.lastCmd.Store(cmd)
 	r.mu.Lock()
-	queueing := r.queueing
+	queueing, quiet := r.queueing, r.monitor || r.proto == 2 && r.subs.any() // in these states PING says other things
 	r.mu.Unlock()
-	if !queueing && cmd != nil && cmd.Flags&command.AfterWrites != 0 {
-		// It waits for what this connection has seen written, and the writes went over
-		// others: any command here takes note of them.
-		r.pass([][]byte{[]byte("PING")}, nil, true)
-	}
 	if queueing {
 		r.passExtras(rc.Args)
 	}
-	if !r.pass(rc.Args, rc.Raw, false) {
+	// Its own reply may take for ever; that of a PING in the same write says that Redis has
+	// both. WAIT waits for what this connection has seen written, and the writes went
+	// over others: any command here takes note of them.
+	ping := !queueing && !quiet && (cmd == nil || command.Blocks(rc.Args, cmd))
+	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: r.c.handing, ping: ping}) {
 		return false
 	}
+	r.c.handing = nil
 	r.c.s.commands.Add(1)
 	if r.c.mute == muteNext {
 		r.c.mute = muteOff
@@ -305,41 +311,6 @@ func (r *relay) follow(proto int) {
 	if !same {
 		r.pass([][]byte{[]byte("HELLO"), strconv.AppendInt(nil, int64(proto), 10)}, nil, true)
 	}
-}
-
-// pass writes down what to expect and sends the command. False: Redis went away just
-// now, and nothing of it was sent.
-func (r *relay) pass(argv [][]byte, raw []byte, swallow bool) bool {
-	return r.passAs(argv, raw, expect{swallow: swallow, mute: r.c.muted()})
-}
-
-func (r *relay) passAs(argv [][]byte, raw []byte, e expect) bool {
-	cmd, known := command.Lookup(argv)
-	if sent := r.forRedis(cmd, argv); raw == nil || &sent[0] != &argv[0] {
-		raw = resp.AppendCommand(nil, sent...)
-	}
-	if known && isWrite(cmd) && cmd.Flags&command.Blocking == 0 {
-		r.awaitReady(cmd, argv)
-	}
-	r.mu.Lock()
-	sess := r.sess
-	if sess == nil || r.gone {
-		r.mu.Unlock()
-		return false
-	}
-	e.left, e.argv, e.db = 1, argv, r.db
-	if known {
-		e.cmd = cmd
-		r.note(&e)
-	}
-	r.queue = append(r.queue, e)
-	r.owed++
-	r.expectSoon()
-	r.mu.Unlock()
-	if _, err := sess.Conn().Write(raw); err != nil {
-		_ = sess.Close() // the pump answers what is owed
-	}
-	return true
 }
 
 // note tracks what the command will leave behind on the connection, except what
@@ -372,7 +343,7 @@ func (r *relay) note(e *expect) {
 		r.monitor, e.undo = true, func() { r.monitor = false }
 	case name == "sync", name == "psync":
 		r.sticky, e.stream = true, true
-	case name == "script|debug":
+	case name == "script|debug" && !bytes.EqualFold(e.argv[len(e.argv)-1], []byte("no")):
 		r.sticky = true
 	}
 	if e.cmd.Flags&(command.Write|command.Script) == 0 {

@@ -2,13 +2,23 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"holdfast/backend"
 	"holdfast/backend/command"
+	"holdfast/backend/descriptors"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
 )
+
+// noSession is the error for a client that gets no connection of its own.
+func noSession(err error) string {
+	if errors.Is(err, descriptors.ErrScarce) {
+		return "ERR max number of clients reached"
+	}
+	return "UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own"
+}
 
 // lost answers what Redis owes after the connection broke: a client gets one
 // answer for each command, and its connection stays. True: nothing is left to do.
@@ -32,7 +42,7 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	}
 	r.lostWatch, r.lostMulti = r.unitLeft(owed)
 	r.lostMulti = r.lostMulti || open >= 0
-	r.watch, r.multi, r.queueing, r.unit, r.extras, r.sticky = false, false, false, nil, nil, false
+	r.watch, r.watched, r.multi, r.queueing, r.unit, r.extras, r.sticky = false, 0, false, false, nil, nil, false
 	gone := r.gone
 	r.mu.Unlock()
 	if cutOff && !gone {
@@ -56,6 +66,9 @@ func (r *relay) lost(p *pump, sess *backend.Session) (over bool) {
 	defer timer.Stop()
 	select {
 	case <-sess.Lost():
+		r.mu.Lock()
+		r.trackAgain()
+		r.mu.Unlock()
 		r.c.s.hub.join(r)
 		return false
 	case <-r.closed:
@@ -85,6 +98,7 @@ func (r *relay) unitLeft(owed []expect) (watch, multi bool) {
 
 // fail answers one command that got no reply.
 func (r *relay) fail(e *expect) {
+	e.handover.end()
 	if e.undo != nil && !e.swallow {
 		r.mu.Lock()
 		e.undo()
@@ -166,6 +180,7 @@ func (r *relay) resume(sess *backend.Session, tracking [][]byte) bool {
 		_ = sess.Close()
 		return false
 	}
+	r.track = nil
 	again := r.subs.commands()
 	if r.tracking != nil {
 		again = append(again, r.tracking)

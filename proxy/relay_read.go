@@ -247,6 +247,7 @@ func (p *pump) finish() int {
 	p.isReply = false
 	e := p.reply
 	p.reply = expect{}
+	e.handover.end()
 	r := p.r
 	failed := p.head[0] == '-' || p.head[0] == '!'
 	r.mu.Lock()
@@ -304,7 +305,9 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 	}
 	switch e.cmd.Name {
 	case "watch":
-		r.watch = r.watch || isOK(head)
+		if r.watch = r.watch || isOK(head); isOK(head) {
+			r.watched += len(e.argv) - 1
+		}
 	case "multi":
 		r.multi = r.multi || isOK(head)
 	case "exec", "discard":
@@ -314,11 +317,13 @@ func (r *relay) answered(e *expect, head, whole []byte, failed bool) (unit [][][
 		if e.cmd.Name == "exec" && !failed && (head[0] == '*' && head[1] != '-') {
 			unit = r.unit
 		}
-		r.watch, r.multi, r.unit, r.extras = false, false, nil, nil
+		r.watch, r.watched, r.multi, r.unit, r.extras = false, 0, false, nil, nil
 		e.wrote, r.held = append(e.wrote, r.held...), nil
 		r.unitDone(unit, whole)
 	case "unwatch":
-		r.watch = r.watch && failed
+		if r.watch = r.watch && failed; !r.watch {
+			r.watched = 0
+		}
 	case "select":
 		if db, err := strconv.Atoi(string(e.argv[len(e.argv)-1])); err == nil && isOK(head) {
 			r.db, r.selected = db, true

@@ -41,6 +41,7 @@ type Server struct {
 	turns      turns
 	seenFences sync.Map // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
+	handovers  handovers
 	own        ownKeys
 	http       sampledWarning
 	logins     logins
@@ -63,9 +64,14 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), closing: make(chan struct{})}
 	if n, ok := cfg.Local.(interface {
-		OnWrite(func(db int, commands [][][]byte))
+		OnWrite(func(db int, by int64, commands [][][]byte))
 	}); ok {
 		n.OnWrite(s.hub.wrote)
+	}
+	if n, ok := cfg.Local.(interface {
+		OnExpire(func(db int, key string))
+	}); ok {
+		n.OnExpire(s.hub.expired)
 	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,
@@ -86,13 +92,14 @@ func (s *Server) Addrs() []net.Addr { return s.ln.Addrs() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	touching, stopTouching := context.WithCancel(ctx)
-	defer stopTouching()
+	background, stopBackground := context.WithCancel(ctx)
+	defer stopBackground()
+	s.wg.Go(func() { s.watchEvents(background) })
 	if s.cfg.Upstream != nil {
-		s.wg.Go(func() { s.touchLoop(touching) })
+		s.wg.Go(func() { s.touchLoop(background) })
 	}
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
-	stopTouching()
+	stopBackground()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil
@@ -153,6 +160,7 @@ func (s *Server) forget(c *client) {
 		s.cfg.Local.Unblock(b.waiter) // nobody gets what it would be served
 	}
 	c.endSession()
+	c.handedOver()
 }
 
 // onCommand serves one batch: redcon's first command and what came with it.

@@ -35,6 +35,8 @@ const (
 	ByDigest         // names a script by its SHA-1: fails where Redis has forgotten that
 	AfterWrites      // waits for the replicas or the disk to have the writes of its connection
 	Aside            // taken by a server that is busy with a script: it goes on a connection of its own, at once
+	Wakes            // what it does, others may be waiting for: a message, or an element of a list, sorted set or stream
+	OwnWords         // its errors may have any text, that of a refusal included
 	Tells            // its reply may tell of keys that it does not change: reads, scripts, writes from other keys
 	ShowsKeyspace    // its reply says which keys there are, or how many, without naming them in the call
 )

@@ -108,6 +108,11 @@ var overrides = []override{
 
 	{names: "script|kill function|kill shutdown", set: Aside, why: "they end what keeps a server busy, and must not wait behind it"},
 
+	{names: "publish spublish lpush rpush lpushx rpushx linsert lmove rpoplpush blmove brpoplpush zadd zincrby geoadd xadd xack xgroup|destroy " +
+		"rename copy restore sort", set: Wakes, why: "what others subscribe to or block on"},
+
+	{names: "eval evalsha eval_ro evalsha_ro fcall fcall_ro debug", set: OwnWords, why: "error_reply, and DEBUG ERROR"},
+
 	// Newer versions take more arguments than the server the table is from: the
 	// least strict arity is kept, and the server has the last word.
 	{names: "zrank zrevrank", arity: -3, why: "WITHSCORE since 7.2"},

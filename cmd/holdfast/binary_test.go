@@ -56,9 +56,7 @@ func spawn(t *testing.T, args ...string) *process {
 func spawnIn(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
 	p := startProcess(t, dir, env, args...)
-	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
-	require.NotNil(t, m)
-	p.addr = m[1]
+	p.awaitReady()
 	return p
 }
 
@@ -67,6 +65,12 @@ func startProcess(t *testing.T, dir string, env []string, args ...string) *proce
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
+	return startProgram(t, path, dir, env, args...)
+}
+
+// startProgram is startProcess of a program that is holdfast in the end.
+func startProgram(t *testing.T, path, dir string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(path, args...), lines: make(chan string, 1024)}
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
 	stderr, err := p.cmd.StderrPipe()
@@ -86,6 +90,14 @@ func startProcess(t *testing.T, dir string, env []string, args ...string) *proce
 	}()
 	t.Cleanup(p.kill9)
 	return p
+}
+
+// awaitReady waits for the line that says where clients connect.
+func (p *process) awaitReady() {
+	p.t.Helper()
+	m := readyAddr.FindStringSubmatch(p.await("ready listen="))
+	require.NotNil(p.t, m)
+	p.addr = m[1]
 }
 
 // await returns the first line of the log that contains text.

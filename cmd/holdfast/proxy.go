@@ -57,6 +57,7 @@ func proxyFlags() []cli.Flag {
 		list("admin-hosts", "", "further host `NAME` by which the admin address may be asked for, beside localhost and IP addresses; repeatable"),
 		str("data-dir", "./holdfast-data", "`DIR` for journal and snapshot"),
 		&cli.BoolFlag{Name: "detach", Usage: "without --redis-url, on a data directory that served a Redis: make its copy a store of its own for good", EnvVars: env("detach")},
+		&cli.BoolFlag{Name: "adopt-upstream", Usage: "writes queued in the data directory for another Redis go to this one", EnvVars: env("adopt-upstream")},
 		str("requirepass", "", "password that clients must AUTH with (better given in the environment)"),
 		list("user", "", "further `USER:PASSWORD` that may log in; repeatable (better given in the environment)"),
 		str("tls-cert", "", "certificate `FILE`: clients have to use TLS"),
@@ -91,6 +92,7 @@ type proxySettings struct {
 	prefix         string // of the application's keys
 	dataDir        string
 	detach         bool
+	adopt          bool // adopt-upstream
 	password       string
 	users          map[string]string
 	tls            *tls.Config
@@ -122,7 +124,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	k := &checker{}
 	file := applyConfigFile(c, k)
 	s := &proxySettings{
-		listen: c.StringSlice("listen"), admin: c.String("admin"), adminHosts: c.StringSlice("admin-hosts"), dataDir: c.String("data-dir"), detach: c.Bool("detach"),
+		listen: c.StringSlice("listen"), admin: c.String("admin"), adminHosts: c.StringSlice("admin-hosts"), dataDir: c.String("data-dir"), detach: c.Bool("detach"), adopt: c.Bool("adopt-upstream"),
 		password: c.String("requirepass"), cacheBytes: k.size(c, "cache-bytes", 0), maxAge: k.duration(c, "max-age", false),
 		noCache: c.StringSlice("no-cache"), mirror: c.StringSlice("mirror"), mirrorBytes: k.size(c, "mirror-bytes", 0),
 		maxStale: k.duration(c, "max-stale", true), journalBytes: k.size(c, "journal-bytes", minJournalBytes), fenceWrites: c.Bool("fence-writes"),
@@ -267,10 +269,14 @@ func runProxy(c *cli.Context) error {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	failed := make(chan error, 1)
 	go func() {
-		if !stack.firstLook(ctx, firstLook) {
+		looked, err := stack.firstLook(ctx, firstLook)
+		if err == nil && !looked {
 			return
 		}
-		if err := stack.loadFiles(); err != nil {
+		if err == nil {
+			err = stack.loadFiles()
+		}
+		if err != nil {
 			failed <- err
 			stop()
 			return

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/backend"
+	"holdfast/backend/descriptors"
 	"holdfast/fallback"
 	"holdfast/proxy"
 )
@@ -38,6 +39,9 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 			err = errors.Join(err, st.Close())
 		}
 	}()
+	if s.maxClients, err = clientsPossible(s); err != nil {
+		return nil, err
+	}
 	if err := st.openUpstream(); err != nil {
 		return nil, err
 	}
@@ -66,6 +70,21 @@ func openStack(s *proxySettings) (_ *stack, err error) {
 	}
 	st.link.store, st.link.server = st.store, st.server
 	return st, nil
+}
+
+// clientsPossible lowers --maxclients to what the limit of descriptors has room for, as
+// Redis does. A client with a subscription or a blocking command needs two.
+func clientsPossible(s *proxySettings) (int, error) {
+	wanted := s.maxClients
+	if wanted == 0 {
+		return 0, nil // of a test: the proxy's own default
+	}
+	n, err := descriptors.Clients(wanted)
+	if err == nil && n < wanted {
+		s.logger.Warn("--maxclients is lowered: the limit of file descriptors has no room for more; raise it (ulimit -n), or ask for fewer",
+			"wanted", wanted, "maxclients", n, "limit", descriptors.Limit(), "needed", wanted+descriptors.Own)
+	}
+	return n, err
 }
 
 // openUpstream opens the local state and the link to Redis. The link's name and
@@ -103,6 +122,7 @@ func (st *stack) storeConfig() fallback.Config {
 	}
 	if st.upstream != nil {
 		cfg.BaseDB, cfg.NewClient = st.upstream.DB(), st.link.client
+		cfg.Upstream, cfg.AdoptUpstream = st.upstream.SafeURL(), s.adopt
 	}
 	return cfg
 }
@@ -157,22 +177,23 @@ func (st *stack) Close() error {
 	return errors.Join(errs...)
 }
 
-// firstLook waits until it is known whether Redis is there, for at most d.
-// False: ctx ended.
-func (st *stack) firstLook(ctx context.Context, d time.Duration) bool {
+// firstLook waits until it is known whether Redis is there, for at most d. False: ctx
+// ended. An error: it is there, and is not the one that the queued writes are for. A
+// Redis that turns out to be so later leaves the proxy offline, and status says why.
+func (st *stack) firstLook(ctx context.Context, d time.Duration) (bool, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for st.upstream != nil && !st.upstream.Up() && st.upstream.Status().LastErrorAt.IsZero() {
 		select {
 		case <-ctx.Done():
-			return false
+			return false, nil
 		case <-timer.C:
-			return true
+			return true, nil
 		case <-st.store.Changed():
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return ctx.Err() == nil
+	return ctx.Err() == nil, st.store.Refused()
 }
 
 func (st *stack) readyLine() string {

@@ -108,7 +108,7 @@ func printStatus(w io.Writer, raw []byte) error {
 	}
 	row("queued writes", queued)
 	row("journal", fmt.Sprintf("%d bytes full=%v failed=%v recovered=%d refused=%d", st.Journal.Bytes, st.Journal.Full, st.Journal.Failed, st.Journal.Recovered, st.Journal.Refused))
-	row("replayed", fmt.Sprintf("%d, dead letters %d, conflicts %d", st.Replay.Replayed, st.Replay.DeadLetters, st.Replay.Conflicts))
+	row("replayed", fmt.Sprintf("%d, dead letters %d, conflicts %d, overwritten %d", st.Replay.Replayed, st.Replay.DeadLetters, st.Replay.Conflicts, st.Replay.Overwritten))
 	row("local keys", fmt.Sprintf("%d complete=%v", st.Mirror.Keys, st.Mirror.Complete))
 	row("cache", fmt.Sprintf("%d entries, %d bytes, %d hits, %d misses, coherent=%v", st.Cache.Entries, st.Cache.Bytes, st.Cache.Hits, st.Cache.Misses, st.Cache.Coherent))
 	row("clients", st.Clients)

@@ -73,8 +73,8 @@ func runUp(c *cli.Context) error {
 
 // serveGateway runs the gateway on the proxy until ctx ends.
 func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
-	if !st.firstLook(ctx, firstLook) {
-		return nil
+	if looked, err := st.firstLook(ctx, firstLook); err != nil || !looked {
+		return err
 	}
 	out := c.App.ErrWriter
 	fmt.Fprintln(out, st.readyLine())

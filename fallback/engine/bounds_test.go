@@ -9,7 +9,7 @@ import (
 )
 
 // TestRefusedByRedisIsRefusedHere: what is acknowledged here and refused at the replay
-// is a dead letter; what makes miniredis allocate ends the process.
+// is a dead letter; what allocates without bound ends the process.
 func TestRefusedByRedisIsRefusedHere(t *testing.T) {
 	c := dial(t, redistest.Start(t).Addr(), 2)
 	e := newTestEngine(t, nil)
@@ -31,7 +31,7 @@ func TestRefusedByRedisIsRefusedHere(t *testing.T) {
 	require.Equal(t, c.state(), state(t, e))
 }
 
-// TestSortedSetsAreLikeRedis: what miniredis answers, or pops, otherwise.
+// TestSortedSetsAreLikeRedis: what was answered, or popped, otherwise once.
 func TestSortedSetsAreLikeRedis(t *testing.T) {
 	srv := redistest.Start(t)
 	for _, proto := range []int{2, 3} {

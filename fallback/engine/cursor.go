@@ -139,7 +139,7 @@ func (c *call) scan() {
 			return false
 		}
 		seen, last = seen+1, en.hash
-		if (o.kind == "" || o.kind == en.kind) && globMatch(o.match, en.key) {
+		if (o.kind == "" || o.kind == en.kind) && c.matches(o.match, en.key) {
 			found = append(found, en.key)
 		}
 		return true

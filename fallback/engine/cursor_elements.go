@@ -51,7 +51,7 @@ var collections = map[string]struct {
 
 // inner executes a command of the engine's table for the running one.
 func (e *Engine) inner(db int, args ...string) value {
-	c := &call{e: e, db: db, proto: 2, args: args, argv: toBytes(args), spec: lookup(args[0])}
+	c := &call{e: e, db: db, proto: 2, args: args, argv: toBytes(args), spec: lookup(args[0]), unlimited: true}
 	c.guarded()
 	v, _ := parseReply(c.reply)
 	return v
@@ -86,7 +86,7 @@ func (c *call) scanElements() {
 	}
 	var names []string
 	for _, p := range list {
-		if globMatch(o.match, p.name) {
+		if c.matches(o.match, p.name) {
 			names = append(names, p.name)
 		}
 	}

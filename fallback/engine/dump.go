@@ -11,13 +11,18 @@ import (
 const dumpChunk = 512
 
 // Dump calls fn with commands that recreate everything in an empty engine, or
-// in a Redis: scripts loaded by SCRIPT LOAD, then every key with its absolute
+// in a Redis: scripts loaded by SCRIPT LOAD, libraries of functions, then every key with its absolute
 // deadline. Big collections come in several commands. It stops at fn's error and
 // returns it. fn must not use the engine, nor change what it gets.
 func (e *Engine) Dump(fn func(db int, argv [][]byte) error) error {
 	e.tick()
 	for _, body := range e.scripts.bodies() {
 		if err := fn(0, toBytes([]string{"SCRIPT", "LOAD", body})); err != nil {
+			return err
+		}
+	}
+	for _, code := range e.Libraries() {
+		if err := fn(0, toBytes([]string{"FUNCTION", "LOAD", "REPLACE", code})); err != nil {
 			return err
 		}
 	}
@@ -134,11 +139,11 @@ func (e *Engine) Size(db int, key []byte) int64 {
 		return 0
 	case en.kind == "string":
 		return int64(len(e.stringOf(en)))
-	case en.kind == "stream":
-		return int64(en.stream.Len())
 	}
-	count := map[string]string{"list": "LLEN", "set": "SCARD", "hash": "HLEN", "zset": "ZCARD"}[en.kind]
-	return e.ask(db, count, en.key).num
+	if en.obj != nil {
+		return int64(en.obj.size())
+	}
+	return int64(en.stream.Len())
 }
 
 // dumpAs is the commands that recreate a key under a name.
@@ -147,32 +152,24 @@ func (e *Engine) dumpAs(db int, key, name string) [][]string {
 	if en == nil {
 		return nil
 	}
-	d := e.mini.DB(db)
 	var out [][]string
+	switch v := en.obj.(type) {
+	case *list:
+		out = chunked(v.slice(0, v.size()), 1, "RPUSH", name)
+	case *set:
+		out = chunked(v.all(), 1, "SADD", name)
+	case *hash:
+		out = dumpHash(v, name)
+	case *zset:
+		l := make([]string, 0, 2*v.size())
+		for n := v.first(); n != nil; n = n.after() {
+			l = append(l, formatDouble(n.score), n.member)
+		}
+		out = chunked(l, 2, "ZADD", name)
+	}
 	switch en.kind {
 	case "string":
 		out = [][]string{{"SET", name, e.stringOf(en)}}
-	case "list":
-		l, _ := d.List(key)
-		out = chunked(l, 1, "RPUSH", name)
-	case "set":
-		l, _ := d.Members(key)
-		out = chunked(l, 1, "SADD", name)
-	case "hash":
-		l := e.ask(db, "HGETALL", key).flat()
-		out = chunked(l, 2, "HSET", name)
-		if en.field != 0 {
-			for field, at := range e.fieldDeadlines(db, key) {
-				out = append(out, []string{"HPEXPIREAT", name, strconv.FormatInt(at, 10), "FIELDS", "1", field})
-			}
-		}
-	case "zset":
-		m, _ := d.SortedSet(key)
-		l := make([]string, 0, 2*len(m))
-		for member, score := range m {
-			l = append(l, formatDouble(score), member)
-		}
-		out = chunked(l, 2, "ZADD", name)
 	case "stream":
 		out = dumpStream(en.stream, name)
 	}
@@ -182,6 +179,20 @@ func (e *Engine) dumpAs(db int, key, name string) [][]string {
 			out[0] = append(out[0], "PXAT", at)
 		} else {
 			out = append(out, []string{"PEXPIREAT", name, at})
+		}
+	}
+	return out
+}
+
+func dumpHash(h *hash, name string) [][]string {
+	l := make([]string, 0, 2*h.size())
+	for _, f := range h.fields {
+		l = append(l, f.name, f.value)
+	}
+	out := chunked(l, 2, "HSET", name)
+	for _, f := range h.fields {
+		if f.deadline != 0 {
+			out = append(out, []string{"HPEXPIREAT", name, strconv.FormatInt(f.deadline, 10), "FIELDS", "1", f.name})
 		}
 	}
 	return out

@@ -1,14 +1,12 @@
-// Package engine executes Redis commands on local state, in process, on top of
-// miniredis, and says what to journal for each. See DESIGN.md for the guarantee
-// and DIFFERENCES.md for what a client can tell apart from a real Redis.
+// Package engine executes Redis commands on local state, in process, and says what
+// to journal for each. See DESIGN.md for the guarantee and DIFFERENCES.md for what a
+// client can tell apart from a real Redis.
 package engine
 
 import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 
 	"holdfast/fallback/engine/stream"
 )
@@ -36,13 +34,25 @@ type Config struct {
 	// renews it compares first: it is journaled whole, so that Redis compares again.
 	Lock func(db int, key string) bool
 
+	// Libraries says that functions and their libraries are here, and not at a Redis.
+	Libraries bool
+
 	// Deadline is asked when a script begins: it is ended then, and undone. The zero
-	// time, or nil: it has only the bound that all scripts have.
+	// time, or nil: it may run for ever.
 	Deadline func() time.Time
+
+	// ScriptBegins is called when a script begins, and what it returns when it is
+	// over, before anything else is done with the engine; nil: nobody asks.
+	ScriptBegins func(r *Running) (ended func())
 
 	// Expiring is called before a key that is due loses its value, or fields of it;
 	// nil: nobody asks. It must not use the engine, DumpKey excepted.
 	Expiring func(db int, key string)
+
+	// Notify is told of keyspace events after the command that caused them, if
+	// notify-keyspace-events asks for them: by key, by event, or both; nil: nobody
+	// listens. It must not use the engine.
+	Notify func(db int, event, key string, byKey, byEvent bool)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
@@ -50,26 +60,32 @@ type Config struct {
 // included.
 type Engine struct {
 	cfg      Config
-	mini     *miniredis.Miniredis
-	peers    map[int]*peer    // one for each database in use
 	dbs      map[int]*dbIndex // what the engine knows of each key
 	due      deadlineHeap     // keys with a deadline, nearest first
-	scripts  *scriptCache
-	lua      *luaState // reused between scripts; nil until the first
-	run      *scriptRun
-	query    plainRead // reused
-	nowMS    int64     // server time of the running command, in ms
-	writes   uint64    // counts key changes; a key's version is its value then
-	expiring bool      // Config.Expiring is being asked
-	still    bool      // between StopClock and StartClock
-	loading  bool      // between BeginLoad and EndLoad
+	query    plainRead        // reused
+	nowMS    int64            // server time of the running command, in ms
+	writes   uint64           // counts key changes; a key's version is its value then
+	expiring bool             // Config.Expiring is being asked
+	still    bool             // between StopClock and StartClock
+	loading  bool             // between BeginLoad and EndLoad
 	covers   map[keyID]cover
 	orders   scanOrders
 	random   uint64 // state of the generator for RANDOMKEY and SCAN starts
 
 	streamLimits stream.Limits // of the nodes that a Redis would have
 
-	scriptTimeout time.Duration // tests on busy machines wait for longer
+	scripting // scripts and functions
+
+	commandTime time.Duration // of one command, see budget.go
+
+	limits    limits
+	events    eventClass        // that Config.Notify is told of
+	happened  []keyEvent        // of the command that is being executed
+	executing bool              // a command is
+	dirty     int64             // commands that changed something
+	expired   int64             // keys whose deadline has passed
+	kept      map[string]string // values of keptParams that were set
+	peak      uint64            // of the heap, when it was looked at
 }
 
 // Result is what one command or unit gave.
@@ -90,26 +106,18 @@ func New(cfg Config) *Engine {
 		cfg.Now = time.Now
 	}
 	e := &Engine{
-		cfg:     cfg,
-		peers:   map[int]*peer{},
-		dbs:     map[int]*dbIndex{},
-		scripts: newScriptCache(),
-		covers:  map[keyID]cover{},
-		mini:    miniredis.NewMiniRedis(),
-		random:  uint64(cfg.Now().UnixNano()) | 1,
+		cfg:    cfg,
+		dbs:    map[int]*dbIndex{},
+		covers: map[keyID]cover{},
+		random: uint64(cfg.Now().UnixNano()) | 1,
 
 		streamLimits: stream.DefaultLimits,
 
-		scriptTimeout: scriptTimeout,
+		commandTime: commandTime,
+		limits:      defaultLimits(),
+		kept:        map[string]string{},
 	}
-	// The clock of miniredis stands still at the epoch, so that the TTL it
-	// stores is the absolute deadline (see DESIGN.md).
-	e.mini.SetTime(time.Unix(0, 0))
-	// Dial is the only way to start miniredis without a listener; its end of
-	// the in-memory pipe is closed again at once.
-	if conn, err := e.mini.Dial(); err == nil {
-		_ = conn.Close()
-	}
+	e.beginScripting()
 	e.tick()
 	return e
 }
@@ -119,11 +127,6 @@ func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
 
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
-	if e.lua != nil {
-		e.lua.close()
-		e.lua = nil
-	}
-	e.mini.Close()
 }
 
 // tick reads the clock once for a command, a unit or a script, as Redis does,
@@ -135,6 +138,9 @@ func (e *Engine) tick() {
 	e.nowMS = e.cfg.Now().UnixMilli()
 	e.expireDue()
 }
+
+// Expire deletes what is due. Every command does so before it runs.
+func (e *Engine) Expire() { e.tick() }
 
 // StopClock lets time stand still until StartClock: what the caller sees of keys is
 // what commands find. Deadlines that pass meanwhile are kept at StartClock's next tick.
@@ -148,7 +154,7 @@ func (e *Engine) StartClock() { e.still = false }
 
 // Do executes one command on a database for a client that speaks RESP version
 // proto (2 or 3). Blocking commands answer at once, as if their time had run
-// out. It never panics: a command that makes miniredis panic gets an error.
+// out. It never panics: a command whose handler does gets an error.
 func (e *Engine) Do(db, proto int, argv [][]byte) Result {
 	e.tick()
 	c := e.newCall(db, proto, argv)
@@ -220,6 +226,7 @@ func (e *Engine) ApplyKept(db int, argv [][]byte) error {
 }
 
 func (e *Engine) apply(c *call) error {
+	c.unlimited = true
 	e.tick()
 	e.exec(c)
 	if c.failed() {
@@ -232,7 +239,8 @@ func (e *Engine) apply(c *call) error {
 // its options; the name may be in any case.
 func (e *Engine) Supports(name string) bool {
 	container, _, _ := strings.Cut(name, "|") // its handler refuses subcommands that it does not know
-	return lookup(container) != nil
+	s := lookup(container)
+	return s != nil && (s.flags&fLibraries == 0 || e.cfg.Libraries)
 }
 
 // Has reports whether the key exists.
@@ -294,12 +302,14 @@ func (e *Engine) LoadScript(body []byte) string {
 // RememberScript keeps the body of a script that Redis runs, as EVAL and SCRIPT LOAD
 // keep it here; not one that it would refuse.
 func (e *Engine) RememberScript(body []byte, loaded bool) {
-	switch text := string(body); {
-	case compileError(text) != "":
+	text := string(body)
+	sha := sha1Hex(text)
+	switch _, failed := e.compiler.script(sha, text); {
+	case failed != "":
 	case loaded:
 		e.LoadScript(body)
 	default:
-		e.scripts.keep(sha1Hex(text), text)
+		e.scripts.keep(sha, text)
 	}
 }
 

@@ -96,8 +96,9 @@ func TestEffectsAreAbsoluteAndDeterministic(t *testing.T) {
 		{"EVAL 'redis.call(\"set\",KEYS[1],7) return redis.call(\"incr\",\"l\")' 1 n", ""},
 		{"SET dead 1 PXAT 1", "DEL dead"},
 		{"EXPIRE n -1", "DEL n"},
-		{"EVAL 'local t={a=1} for k in pairs(t) do redis.call(\"rpush\",KEYS[1],k) end' 1 p", "rpush p a"},
-		{"EVAL 'local t={a=1} redis.call(\"rpush\",KEYS[1],(next(t)))' 1 p", "rpush p a"},
+		{"EVAL 'local t={a=1} for k in pairs(t) do redis.call(\"rpush\",KEYS[1],k) end' 1 p", `EVAL local t={a=1} for k in pairs(t) do redis.call("rpush",KEYS[1],k) end 1 p`},
+		{"EVAL 'local t={[{}]=1,[{}]=2} for _,v in pairs(t) do redis.call(\"rpush\",KEYS[1],v) end' 1 o", "rpush o 1|rpush o 2"},
+		{"EVAL 'local t={a=1} redis.call(\"rpush\",KEYS[1],(next(t)))' 1 p", `EVAL local t={a=1} redis.call("rpush",KEYS[1],(next(t))) 1 p`},
 		{"EVAL 'for _,k in ipairs(ARGV) do redis.call(\"rpush\",KEYS[1],k) end' 1 p a", `EVAL for _,k in ipairs(ARGV) do redis.call("rpush",KEYS[1],k) end 1 p a`},
 	} {
 		require.Equal(t, tc.want, strings.Join(effects(e, tc.line), "|"), tc.line)

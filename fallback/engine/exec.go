@@ -1,9 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
+	"time"
 	"unsafe"
 
 	"holdfast/backend/resp"
@@ -21,8 +21,13 @@ type call struct {
 	effects [][][]byte
 	// effectSet says that the handler has decided on the effects, none included.
 	effectSet bool
-	// indexed says that the handler has brought the index up to date itself.
+	// indexed says that the handler of a stream has given its keys their versions itself.
 	indexed bool
+	// steps counts the work since the clock was last looked at, until is when it has
+	// taken too long, unlimited says that it may: see budget.go.
+	steps     int
+	until     time.Time
+	unlimited bool
 	// passing says that it looked at keys that it does not name and that have deadlines.
 	passing bool
 	// remains are keys that begin a new life here; see uncover.
@@ -54,11 +59,22 @@ func (e *Engine) exec(c *call) {
 	if e.run != nil && !e.run.allows(c) {
 		return
 	}
+	outermost := !e.executing
+	e.executing = true
+	if e.events&eventMiss != 0 && c.spec.flags&fWrite == 0 {
+		c.noteMisses()
+	}
 	before := c.lapses()
 	c.guarded()
-	if c.proto == 3 && len(c.reply) > 0 {
-		c.fixRESP3()
-	}
+	defer func() {
+		if outermost {
+			e.executing = false
+			if c.failed() {
+				e.happened = e.happened[:0]
+			}
+			e.tell()
+		}
+	}()
 	if c.spec.flags&fWrite == 0 {
 		c.effects = nil
 		return
@@ -69,12 +85,14 @@ func (e *Engine) exec(c *call) {
 	case !c.effectSet && !c.spec.unchanged(c):
 		c.effects = [][][]byte{c.argv}
 	}
-	if !c.indexed {
-		// Keys are looked at even after an error, should miniredis have changed one
-		// half way; their version tells only of real changes.
+	if outermost && len(c.effects) > 0 {
+		e.dirty++
+	}
+	if !c.spec.own && !c.indexed && len(c.effects) > 0 {
 		for _, key := range c.keys() {
-			e.sync(c.db, key, len(c.effects) > 0)
+			e.touch(c.db, key)
 		}
+		c.notifyStream()
 	}
 	c.outlast(before)
 }
@@ -84,33 +102,20 @@ func (c *call) guarded() {
 	defer func() {
 		if r := recover(); r != nil {
 			c.effectSet, c.effects = true, nil
+			if given, ok := r.(overBudget); ok {
+				c.fail(string(given))
+				return
+			}
 			c.fail("ERR command '" + c.args[0] + "' with these arguments is not supported offline")
 		}
 	}()
-	if c.spec.run != nil {
-		c.spec.run(c)
-		return
-	}
-	c.pass(c.args...)
+	c.spec.run(c)
 }
-
-// pass lets miniredis answer, with the given arguments.
-func (c *call) pass(args ...string) {
-	c.reply = c.own(c.e.raw(c.db, c.proto, args...))
-	if c.failed() { // some commands of miniredis go on after their error
-		if end := bytes.IndexByte(c.reply, '\n'); end >= 0 {
-			c.reply = c.reply[:end+1]
-		}
-	}
-}
-
-// own copies a reply that raw will overwrite.
-func (c *call) own(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // ask runs a helper command on the same database and parses its reply.
-func (c *call) ask(args ...string) value { return c.e.ask(c.db, args...) }
+func (c *call) ask(args ...string) value { return c.e.inner(c.db, args...) }
 
-func (c *call) buf() *replyBuf { return &replyBuf{v3: c.proto == 3} }
+func (c *call) buf() *replyBuf { return &replyBuf{v3: c.proto == 3, most: maxReply} }
 
 func (c *call) fail(msg string) {
 	r := replyBuf{}
@@ -184,6 +189,12 @@ func unknownCommand(args []string) string {
 		fmt.Fprintf(&b, "'%.*s' ", 128-b.Len(), a)
 	}
 	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], b.String())
+}
+
+// cText is an argument as C prints it.
+func cText(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return s
 }
 
 func wrongArity(name string) string {

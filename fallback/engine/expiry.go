@@ -3,12 +3,11 @@ package engine
 import (
 	"strconv"
 	"strings"
-	"time"
 )
 
 func expiryCommands() map[string]*spec {
 	m := map[string]*spec{
-		"PERSIST": write(2, 1, 1, 1, fZero),
+		"PERSIST": write(2, 1, 1, 1, fZero).with((*call).persist),
 	}
 	for _, name := range []string{"EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"} {
 		m[name] = write(-3, 1, 1, 1, fZero).with((*call).expire)
@@ -51,9 +50,40 @@ func (c *call) expire() {
 		gt && (en.deadline == 0 || at <= en.deadline), lt && en.deadline != 0 && at >= en.deadline:
 		c.integer(0)
 	default:
-		c.expireTo(c.args[1], at)
+		c.expireTo(en, at)
 		c.integer(1)
 	}
+}
+
+// expireTo sets the deadline of a key that exists, or deletes it when that has
+// passed, and journals it.
+func (c *call) expireTo(en *entry, at int64) {
+	if at <= c.e.nowMS {
+		c.remove(en.key, "del")
+		c.effect("DEL", en.key)
+		return
+	}
+	en.deadline = at
+	c.e.schedule(en)
+	c.modified(en.key, "expire")
+	c.effect("PEXPIREAT", en.key, strconv.FormatInt(at, 10))
+}
+
+// persist is PERSIST.
+func (c *call) persist() {
+	en := c.e.find(c.db, c.args[1])
+	if en == nil || en.deadline == 0 {
+		c.integer(0)
+		return
+	}
+	c.persistKey(en)
+	c.integer(1)
+}
+
+func (c *call) persistKey(en *entry) {
+	en.deadline = 0
+	c.e.schedule(en)
+	c.modified(en.key, "persist")
 }
 
 func expireFlags(args []string) (nx, xx, gt, lt bool, msg string) {
@@ -68,7 +98,7 @@ func expireFlags(args []string) (nx, xx, gt, lt bool, msg string) {
 		case "LT":
 			lt = true
 		default:
-			msg = "ERR Unsupported option " + a
+			msg = "ERR Unsupported option " + cText(a)
 			return
 		}
 	}
@@ -100,73 +130,4 @@ func (c *call) ttl() {
 		}
 		c.integer(at)
 	}
-}
-
-// hexpire is HEXPIRE, HPEXPIRE, HEXPIREAT and HPEXPIREAT (Redis 7.4).
-func (c *call) hexpire() {
-	name := strings.ToUpper(c.args[0])
-	unit, relative := int64(1000), !strings.HasSuffix(name, "AT")
-	if name[1] == 'P' {
-		unit = 1
-	}
-	if relative {
-		c.e.noteTime()
-	}
-	at, msg := c.deadline(c.args[2], unit, relative, false)
-	if msg == "" && at < 0 {
-		msg = "ERR invalid expire time, must be >= 0"
-	}
-	if msg != "" {
-		c.fail(msg)
-		return
-	}
-	c.effectSet = true
-	// miniredis knows whole seconds only, so it decides on the conditions and
-	// the milliseconds are set after.
-	rest := c.args[3:]
-	c.pass(append([]string{"HEXPIRE", c.args[1], strconv.FormatInt(at/1000+1, 10)}, rest...)...)
-	en := c.e.find(c.db, c.args[1])
-	if c.failed() || en == nil {
-		return
-	}
-	v, _ := parseReply(c.reply)
-	fields := c.args[len(c.args)-len(v.list):]
-	for i, done := range v.list {
-		if done.num == 1 {
-			c.e.mini.DB(c.db).HExpire(en.key, fields[i], time.Duration(max(at, 1))*time.Millisecond)
-			c.effect("HPEXPIREAT", en.key, strconv.FormatInt(at, 10), "FIELDS", "1", fields[i])
-		}
-	}
-	en.field = c.e.fieldDeadline(c.db, en.key)
-	c.e.schedule(en)
-	c.e.expireDue()
-}
-
-// httl is HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME (Redis 7.4).
-func (c *call) httl() {
-	name := strings.ToUpper(c.args[0])
-	v := c.ask(append([]string{"HPTTL"}, c.args[1:]...)...)
-	if v.isErr() {
-		c.fail(v.str)
-		return
-	}
-	if v.isNil() {
-		c.reply = []byte("*-1\r\n")
-		return
-	}
-	r := c.buf()
-	r.array(len(v.list))
-	for _, el := range v.list {
-		at := el.num
-		if at >= 0 {
-			if strings.HasSuffix(name, "TTL") {
-				at = max(at-c.e.nowMS, 0)
-			}
-			if name[1] != 'P' {
-				at = (at + 999) / 1000
-			}
-		}
-		r.integer(at)
-	}
-	c.reply = r.b
 }

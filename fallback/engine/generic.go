@@ -1,14 +1,14 @@
 package engine
 
 import (
+	"math"
 	"strings"
-	"time"
 )
 
 func genericCommands() map[string]*spec {
 	return map[string]*spec{
-		"DEL": write(-2, 1, -1, 1, fZero), "UNLINK": write(-2, 1, -1, 1, fZero),
-		"EXISTS": read(-2, 1, -1, 1), "TOUCH": read(-2, 1, -1, 1),
+		"DEL": write(-2, 1, -1, 1, fZero).with((*call).del), "UNLINK": write(-2, 1, -1, 1, fZero).with((*call).del),
+		"EXISTS": read(-2, 1, -1, 1).with((*call).exists), "TOUCH": read(-2, 1, -1, 1).with((*call).exists),
 		"TYPE": read(2, 1, 1, 1).with((*call).typeOf), "KEYS": read(2, 0, 0, 0).with((*call).keysMatching).unsure(),
 		"SCAN":      read(-2, 0, 0, 0).with((*call).scan).unsure(),
 		"RANDOMKEY": read(1, 0, 0, 0).with((*call).randomKey).unsure(),
@@ -17,6 +17,29 @@ func genericCommands() map[string]*spec {
 		"OBJECT": read(-2, 2, 2, 1).with((*call).object).unsure(),
 		"SORT":   write(-2, 0, 0, 0, 0).keyed(storeKeys).with((*call).sort), "SORT_RO": read(-2, 1, 1, 1).with((*call).sort).unsure(),
 	}
+}
+
+// del is DEL and UNLINK.
+func (c *call) del() {
+	n := int64(0)
+	for _, key := range c.args[1:] {
+		if c.e.find(c.db, key) != nil {
+			c.remove(key, "del")
+			n++
+		}
+	}
+	c.integer(n)
+}
+
+// exists is EXISTS and TOUCH.
+func (c *call) exists() {
+	n := int64(0)
+	for _, key := range c.args[1:] {
+		if c.e.find(c.db, key) != nil {
+			n++
+		}
+	}
+	c.integer(n)
 }
 
 func (c *call) typeOf() {
@@ -28,7 +51,7 @@ func (c *call) typeOf() {
 func (c *call) keysMatching() {
 	var found []string
 	for key := range c.e.index(c.db).keys {
-		if globMatch(c.args[1], key) {
+		if c.matches(c.args[1], key) {
 			found = append(found, key)
 		}
 	}
@@ -60,31 +83,40 @@ func (c *call) randomKey() {
 // rename is RENAME and RENAMENX.
 func (c *call) rename() {
 	from, to := c.args[1], c.args[2]
+	nx := len(c.args[0]) > len("RENAME")
 	old := c.e.find(c.db, from)
-	if old != nil && from == to {
+	if old == nil {
+		c.fail(errNoKey)
+		return
+	}
+	if from == to || nx && c.e.find(c.db, to) != nil {
 		c.noEffect()
-		if len(c.args[0]) == len("RENAME") {
+		if nx {
+			c.integer(0)
+		} else {
 			c.ok()
-			return
 		}
-		c.integer(0)
 		return
 	}
-	c.pass(c.args...)
-	if old == nil || c.failed() || c.zero() {
-		return
+	c.e.carry(old, c.db, to)
+	c.e.drop(c.db, from)
+	c.notify("rename_from", from)
+	c.notify("rename_to", to)
+	if nx {
+		c.integer(1)
+	} else {
+		c.ok()
 	}
-	c.inherit(old, c.db, to)
 }
 
-// inherit hands what the index alone knows of a key to the key made from it.
-func (c *call) inherit(old *entry, db int, key string) {
-	value, field := old.stream, old.field
-	c.e.touch(db, key)
-	if en := c.e.find(db, key); en != nil {
-		en.stream, en.field = value, field
-		c.e.schedule(en)
-	}
+// carry makes a key what another one is.
+func (e *Engine) carry(old *entry, db int, key string) {
+	e.save(db, key)
+	e.event(eventNew, "new", db, key) // also where another key was: that is deleted first
+	en := e.fresh(db, key)
+	en.kind, en.value, en.obj, en.stream = old.kind, old.value, old.obj, old.stream
+	en.deadline, en.field, en.form = old.deadline, old.field, old.form
+	e.schedule(en)
 }
 
 // otherDB parses the number of another database.
@@ -92,6 +124,10 @@ func (c *call) otherDB(arg string) (int, bool) {
 	n, ok := parseInt(arg)
 	if !ok {
 		c.fail(errNotInt)
+		return 0, false
+	}
+	if n < math.MinInt32 || n > math.MaxInt32 {
+		c.fail("ERR value is out of range, value must between -2147483648 and 2147483647")
 		return 0, false
 	}
 	if n < 0 || n >= databases {
@@ -128,30 +164,11 @@ func (c *call) copyKey() {
 		c.integer(0)
 		return
 	}
-	c.e.save(db, dst)
-	c.e.drop(db, dst)
-	c.e.duplicate(c.db, src, db, dst)
-	c.inherit(old, db, dst)
-	if old.stream != nil {
-		c.e.find(db, dst).stream = old.stream.Clone()
-	}
+	mine := *old
+	mine.unshare(c.spend)
+	c.e.carry(&mine, db, dst)
+	c.e.event(eventGeneric, "copy_to", db, dst)
 	c.integer(1)
-}
-
-// duplicate copies a key that exists to a name that does not. miniredis drops the
-// deadlines of hash fields.
-func (e *Engine) duplicate(db int, key string, toDB int, to string) {
-	en := e.find(db, key)
-	if en != nil && en.held {
-		e.putString(toDB, to, en.value, en.deadline)
-		return
-	}
-	_ = e.mini.Copy(db, key, toDB, to)
-	if en != nil && en.field != 0 {
-		for field, at := range e.fieldDeadlines(db, key) {
-			e.mini.DB(toDB).HExpire(to, field, time.Duration(at)*time.Millisecond)
-		}
-	}
 }
 
 func (c *call) move() {
@@ -163,94 +180,15 @@ func (c *call) move() {
 		c.fail("ERR source and destination objects are the same")
 		return
 	}
-	old := c.e.find(c.db, c.args[1])
-	if old == nil || c.e.find(db, c.args[1]) != nil {
+	key := c.args[1]
+	old := c.e.find(c.db, key)
+	if old == nil || c.e.find(db, key) != nil {
 		c.integer(0)
 		return
 	}
-	c.e.save(db, c.args[1])
-	c.pass(c.args...)
-	if !c.failed() && !c.zero() {
-		c.inherit(old, db, c.args[1])
-	}
-}
-
-func (c *call) object() {
-	sub := strings.ToUpper(c.args[1])
-	known := sub == "ENCODING" || sub == "REFCOUNT" || sub == "IDLETIME" || sub == "FREQ"
-	if !known {
-		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try OBJECT HELP.")
-		return
-	}
-	if len(c.args) != 3 {
-		c.fail(wrongArity("object|" + sub))
-		return
-	}
-	en := c.e.find(c.db, c.args[2])
-	switch {
-	case en == nil:
-		c.null()
-	case sub == "ENCODING":
-		r := c.buf()
-		r.bulk(c.e.encoding(en))
-		c.reply = r.b
-	case sub == "FREQ":
-		c.fail("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.")
-	case sub == "REFCOUNT":
-		c.integer(1)
-	default:
-		c.integer(0)
-	}
-}
-
-// encoding is how a Redis with default settings would hold the value.
-func (e *Engine) encoding(en *entry) string {
-	longest := func(list []string) (n int) {
-		for _, s := range list {
-			n = max(n, len(s))
-		}
-		return n
-	}
-	db := int(en.db)
-	switch en.kind {
-	case "string":
-		s := e.stringOf(en)
-		if _, ok := parseInt(s); ok {
-			return "int"
-		}
-		if len(s) <= 44 {
-			return "embstr"
-		}
-		return "raw"
-	case "list":
-		l := e.ask(db, "LRANGE", en.key, "0", "-1").flat()
-		if len(l) <= 128 && longest(l) <= 64 {
-			return "listpack"
-		}
-		return "quicklist"
-	case "hash":
-		l := e.ask(db, "HGETALL", en.key).flat()
-		if len(l) <= 256 && longest(l) <= 64 {
-			return "listpack"
-		}
-		return "hashtable"
-	case "zset":
-		l := e.ask(db, "ZRANGE", en.key, "0", "-1").flat()
-		if len(l) <= 128 && longest(l) <= 64 {
-			return "listpack"
-		}
-		return "skiplist"
-	case "set":
-		l := e.ask(db, "SMEMBERS", en.key).flat()
-		for _, s := range l {
-			if _, ok := parseInt(s); !ok {
-				return "hashtable"
-			}
-		}
-		if len(l) <= 512 {
-			return "intset"
-		}
-		return "hashtable"
-	}
-	return "stream"
+	c.e.carry(old, db, key)
+	c.e.drop(c.db, key)
+	c.notify("move_from", key)
+	c.e.event(eventGeneric, "move_to", db, key)
+	c.integer(1)
 }

@@ -1,15 +1,24 @@
 package engine
 
-// globMatch reports whether s matches a pattern as Redis matches keys: * ? [set]
+// matches reports whether s matches a pattern as Redis matches keys: * ? [set]
 // [^set] [a-z] and \ for the next character as it is. Its time is at most the
 // product of the lengths, whatever the pattern.
-func globMatch(pattern, s string) bool {
+// The budget of the call pays for the steps.
+func (c *call) matches(pattern, s string) bool { return globMatch(pattern, s, c.spend) }
+
+// globMatch tells spend of the steps that it takes.
+func globMatch(pattern, s string, spend func(int)) bool {
 	if pattern == "*" {
+		spend(1)
 		return true
 	}
+	steps := 0
 	p, i := 0, 0
 	starP, starI := -1, 0 // where to go on after a mismatch: let the last * eat one more
 	for i < len(s) {
+		if steps++; steps&255 == 0 {
+			spend(256)
+		}
 		if p < len(pattern) && pattern[p] == '*' {
 			starP, starI = p+1, i
 			p++
@@ -27,6 +36,7 @@ func globMatch(pattern, s string) bool {
 		starI++
 		p, i = starP, starI
 	}
+	spend(1 + steps&255)
 	for p < len(pattern) && pattern[p] == '*' {
 		p++
 	}

@@ -1,68 +1,57 @@
 package engine
 
-import "time"
-
-// Most keys of most data sets are strings that are set and read as a whole.
-// miniredis has four map slots for each, which is most of what a key costs in
-// time and in memory. So a string that is set whole is held in the engine's own
-// index, and miniredis does not have the key. It is handed over before miniredis
-// sees a command that names it: from then on it is like any other key, until it is
-// set again.
-
 // putString stores a string, whatever the key held before, and brings the index
 // up to date. deadline is in Unix ms, 0 for none.
 func (e *Engine) putString(db int, key, value string, deadline int64) {
-	ix := e.index(db)
-	en := ix.keys[key]
-	if en == nil {
-		en = newEntry(db, key)
-		ix.insert(en)
-	} else if !en.held {
-		e.mini.DB(db).Del(key)
-	}
-	e.writes++
-	en.kind, en.stream, en.field, en.deadline, en.version = "string", nil, 0, deadline, e.writes
-	en.value, en.held = value, true
+	en := e.fresh(db, key)
+	en.kind, en.value, en.deadline = "string", value, deadline
 	e.schedule(en)
 }
 
-// handOver gives miniredis the held strings that a command may look at.
-func (e *Engine) handOver(db int, args []string) {
-	keys := args[1:] // of a command without row: each may be a key
-	if s := lookup(args[0]); s != nil {
-		keys = s.keysIn(args)
+// stringOf is the value of a string.
+func (e *Engine) stringOf(en *entry) string { return en.value }
+
+// stringAt is the string that a key holds; found is false for an absent one, and ok is
+// false, and the call has failed, for another type.
+func (c *call) stringAt(key string) (s string, found, ok bool) {
+	en := c.e.find(c.db, key)
+	if en == nil {
+		return "", false, true
 	}
-	for _, key := range keys {
-		en := e.find(db, key)
-		if en == nil || !en.held {
-			continue
-		}
-		d := e.mini.DB(db)
-		_ = d.Set(key, en.value) // it refuses keys of other types only, and has none of this name
-		if en.deadline != 0 {
-			d.SetTTL(key, time.Duration(en.deadline)*time.Millisecond)
-		}
-		en.value, en.held = "", false
+	if en.kind != "string" {
+		c.fail(errWrongType)
+		return "", false, false
 	}
+	return en.value, true, true
 }
 
-// stringOf is the value of a string, wherever it is.
-func (e *Engine) stringOf(en *entry) string {
-	if en.held {
-		return en.value
-	}
-	s, _ := e.mini.DB(int(en.db)).Get(en.key)
-	return s
+// setString gives a key a string, whatever it held; its deadline goes.
+func (c *call) setString(key, value string) {
+	c.isNew(key)
+	c.e.putString(c.db, key, value, 0)
 }
 
-// get is GET. What is held needs no other look.
-func (c *call) get() {
-	en := c.e.find(c.db, c.args[1])
-	if en == nil || !en.held {
-		c.pass(c.args...)
-		return
+// stringForm is how Redis would have the string, which OBJECT ENCODING tells.
+type stringForm uint8
+
+const (
+	formShort stringForm = iota // as short as it can be
+	formText                    // never as an integer
+	formRaw                     // it was changed where it lies
+)
+
+// changeString replaces the string that a key holds, or makes one; its deadline stays.
+func (c *call) changeString(key, value, event string, form stringForm) {
+	at := int64(0)
+	if en := c.e.find(c.db, key); en != nil {
+		at = en.deadline
+	} else {
+		c.isNew(key)
+		if event == "append" {
+			form = formShort // the first value is stored as it comes
+		}
 	}
-	r := replyBuf{b: make([]byte, 0, len(en.value)+16)}
-	r.bulk(en.value)
-	c.reply = r.b
+	c.e.putString(c.db, key, value, at)
+	c.e.find(c.db, key).form = form
+	c.notify(event, key)
 }

@@ -8,8 +8,7 @@ import (
 )
 
 // HyperLogLogs are strings in Redis's own format, so that GET, SET, dumps and
-// the server's estimate agree with it. miniredis keeps them as a type apart that
-// cannot be read back. Written in the dense form, read in both.
+// the server's estimate agree with it: runs while they are short, then registers.
 
 const (
 	hllRegisters = 1 << 14
@@ -31,14 +30,10 @@ func hllCommands() map[string]*spec {
 // is false after an error.
 func (c *call) hllGet(key string) (reg []byte, found, ok bool) {
 	reg = make([]byte, hllRegisters)
-	if c.wrongType(key, "string") {
-		return nil, false, false
+	s, found, ok := c.stringAt(key)
+	if !ok || !found {
+		return reg, false, ok
 	}
-	v := c.ask("GET", key)
-	if v.isNil() {
-		return reg, false, true
-	}
-	s := v.str
 	if len(s) < hllHeader || !strings.HasPrefix(s, "HYLL") || s[4] > 1 || s[4] == 0 && len(s) != hllDense {
 		c.fail(errNotHLL)
 		return nil, false, false
@@ -89,11 +84,53 @@ func hllSparse(s string, reg []byte) bool {
 	return at == len(reg)
 }
 
-// hllPut stores registers, keeping the key's deadline.
+// hllPut stores registers, keeping the key's deadline: as runs while they are short,
+// as Redis does, and never as runs again once they were not.
 func (c *call) hllPut(key string, reg []byte) {
-	b := make([]byte, hllDense)
+	old, found, _ := c.stringAt(key)
+	b := make([]byte, hllHeader, hllDense)
 	copy(b, "HYLL")
 	b[15] = 0x80 // the cached estimate is not valid
+	dense := found && old[4] == 0
+	if !dense {
+		b[4] = 1
+		b, dense = hllRuns(b, reg, int(c.e.limits.sparse))
+	}
+	if dense {
+		b = b[:hllDense]
+		clear(b[hllHeader:])
+		b[4] = 0
+		hllPack(b, reg)
+	}
+	c.changeString(key, string(b), "pfadd", formRaw)
+}
+
+// hllRuns appends the run-length form; dense says that it would be longer than most.
+func hllRuns(b, reg []byte, most int) (out []byte, dense bool) {
+	for at := 0; at < len(reg); {
+		n, v := 1, reg[at]
+		for at+n < len(reg) && reg[at+n] == v {
+			n++
+		}
+		at += n
+		switch {
+		case v > 32 || len(b) > hllHeader+most:
+			return b, true
+		case v > 0:
+			for ; n > 0; n -= 4 {
+				b = append(b, 0x80|(v-1)<<2|byte(min(n, 4)-1))
+			}
+		case n > 64:
+			b = append(b, 0x40|byte((n-1)>>8), byte(n-1))
+		default:
+			b = append(b, byte(n-1))
+		}
+	}
+	return b, len(b) > hllHeader+most
+}
+
+// hllPack writes the dense form behind the header.
+func hllPack(b, reg []byte) {
 	for i, v := range reg {
 		at, shift := hllHeader+i*6/8, uint(i*6%8)
 		b[at] |= v << shift
@@ -101,7 +138,6 @@ func (c *call) hllPut(key string, reg []byte) {
 			b[at+1] |= v >> (8 - shift)
 		}
 	}
-	c.e.raw(c.db, 2, "SET", key, string(b), "KEEPTTL")
 }
 
 func (c *call) pfadd() {
@@ -130,6 +166,7 @@ func (c *call) pfadd() {
 func (c *call) hllUnion(keys []string) ([]byte, bool) {
 	all := make([]byte, hllRegisters)
 	for _, key := range keys {
+		c.spend(hllRegisters / 8)
 		reg, _, ok := c.hllGet(key)
 		if !ok {
 			return nil, false

@@ -11,11 +11,11 @@ import (
 	"holdfast/fallback/engine/stream"
 )
 
-// entry is what the engine keeps of a key. The value is in miniredis, unless it is
-// held here: see held.go.
+// entry is a key with its value.
 type entry struct {
 	key      string
-	value    string         // of a string that is held
+	value    string         // of a string
+	obj      object         // of a list, a set, a hash or a sorted set
 	hash     uint64         // place in SCAN's order
 	deadline int64          // Unix ms at which the key expires; 0 = never
 	field    int64          // Unix ms of the nearest hash field deadline; 0 = none
@@ -24,7 +24,7 @@ type entry struct {
 	stream   *stream.Stream // the value of a stream
 	place    int32          // index in the heap, -1 when not in it
 	db       uint8
-	held     bool // the value is here and nothing of the key is in miniredis
+	form     stringForm // of a string: see encoding
 }
 
 // next is the moment at which something of the key is due; 0 = never.
@@ -147,52 +147,12 @@ func (e *Engine) version(db int, key string) uint64 {
 	return 0
 }
 
-// touch brings the index up to date with a key that was written.
-func (e *Engine) touch(db int, key string) { e.sync(db, key, true) }
-
-// sync brings the index up to date with a key; changed says that it got a new
-// version even if its type and deadline are the same.
-func (e *Engine) sync(db int, key string, changed bool) {
-	ix := e.index(db)
-	en := ix.keys[key]
-	if en != nil && en.held {
-		if changed {
-			e.writes++
-			en.version = e.writes
-		}
-		return
-	}
-	d := e.mini.DB(db)
-	kind := ""
-	if d.Exists(key) {
-		kind = d.Type(key)
-	}
-	if kind == "" {
-		if en != nil {
-			e.forget(ix, en)
-		}
-		return
-	}
-	if en == nil {
-		changed = true
-		en = newEntry(db, key)
-		ix.insert(en)
-	}
-	if kind != "stream" {
-		en.stream = nil
-	}
-	if kind != "hash" {
-		en.field = 0
-	} else if en.field != 0 {
-		en.field = e.fieldDeadline(db, key)
-	}
-	en.kind = kind
-	if changed {
+// touch gives a key that was written a new version.
+func (e *Engine) touch(db int, key string) {
+	if en := e.find(db, key); en != nil {
 		e.writes++
 		en.version = e.writes
 	}
-	en.deadline = d.TTL(key).Milliseconds()
-	e.schedule(en)
 }
 
 // schedule puts the entry at its place in the heap, or takes it out.
@@ -207,7 +167,7 @@ func (e *Engine) schedule(en *entry) {
 	}
 }
 
-// forget removes a key that miniredis no longer has from the index.
+// forget removes a key from the index.
 func (e *Engine) forget(ix *dbIndex, en *entry) {
 	e.writes++
 	ix.remove(en)
@@ -216,21 +176,24 @@ func (e *Engine) forget(ix *dbIndex, en *entry) {
 	}
 }
 
-// drop deletes a key from miniredis and the index.
+// drop deletes a key, if it exists.
 func (e *Engine) drop(db int, key string) {
 	if en := e.find(db, key); en != nil {
-		e.mini.DB(db).Del(key)
 		e.forget(e.dbs[db], en)
 	}
 }
 
 func (e *Engine) flushDB(db int, ix *dbIndex) {
-	e.mini.DB(db).FlushDB()
-	for _, en := range ix.keys {
-		if en.place >= 0 {
-			heap.Remove(&e.due, int(en.place))
+	left := e.due[:0]
+	for _, en := range e.due {
+		if int(en.db) != db {
+			en.place = int32(len(left))
+			left = append(left, en)
 		}
 	}
+	clear(e.due[len(left):])
+	e.due = left
+	heap.Init(&e.due)
 	e.writes++
 	delete(e.dbs, db)
 }
@@ -247,6 +210,8 @@ func (e *Engine) expireDue() {
 		}
 		if en.deadline != 0 && en.deadline < e.nowMS {
 			e.drop(int(en.db), en.key)
+			e.expired++
+			e.event(eventExpired, "expired", int(en.db), en.key)
 			continue
 		}
 		e.expireFields(en)

@@ -1,9 +1,50 @@
 package engine
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 )
+
+func listCommands() map[string]*spec {
+	return map[string]*spec{
+		"LINDEX": read(3, 1, 1, 1).with((*call).lindex), "LLEN": read(2, 1, 1, 1).with((*call).llen),
+		"LRANGE": read(4, 1, 1, 1).with((*call).lrange), "LPOS": read(-3, 1, 1, 1).with((*call).lpos),
+		"LPUSH": write(-3, 1, 1, 1, 0).with((*call).push), "RPUSH": write(-3, 1, 1, 1, 0).with((*call).push),
+		"LPUSHX": write(-3, 1, 1, 1, fZero).with((*call).push), "RPUSHX": write(-3, 1, 1, 1, fZero).with((*call).push),
+		"LPOP": write(-2, 1, 1, 1, fNil).with((*call).lpop), "RPOP": write(-2, 1, 1, 1, fNil).with((*call).lpop),
+		"LSET": write(4, 1, 1, 1, 0).with((*call).lset), "LTRIM": write(4, 1, 1, 1, 0).with((*call).ltrim),
+		"LREM":    write(4, 1, 1, 1, fZero).with((*call).lrem),
+		"LINSERT": write(5, 1, 1, 1, fZero).with((*call).linsert),
+		"LMOVE":   write(5, 1, 2, 1, fNil).with((*call).lmove), "RPOPLPUSH": write(3, 1, 2, 1, fNil).with((*call).lmove),
+		"LMPOP": write(-4, 0, 0, 0, fNil).keyed(counted(1)).with((*call).lmpop),
+		"BLPOP": write(-3, 1, -2, 1, fNil).with((*call).blockingPop), "BRPOP": write(-3, 1, -2, 1, fNil).with((*call).blockingPop),
+		"BLMOVE":     write(6, 1, 2, 1, fNil).with((*call).blockingMove),
+		"BRPOPLPUSH": write(4, 1, 2, 1, fNil).with((*call).blockingMove),
+		"BLMPOP":     write(-5, 0, 0, 0, fNil).keyed(counted(2)).with((*call).blockingMpop),
+	}
+}
+
+// push is LPUSH, RPUSH, LPUSHX and RPUSHX.
+func (c *call) push() {
+	name, key := strings.ToLower(c.args[0]), c.args[1]
+	l, ok := objectAt[*list](c, key)
+	if !ok {
+		return
+	}
+	if l == nil {
+		if name[len(name)-1] == 'x' {
+			c.integer(0)
+			return
+		}
+		l = newList()
+		c.add(key, l)
+	}
+	for _, s := range c.args[2:] {
+		l.push(s, name[0] == 'l')
+	}
+	c.modified(key, name[:1]+"push")
+	c.integer(int64(l.size()))
+}
 
 // lpop is LPOP and RPOP.
 func (c *call) lpop() {
@@ -11,136 +52,331 @@ func (c *call) lpop() {
 		c.fail(wrongArity(c.args[0]))
 		return
 	}
-	if len(c.args) == 3 {
+	count, many := int64(1), len(c.args) == 3
+	if many {
 		n, ok := parseInt(c.args[2])
 		if !ok || n < 0 {
 			c.fail("ERR value is out of range, must be positive")
 			return
 		}
+		count = n
 	}
-	c.pass(c.args...)
-}
-
-// linsert knows that -1 (pivot not found) changes nothing either.
-func (c *call) linsert() {
-	c.pass(c.args...)
-	if string(c.reply) == ":-1\r\n" {
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	switch {
+	case l == nil && many:
+		r.nullArray()
+	case l == nil:
+		r.null()
+	case many && count == 0:
 		c.noEffect()
+		r.array(0)
+	default:
+		popped := c.popFrom(c.args[1], l, c.args[0][0]|0x20 == 'l', count)
+		if many {
+			r.strings(popped)
+		} else {
+			r.bulk(popped[0])
+		}
+	}
+	c.reply = r.b
+}
+
+// popFrom takes up to count elements from one end of the list of a key.
+func (c *call) popFrom(key string, l *list, head bool, count int64) []string {
+	popped := make([]string, 0, min(count, int64(l.size())))
+	for range cap(popped) {
+		popped = append(popped, l.pop(head))
+	}
+	event := "rpop"
+	if head {
+		event = "lpop"
+	}
+	c.modified(key, event)
+	return popped
+}
+
+func (c *call) llen() {
+	if l, ok := objectAt[*list](c, c.args[1]); ok {
+		c.integer(int64(l.size()))
 	}
 }
 
-// lmove is LMOVE and RPOPLPUSH. They are done by a pop and a push, since
-// miniredis gives the destination the deadline of the source.
-func (c *call) lmove() {
-	from, to := "RIGHT", "LEFT"
-	if len(c.args) == 5 {
-		from, to = strings.ToUpper(c.args[3]), strings.ToUpper(c.args[4])
+// place makes an index, negative ones from the tail, one from the head; ok: it exists.
+func (l *list) place(i int64) (int, bool) {
+	n := int64(l.size())
+	if i < 0 {
+		i += n
 	}
-	for _, side := range []string{from, to} {
-		if side != "LEFT" && side != "RIGHT" {
-			c.fail(errSyntax)
+	return int(i), i >= 0 && i < n
+}
+
+func (c *call) lindex() {
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	if l == nil {
+		r.null()
+		c.reply = r.b
+		return
+	}
+	n, isInt := parseInt(c.args[2])
+	if !isInt {
+		c.fail(errNotInt)
+		return
+	}
+	if i, there := l.place(n); there {
+		r.bulk(l.at(i))
+	} else {
+		r.null()
+	}
+	c.reply = r.b
+}
+
+// ends parses the two indexes of a range.
+func (c *call) ends() (from, to int64, ok bool) {
+	from, ok1 := parseInt(c.args[2])
+	to, ok2 := parseInt(c.args[3])
+	if !ok1 || !ok2 {
+		c.fail(errNotInt)
+	}
+	return from, to, ok1 && ok2
+}
+
+func (c *call) lrange() {
+	from, to, ok := c.ends()
+	if !ok {
+		return
+	}
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	from, to = within(from, to, int64(l.size()))
+	r.array(int(max(to-from+1, 0)))
+	for i := from; i <= to; i++ {
+		r.bulk(l.at(int(i)))
+	}
+	c.reply = r.b
+}
+
+// within is the part from..to of n elements, negative ones counted from the end; empty
+// when to < from, and then 0 and -1.
+func within(from, to, n int64) (int64, int64) {
+	if from < 0 {
+		from = max(from+n, 0)
+	}
+	if to < 0 {
+		to += n
+	}
+	if to = min(to, n-1); from > to {
+		return 0, -1
+	}
+	return from, to
+}
+
+func (c *call) lset() {
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	if l == nil {
+		c.fail(errNoKey)
+		return
+	}
+	n, isInt := parseInt(c.args[2])
+	if !isInt {
+		c.fail(errNotInt)
+		return
+	}
+	i, there := l.place(n)
+	if !there {
+		c.fail("ERR index out of range")
+		return
+	}
+	l.set(i, c.args[3])
+	c.modified(c.args[1], "lset")
+	c.ok()
+}
+
+func (c *call) ltrim() {
+	from, to, ok := c.ends()
+	if !ok {
+		return
+	}
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	c.ok()
+	if l == nil {
+		c.noEffect()
+		return
+	}
+	from, to = within(from, to, int64(l.size()))
+	n := l.size()
+	if from > to {
+		l.reset(nil)
+	} else {
+		for range from {
+			l.pop(true)
+		}
+		for range int64(n) - 1 - to {
+			l.pop(false)
+		}
+	}
+	c.modified(c.args[1], "ltrim")
+}
+
+func (c *call) lrem() {
+	count, isInt := parseInt(c.args[2])
+	if !isInt {
+		c.fail(errNotInt)
+		return
+	}
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	removed := int64(0)
+	if l != nil {
+		items := l.slice(0, l.size())
+		if count < 0 {
+			slices.Reverse(items)
+		}
+		items = slices.DeleteFunc(items, func(s string) bool {
+			if s != c.args[3] || count != 0 && removed == max(count, -count) {
+				return false
+			}
+			removed++
+			return true
+		})
+		if count < 0 {
+			slices.Reverse(items)
+		}
+		if removed > 0 {
+			l.reset(items)
+			c.modified(c.args[1], "lrem")
+		}
+	}
+	c.countChanges(removed)
+}
+
+func (c *call) linsert() {
+	where := strings.ToUpper(c.args[2])
+	if where != "BEFORE" && where != "AFTER" {
+		c.fail(errSyntax)
+		return
+	}
+	l, ok := objectAt[*list](c, c.args[1])
+	if !ok {
+		return
+	}
+	if l == nil {
+		c.integer(0)
+		return
+	}
+	i := slices.Index(l.slice(0, l.size()), c.args[3])
+	if i < 0 {
+		c.noEffect()
+		c.integer(-1)
+		return
+	}
+	if where == "AFTER" {
+		i++
+	}
+	l.insert(i, c.args[4])
+	c.modified(c.args[1], "linsert")
+	c.integer(int64(l.size()))
+}
+
+// side parses LEFT and RIGHT.
+func (c *call) side(arg string) (head, ok bool) {
+	head = strings.EqualFold(arg, "LEFT")
+	if !head && !strings.EqualFold(arg, "RIGHT") {
+		c.fail(errSyntax)
+		return false, false
+	}
+	return head, true
+}
+
+// lmove is LMOVE and RPOPLPUSH.
+func (c *call) lmove() {
+	from, to, ok := false, true, true
+	if len(c.args) == 5 {
+		if from, ok = c.side(c.args[3]); !ok {
+			return
+		}
+		if to, ok = c.side(c.args[4]); !ok {
 			return
 		}
 	}
 	src, dst := c.args[1], c.args[2]
-	if c.e.find(c.db, src) == nil {
+	l, ok := objectAt[*list](c, src)
+	if !ok {
+		return
+	}
+	if l == nil {
 		c.null()
 		return
 	}
-	if c.wrongType(src, "list") || c.wrongType(dst, "list") {
+	target, ok := objectAt[*list](c, dst)
+	if !ok {
 		return
 	}
-	if src == dst && c.ask("LLEN", src).num == 1 {
-		c.pass("LINDEX", src, "0") // popping it would lose the key's deadline
-		return
+	s := l.pop(from)
+	if target == nil {
+		target = newList()
+		c.add(dst, target)
 	}
-	c.pass(from[:1]+"POP", src)
-	v, _ := parseReply(c.reply)
-	c.e.raw(c.db, 2, to[:1]+"PUSH", dst, v.str)
+	target.push(s, to)
+	c.modified(dst, map[bool]string{true: "lpush", false: "rpush"}[to])
+	c.modified(src, map[bool]string{true: "lpop", false: "rpop"}[from])
+	r := c.buf()
+	r.bulk(s)
+	c.reply = r.b
 }
 
-// Blocking commands run at once in their non-blocking form; when there is
-// nothing, their answer is that of a timeout. What is journaled is the
-// non-blocking form, since a replay must not wait.
-
-func (c *call) timeout(arg string) bool {
-	f, err := strconv.ParseFloat(arg, 64)
+func (c *call) lmpop() {
+	n, isInt := parseInt(c.args[1])
 	switch {
-	case err != nil || f != f:
-		c.fail("ERR timeout is not a float or out of range")
-	case f < 0:
-		c.fail("ERR timeout is negative")
-	default:
-		return true
-	}
-	return false
-}
-
-// blockingPop is BLPOP, BRPOP, BZPOPMIN and BZPOPMAX.
-func (c *call) blockingPop() {
-	name := strings.ToUpper(c.args[0])[1:]
-	if !c.timeout(c.args[len(c.args)-1]) {
+	case !isInt || n < 1:
+		c.fail("ERR numkeys should be greater than 0")
+		return
+	case n >= int64(len(c.args)-2):
+		c.fail(errSyntax)
 		return
 	}
-	kind := "list"
-	if name[0] == 'Z' {
-		kind = "zset"
+	keys, rest := c.args[2:2+n], c.args[2+n:]
+	head, ok := c.side(rest[0])
+	if !ok {
+		return
+	}
+	count, ok := c.popCount(rest[1:])
+	if !ok {
+		return
 	}
 	r := c.buf()
-	c.noEffect()
-	for _, key := range c.args[1 : len(c.args)-1] {
-		if c.e.find(c.db, key) == nil {
-			continue
-		}
-		if c.wrongType(key, kind) {
+	for _, key := range keys {
+		l, ok := objectAt[*list](c, key)
+		if !ok {
 			return
 		}
-		v := c.ask(name, key)
-		c.effect(name, key)
-		if kind == "list" {
-			r.strings([]string{key, v.str})
-		} else {
-			r.array(3)
-			r.bulk(key)
-			r.bulk(v.list[0].str)
-			f, _ := strconv.ParseFloat(v.list[1].str, 64)
-			r.double(f)
+		if l == nil {
+			continue
 		}
+		r.array(2)
+		r.bulk(key)
+		r.strings(c.popFrom(key, l, head, count))
 		c.reply = r.b
 		return
 	}
 	r.nullArray()
 	c.reply = r.b
-}
-
-// blockingMove is BLMOVE and BRPOPLPUSH.
-func (c *call) blockingMove() {
-	if !c.timeout(c.args[len(c.args)-1]) {
-		return
-	}
-	c.become(append([]string{strings.ToUpper(c.args[0])[1:]}, c.args[1:len(c.args)-1]...))
-	if c.nothing() {
-		r := c.buf()
-		r.nullArray()
-		c.reply = r.b
-	}
-}
-
-// blockingMpop is BLMPOP and BZMPOP.
-func (c *call) blockingMpop() {
-	if !c.timeout(c.args[1]) {
-		return
-	}
-	c.become(append([]string{strings.ToUpper(c.args[0])[1:]}, c.args[2:]...))
-}
-
-// become runs another command in place of this one.
-func (c *call) become(args []string) {
-	c.args, c.argv = args, toBytes(args)
-	c.spec = lookup(args[0])
-	if c.spec.run != nil {
-		c.spec.run(c)
-		return
-	}
-	c.pass(args...)
 }

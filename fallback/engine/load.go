@@ -26,6 +26,6 @@ func (e *Engine) LoadString(db int, key, value string, deadline int64) bool {
 			return true
 		}
 	}
-	e.putString(db, key, value, min(deadline, maxDeadline))
+	e.putString(db, key, value, deadline)
 	return true
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,13 +94,9 @@ func TestScriptsHaveTheLibraryOfRedis(t *testing.T) {
 	}
 }
 
-// scriptPatience is how long scripts may run whose answer counts, not their speed.
-const scriptPatience = 2 * time.Minute
-
-// TestPatternsOnLongStrings: gopher-lua's own matcher ends the process on these.
+// TestPatternsOnLongStrings: a matcher that recurses for each character ends the process on these.
 func TestPatternsOnLongStrings(t *testing.T) {
 	e := newTestEngine(t, nil)
-	e.scriptTimeout = scriptPatience
 	long := strings.Repeat("a,", 4<<20)
 	for call, want := range map[string]string{
 		"#string.match(ARGV[1], '^(.*),$')":                      ":8388607\r\n",
@@ -118,7 +113,6 @@ func TestPatternsOnLongStrings(t *testing.T) {
 // TestRecursionsEnd: these fill the memory, or take longer than everybody can wait.
 func TestRecursionsEnd(t *testing.T) {
 	e := newTestEngine(t, nil)
-	e.scriptTimeout = scriptPatience
 	for body, want := range map[string]string{
 		"local function f() coroutine.wrap(f)() end return f()":                                   "C stack overflow",
 		"local function f() return coroutine.resume(coroutine.create(f)) end f() return [[done]]": "done",

@@ -2,146 +2,260 @@ package engine
 
 import (
 	"math"
-	"strconv"
 	"strings"
 
-	lua "github.com/yuin/gopher-lua"
+	"holdfast/backend/command"
+	"holdfast/fallback/engine/lua"
 )
 
 // redisModule is the table redis of scripts.
-func (s *luaState) redisModule() *lua.LTable {
-	t := s.l.NewTable()
-	s.l.SetFuncs(t, map[string]lua.LGFunction{
-		"call":  func(l *lua.LState) int { return s.redisCall(l, true) },
-		"pcall": func(l *lua.LState) int { return s.redisCall(l, false) },
-		"sha1hex": func(l *lua.LState) int {
-			if l.GetTop() != 1 {
-				return s.raise(l, "ERR wrong number of arguments")
-			}
-			l.Push(lua.LString(sha1Hex(lua.LVAsString(l.Get(1)))))
-			return 1
-		},
-		"error_reply": func(l *lua.LState) int {
-			msg, ok := l.Get(1).(lua.LString)
-			if !ok || l.GetTop() != 1 {
-				return pushErr(l, "ERR wrong number or type of arguments")
-			}
-			text := strings.TrimPrefix(string(msg), "-")
-			if !strings.Contains(text, " ") {
-				text = "ERR " + text
-			}
-			return pushErr(l, text)
-		},
-		"status_reply": func(l *lua.LState) int {
-			msg, ok := l.Get(1).(lua.LString)
-			if !ok || l.GetTop() != 1 {
-				return pushErr(l, "ERR wrong number or type of arguments")
-			}
-			res := l.NewTable()
-			res.RawSetString("ok", msg)
-			l.Push(res)
-			return 1
-		},
-		"setresp": func(l *lua.LState) int {
-			n := l.CheckInt(1)
-			if n != 2 && n != 3 {
-				return s.raise(l, "ERR RESP version must be 2 or 3.")
-			}
-			s.call.e.run.proto = n
-			return 0
-		},
-		"log":                func(*lua.LState) int { return 0 },
-		"set_repl":           func(*lua.LState) int { return 0 },
-		"breakpoint":         func(l *lua.LState) int { l.Push(lua.LFalse); return 1 },
-		"replicate_commands": func(l *lua.LState) int { l.Push(lua.LTrue); return 1 },
-	})
-	for name, n := range map[string]int{"LOG_DEBUG": 0, "LOG_VERBOSE": 1, "LOG_NOTICE": 2, "LOG_WARNING": 3,
-		"REPL_NONE": 0, "REPL_AOF": 1, "REPL_SLAVE": 2, "REPL_REPLICA": 2, "REPL_ALL": 3} {
-		t.RawSetString(name, lua.LNumber(n))
+func (e *Engine) redisModule() *lua.Table {
+	t := lua.NewTable()
+	for name, fn := range map[string]lua.Native{
+		"call":          func(l *lua.State, args []lua.Value) []lua.Value { return e.redisCall(l, args, true) },
+		"pcall":         func(l *lua.State, args []lua.Value) []lua.Value { return e.redisCall(l, args, false) },
+		"setresp":       e.setResp,
+		"sha1hex":       redisSha1,
+		"error_reply":   redisErrorReply,
+		"status_reply":  redisStatusReply,
+		"set_repl":      e.setRepl,
+		"acl_check_cmd": e.aclCheck,
+	} {
+		t.Set(name, lua.NewFunction(fn))
 	}
-	t.RawSetString("REDIS_VERSION", lua.LString("7.0.15"))
-	t.RawSetString("REDIS_VERSION_NUM", lua.LNumber(0x07000f))
+	for name, n := range map[string]float64{"REPL_NONE": 0, "REPL_AOF": 1, "REPL_SLAVE": 2, "REPL_REPLICA": 2, "REPL_ALL": 3} {
+		t.Set(name, n)
+	}
+	setLog(t)
+	setVersion(t)
 	return t
 }
 
-func errTable(l *lua.LState, msg string) *lua.LTable {
-	t := l.NewTable()
-	t.RawSetString("err", lua.LString(msg))
-	return t
+func setVersion(t *lua.Table) {
+	t.Set("REDIS_VERSION", "7.0.15")
+	t.Set("REDIS_VERSION_NUM", float64(0x07000f))
 }
 
-func pushErr(l *lua.LState, msg string) int {
-	l.Push(errTable(l, msg))
-	return 1
-}
-
-// raise ends the script, or the pcall around it, with a Redis error.
-func (s *luaState) raise(l *lua.LState, msg string) int {
-	t := errTable(l, msg)
-	t.RawSetString("place", lua.LString(lineOf(l)))
-	l.Error(t, 0)
-	return 0
-}
-
-// luaPcall is Lua's pcall; as in Redis, the error of redis.call comes out of it
-// as a string.
-func luaPcall(l *lua.LState) int {
-	l.CheckFunction(1)
-	err := l.PCall(l.GetTop()-1, lua.MultRet, nil)
-	if err == nil {
-		l.Insert(lua.LTrue, 1)
-		return l.GetTop()
+// setLog adds redis.log, which checks its arguments and logs nothing: what scripts
+// log is for the log of Redis.
+func setLog(t *lua.Table) {
+	for i, name := range []string{"LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"} {
+		t.Set(name, float64(i))
 	}
-	obj := lua.LValue(lua.LString(err.Error()))
-	if api, ok := err.(*lua.ApiError); ok && api.Object != nil {
-		obj = api.Object
-	}
-	if t, ok := obj.(*lua.LTable); ok {
-		if msg, ok := t.RawGetString("err").(lua.LString); ok {
-			obj = msg
+	t.Set("log", lua.NewFunction(func(l *lua.State, args []lua.Value) []lua.Value {
+		if len(args) < 2 {
+			return raise(l, "redis.log() requires two arguments or more.")
+		}
+		level, ok := lua.ToNumber(args[0])
+		if !ok {
+			return raise(l, "First argument must be a number (log level).")
+		}
+		if n := int32(level); n < 0 || n > 3 {
+			return raise(l, "Invalid debug level.")
+		}
+		return nil
+	}))
+}
+
+// errorTable is an error as redis.pcall gives it. A text that begins with "-" has a
+// code.
+func errorTable(text string) *lua.Table {
+	code, msg := "ERR", text
+	if rest, ok := strings.CutPrefix(text, "-"); ok {
+		if before, after, found := strings.Cut(rest, " "); found {
+			code, msg = before, after
+		} else {
+			msg = rest
 		}
 	}
-	l.Push(lua.LFalse)
-	l.Push(obj)
-	return 2
+	t := lua.NewTable()
+	t.Set("err", code+" "+strings.Trim(msg, "\r\n"))
+	return t
+}
+
+// raise ends the script, or the pcall around it, with an error of Redis.
+func raise(l *lua.State, text string) []lua.Value { return l.Raise(errorTable(text)) }
+
+func (e *Engine) setResp(l *lua.State, args []lua.Value) []lua.Value {
+	if e.run == nil {
+		return raise(l, "redis.setresp can only be called inside a script invocation")
+	}
+	if len(args) != 1 {
+		return raise(l, "redis.setresp() requires one argument.")
+	}
+	f, _ := lua.ToNumber(args[0])
+	n := int(f)
+	if n != 2 && n != 3 {
+		return raise(l, "RESP version must be 2 or 3.")
+	}
+	e.run.proto = n
+	return nil
+}
+
+// setRepl checks its argument. What a script journals does not depend on it: Redis
+// decides when the script runs there.
+func (e *Engine) setRepl(l *lua.State, args []lua.Value) []lua.Value {
+	if e.run == nil {
+		return raise(l, "redis.set_repl can only be called inside a script invocation")
+	}
+	if len(args) != 1 {
+		return raise(l, "redis.set_repl() requires two arguments.")
+	}
+	f, _ := lua.ToNumber(args[0])
+	if int32(f)&^3 != 0 {
+		return raise(l, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+	}
+	return nil
+}
+
+func redisSha1(l *lua.State, args []lua.Value) []lua.Value {
+	if len(args) != 1 {
+		return raise(l, "wrong number of arguments")
+	}
+	s, _ := lua.ToString(args[0])
+	return l.Return(sha1Hex(s))
+}
+
+func redisErrorReply(l *lua.State, args []lua.Value) []lua.Value {
+	msg, ok := argString(args)
+	if !ok {
+		return l.Return(errorTable("wrong number or type of arguments"))
+	}
+	return l.Return(errorTable("-" + strings.TrimPrefix(cString(msg), "-")))
+}
+
+func redisStatusReply(l *lua.State, args []lua.Value) []lua.Value {
+	msg, ok := argString(args)
+	if !ok {
+		return l.Return(errorTable("wrong number or type of arguments"))
+	}
+	t := lua.NewTable()
+	t.Set("ok", msg)
+	return l.Return(t)
+}
+
+func argString(args []lua.Value) (string, bool) {
+	if len(args) != 1 {
+		return "", false
+	}
+	s, ok := args[0].(string)
+	return s, ok
+}
+
+// cString ends where a string of C does.
+func cString(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	return s
+}
+
+var (
+	errNoArgument = refusal("Please specify at least one argument for this redis lib call")
+	errArgument   = refusal("Lua redis lib command arguments must be strings or integers")
+)
+
+// commandArgs are the arguments of a command that a script calls.
+func commandArgs(values []lua.Value) ([]string, error) {
+	if len(values) == 0 {
+		return nil, errNoArgument
+	}
+	args := make([]string, len(values))
+	for i, v := range values {
+		switch a := v.(type) {
+		case string:
+			args[i] = a
+		case float64:
+			args[i] = lua.FormatNumber(a, 17)
+		default:
+			return nil, errArgument
+		}
+	}
+	return args, nil
 }
 
 // redisCall is redis.call and redis.pcall, which differ in what becomes of an
 // error.
-func (s *luaState) redisCall(l *lua.LState, raise bool) int {
-	report := func(msg string) int {
-		if raise {
-			return s.raise(l, msg)
+func (e *Engine) redisCall(l *lua.State, values []lua.Value, raises bool) []lua.Value {
+	if e.run == nil {
+		return raise(l, "redis.call/pcall can only be called inside a script invocation")
+	}
+	report := func(t *lua.Table) []lua.Value {
+		if raises {
+			return l.Raise(t)
 		}
-		return pushErr(l, msg)
+		return l.Return(t)
 	}
-	n := l.GetTop()
-	if n == 0 {
-		return report("ERR Please specify at least one argument for this redis lib call")
+	l.Look()
+	args, err := commandArgs(values)
+	if err != nil {
+		return report(errorTable(err.Error()))
 	}
-	args := make([]string, n)
-	for i := range args {
-		switch a := l.Get(i + 1).(type) {
-		case lua.LString:
-			args[i] = string(a)
-		case lua.LNumber:
-			args[i] = formatNumber(float64(a), 17)
-		default:
-			return report("ERR Lua redis lib command arguments must be strings or integers")
-		}
+	if text := e.run.refuses(args); text != "" {
+		return report(commandError(text))
 	}
-	switch sp := lookup(args[0]); {
-	case sp == nil:
-		return report("ERR Unknown Redis command called from script")
-	case !sp.arityOK(len(args)):
-		return report("ERR Wrong number of args calling Redis command from script")
-	}
-	v := s.nested(args)
+	v := e.nested(args)
 	if v.isErr() {
-		return report(v.str)
+		return report(commandError("-" + v.str))
 	}
-	l.Push(toLua(l, v))
-	return 1
+	return l.Return(toLua(l, v, e.run.proto))
+}
+
+// commandError is the error of a command; scripts see also what Redis notes in it.
+func commandError(text string) *lua.Table {
+	t := errorTable(text)
+	t.Set("ignore_error_stats_update", true)
+	return t
+}
+
+// refuses is the error for a command that no script may call, "" for others.
+func (r *scriptRun) refuses(args []string) string {
+	name, _, _ := strings.Cut(args[0], "|")
+	c, known := command.Lookup(toBytes(args))
+	sp := lookup(name)
+	switch {
+	case sp == nil && !known:
+		return "Unknown Redis command called from script"
+	case known && !c.ArityOK(len(args)), sp != nil && !sp.arityOK(len(args)):
+		return "Wrong number of args calling Redis command from script"
+	case known && c.Flags&command.NoScript != 0:
+		return "This Redis command is not allowed from script"
+	case sp == nil:
+		return "command '" + strings.ToLower(args[0]) + "' is not supported offline"
+	case blocksStream(name, args):
+		return strings.ToLower(name) + " command is not allowed with BLOCK option from scripts"
+	}
+	return ""
+}
+
+// blocksStream reports whether the command reads streams and asks to wait.
+func blocksStream(name string, args []string) bool {
+	if !strings.EqualFold(name, "xread") && !strings.EqualFold(name, "xreadgroup") {
+		return false
+	}
+	for _, a := range args[1:] {
+		if strings.EqualFold(a, "streams") {
+			return false
+		}
+		if strings.EqualFold(a, "block") {
+			return true
+		}
+	}
+	return false
+}
+
+// aclCheck is redis.acl_check_cmd. Who asks was let in by whoever owns the engine,
+// so every command that there is is allowed.
+func (e *Engine) aclCheck(l *lua.State, values []lua.Value) []lua.Value {
+	if e.run == nil {
+		return raise(l, "redis.acl_check_cmd can only be called inside a script invocation")
+	}
+	args, err := commandArgs(values)
+	if err != nil {
+		return raise(l, err.Error())
+	}
+	if _, known := command.Lookup(toBytes(args)); !known && lookup(args[0]) == nil {
+		return raise(l, "Invalid command passed to redis.acl_check_cmd()")
+	}
+	return l.Return(true)
 }
 
 // JournalEffects lets the script that runs be journaled as what it called instead
@@ -149,180 +263,60 @@ func (s *luaState) redisCall(l *lua.LState, raise bool) int {
 func (e *Engine) JournalEffects() { e.noteTime() }
 
 // nested executes a command of the script and collects its effects.
-func (s *luaState) nested(args []string) value {
-	run := s.call.e.run
-	c := &call{e: s.call.e, db: run.db, proto: run.proto, args: args, argv: toBytes(args)}
-	c.e.exec(c)
+func (e *Engine) nested(args []string) value {
+	run := e.run
+	c := &call{e: e, db: run.db, proto: run.proto, args: args, argv: toBytes(args)}
+	e.exec(c)
 	run.effects = append(run.effects, c.effects...)
 	v, _ := parseReply(c.reply)
 	return v
 }
 
-// toLua converts a reply to a Lua value.
-func toLua(l *lua.LState, v value) lua.LValue {
-	switch v.kind {
-	case ':':
-		return lua.LNumber(v.num)
-	case '$', '=':
-		return lua.LString(v.str)
-	case '+', '-':
-		t := l.NewTable()
-		t.RawSetString(map[byte]string{'+': "ok", '-': "err"}[v.kind], lua.LString(v.str))
-		return t
-	case '*', '>':
-		t := l.CreateTable(len(v.list), 0)
-		for i, el := range v.list {
-			t.RawSetInt(i+1, toLua(l, el))
-		}
-		return t
-	case '%', '~':
-		t, inner := l.NewTable(), l.NewTable()
-		step, name := 2, "map"
-		if v.kind == '~' {
-			step, name = 1, "set"
-		}
-		for i := 0; i < len(v.list); i += step {
-			val := lua.LValue(lua.LTrue)
-			if step == 2 {
-				val = toLua(l, v.list[i+1])
-			}
-			l.RawSet(inner, toLua(l, v.list[i]), val)
-		}
-		t.RawSetString(name, inner)
-		return t
-	case ',':
-		f, _ := strconv.ParseFloat(v.str, 64)
-		t := l.NewTable()
-		t.RawSetString("double", lua.LNumber(f))
-		return t
-	case '#':
-		return lua.LBool(v.str == "t")
-	}
-	return lua.LFalse // nil, as in RESP2
-}
-
-// maxReplyDepth bounds the nesting of a reply: a table may contain itself.
-const maxReplyDepth = 200
-
-// luaReply writes what a script returned.
-func luaReply(l *lua.LState, r *replyBuf, v lua.LValue, proto int) { luaReplyAt(l, r, v, proto, 0) }
-
-func luaReplyAt(l *lua.LState, r *replyBuf, v lua.LValue, proto, depth int) {
-	if depth > maxReplyDepth {
-		r.fail("ERR reached lua stack limit")
-		return
-	}
-	switch t := v.(type) {
-	case lua.LString:
-		r.bulk(string(t))
-	case lua.LNumber:
-		r.integer(luaInteger(float64(t)))
-	case lua.LBool:
-		switch {
-		case proto == 3 && r.v3:
-			r.b = append(r.b, "#"+map[bool]string{true: "t", false: "f"}[bool(t)]+"\r\n"...)
-		case bool(t):
-			r.integer(1)
-		default:
-			r.null()
-		}
-	case *lua.LTable:
-		luaTableReply(l, r, t, proto, depth)
-	default:
-		r.null()
-	}
-}
-
-// luaInteger cuts off a float's fraction as C does on the usual machines.
-func luaInteger(f float64) int64 {
-	if f != f || f >= math.MaxInt64 || f <= math.MinInt64 {
-		return math.MinInt64
-	}
-	return int64(f)
-}
-
-func luaTableReply(l *lua.LState, r *replyBuf, t *lua.LTable, proto, depth int) {
-	if s, ok := t.RawGetString("err").(lua.LString); ok {
-		r.fail(strings.TrimPrefix(string(s), "-"))
-		return
-	}
-	if s, ok := t.RawGetString("ok").(lua.LString); ok {
-		r.status(string(s))
-		return
-	}
-	if f, ok := t.RawGetString("double").(lua.LNumber); ok {
-		r.double(float64(f))
-		return
-	}
-	for _, name := range []string{"map", "set"} {
-		inner, ok := t.RawGetString(name).(*lua.LTable)
-		if !ok {
-			continue
-		}
-		n := 0
-		inner.ForEach(func(lua.LValue, lua.LValue) { n++ })
-		if name == "map" {
-			r.mapLen(n)
-		} else {
-			r.setLen(n)
-		}
-		inner.ForEach(func(k, v lua.LValue) {
-			luaReplyAt(l, r, k, proto, depth+1)
-			if name == "map" {
-				luaReplyAt(l, r, v, proto, depth+1)
-			}
-		})
-		return
-	}
-	n := 0
-	for t.RawGetInt(n+1) != lua.LNil {
-		n++
-	}
-	r.array(n)
-	for i := 1; i <= n; i++ {
-		luaReplyAt(l, r, t.RawGetInt(i), proto, depth+1)
-	}
-}
-
 // math.random is the drand48 of POSIX, as in Redis. A script that calls it is
 // journaled by its effects.
 
-func (s *luaState) next() uint64 {
-	s.rand = (s.rand*0x5DEECE66D + 0xB) & (1<<48 - 1)
-	return s.rand >> 17
+func (e *Engine) drand48() uint64 {
+	e.rand48 = (e.rand48*0x5DEECE66D + 0xB) & (1<<48 - 1)
+	return e.rand48 >> 17
 }
 
-func (s *luaState) mathSeed(l *lua.LState) int {
-	s.rand = uint64(uint32(int32(l.CheckInt64(1))))<<16 + 0x330E
-	return 0
+func (e *Engine) mathSeed(l *lua.State, args []lua.Value) []lua.Value {
+	if e.run == nil {
+		return l.Errorf("math.randomseed can only be called inside a script invocation")
+	}
+	e.run.seeded = true
+	e.rand48 = uint64(uint32(int32(l.CheckInt(args, 1))))<<16 + 0x330E
+	return nil
 }
 
-func (s *luaState) mathRandom(l *lua.LState) int {
+func (e *Engine) mathRandom(l *lua.State, args []lua.Value) []lua.Value {
+	if e.run == nil {
+		return l.Errorf("math.random can only be called inside a script invocation")
+	}
+	if !e.run.seeded { // what follows a seed is the same everywhere
+		e.noteTime()
+	}
 	const limit = math.MaxInt32
-	s.call.e.noteTime()
-	x := float64(s.next()%limit) / limit
+	x := float64(e.drand48()%limit) / limit
 	lo, hi := 1, 0
-	switch l.GetTop() {
+	switch len(args) {
 	case 0:
-		l.Push(lua.LNumber(x))
-		return 1
+		return l.Return(x)
 	case 1:
-		hi = l.CheckInt(1)
+		hi = l.CheckInt(args, 1)
 	case 2:
-		lo, hi = l.CheckInt(1), l.CheckInt(2)
+		lo, hi = l.CheckInt(args, 1), l.CheckInt(args, 2)
 	default:
-		l.RaiseError("wrong number of arguments")
+		return l.Errorf("wrong number of arguments")
 	}
 	if lo > hi {
-		l.ArgError(l.GetTop(), "interval is empty")
+		l.ArgError(len(args), "interval is empty")
 	}
-	l.Push(lua.LNumber(math.Floor(x*float64(hi-lo+1)) + float64(lo)))
-	return 1
+	return l.Return(lua.Number(math.Floor(x*float64(hi-lo+1)) + float64(lo)))
 }
 
 // clock is os.clock.
-func (s *luaState) clock(l *lua.LState) int {
-	s.call.e.noteTime()
-	l.Push(lua.LNumber(float64(s.call.e.cfg.Now().UnixMicro()%1e12) / 1e6))
-	return 1
+func (e *Engine) clock(l *lua.State, _ []lua.Value) []lua.Value {
+	e.noteTime()
+	return l.Return(float64(e.cfg.Now().UnixMicro()%1e12) / 1e6)
 }

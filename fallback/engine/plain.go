@@ -1,17 +1,13 @@
 package engine
 
-import "github.com/alicebob/miniredis/v2"
-
-// plainRead is a read answered from the values themselves, without the
-// dispatcher and the argument strings of miniredis. The engine has one, which
-// is used again and again.
+// plainRead is a read answered without making strings of its arguments. The engine
+// has one, which is used again and again.
 type plainRead struct {
-	e      *Engine
-	db     int
-	argv   [][]byte
-	values *miniredis.RedisDB
-	held   func(db int, key string) bool
-	out    replyBuf
+	e    *Engine
+	db   int
+	argv [][]byte
+	held func(db int, key string) bool
+	out  replyBuf
 }
 
 // ReadPlain appends the reply of Do to dst, where the command is a plain read
@@ -19,12 +15,12 @@ type plainRead struct {
 // back as it was, and ok is false: Do knows what to answer.
 func (e *Engine) ReadPlain(dst []byte, db, proto int, argv [][]byte, held func(db int, key string) bool) (out []byte, ok bool) {
 	s := lookup(argv[0])
-	if s == nil || s.plain == nil || !s.arityOK(len(argv)) || db < 0 || db >= databases {
+	if s == nil || s.plain == nil || e.events&eventMiss != 0 || !s.arityOK(len(argv)) || db < 0 || db >= databases {
 		return dst, false
 	}
 	e.tick()
 	q := &e.query
-	*q = plainRead{e: e, db: db, argv: argv, values: e.mini.DB(db), held: held, out: replyBuf{b: dst, v3: proto == 3}}
+	*q = plainRead{e: e, db: db, argv: argv, held: held, out: replyBuf{b: dst, v3: proto == 3}}
 	if !s.plain(q) {
 		q.out.b = dst
 	}
@@ -53,22 +49,13 @@ func (q *plainRead) get() bool {
 		q.out.null()
 		return true
 	}
-	return q.text(en)
-}
-
-// text appends a string's value.
-func (q *plainRead) text(en *entry) bool {
-	if en.held {
-		q.out.bulk(en.value)
-		return true
-	}
-	v, err := q.values.Get(en.key)
-	q.out.bulk(v)
-	return err == nil
+	q.out.bulk(en.value)
+	return true
 }
 
 func (q *plainRead) mget() bool {
 	q.out.array(len(q.argv) - 1)
+	size := 0
 	for _, key := range q.argv[1:] {
 		en, ok := q.find(key)
 		switch {
@@ -76,37 +63,44 @@ func (q *plainRead) mget() bool {
 			return false
 		case en == nil || en.kind != "string":
 			q.out.null()
-		case !q.text(en):
-			return false
+		default:
+			if size += len(en.value); size > maxReply {
+				return false // Do has the error for it
+			}
+			q.out.bulk(en.value)
 		}
 	}
 	return true
 }
 
-func (q *plainRead) hgetall() bool {
+// hash is the hash of a key, nil when that does not exist; ok is false where Do has to answer.
+func (q *plainRead) hash() (h *hash, ok bool) {
 	en, ok := q.find(q.argv[1])
-	switch {
-	case !ok || en != nil && en.kind != "hash":
+	if en == nil || !ok {
+		return nil, ok
+	}
+	h, ok = en.obj.(*hash)
+	return h, ok
+}
+
+func (q *plainRead) hgetall() bool {
+	h, ok := q.hash()
+	if !ok || h != nil && h.bytes > maxReply {
 		return false
-	case en == nil:
-		q.out.mapLen(0)
-		return true
 	}
-	fields, err := q.values.HKeys(en.key)
-	q.out.mapLen(len(fields))
-	for _, f := range fields {
-		q.out.bulk(f)
-		q.out.bulk(q.values.HGet(en.key, f))
+	q.out.mapLen(h.size())
+	for i := range h.size() {
+		q.out.bulk(h.fields[i].name)
+		q.out.bulk(h.fields[i].value)
 	}
-	return err == nil
+	return true
 }
 
 func (q *plainRead) hget() bool {
-	en, ok := q.find(q.argv[1])
-	if !ok || en == nil || en.kind != "hash" {
+	h, ok := q.hash()
+	if !ok {
 		return false
 	}
-	v := q.values.HGet(en.key, string(q.argv[2]))
-	q.out.bulk(v)
-	return v != "" // an absent field looks like an empty one
+	q.out.optional(h.get(string(q.argv[2])))
+	return true
 }

@@ -5,14 +5,13 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/alicebob/miniredis/v2/fpconv"
 )
 
 // replyBuf builds a RESP reply.
 type replyBuf struct {
-	b  []byte
-	v3 bool
+	b    []byte
+	v3   bool
+	most int // bytes that it may have, 0 for any number
 }
 
 func (r *replyBuf) head(kind byte, n int64) {
@@ -41,6 +40,9 @@ func (r *replyBuf) setLen(n int) {
 }
 
 func (r *replyBuf) bulk(s string) {
+	if r.most > 0 && len(r.b)+len(s) > r.most {
+		panic(errTooLarge)
+	}
 	r.head('$', int64(len(s)))
 	r.b = append(append(r.b, s...), '\r', '\n')
 }
@@ -63,10 +65,10 @@ func (r *replyBuf) nullArray() {
 
 func (r *replyBuf) double(f float64) {
 	if r.v3 {
-		r.b = append(append(r.b, ','), formatDouble(f)+"\r\n"...)
+		r.b = append(append(r.b, ','), formatDouble17(f)+"\r\n"...)
 		return
 	}
-	r.bulk(formatDouble(f))
+	r.bulk(formatDouble17(f))
 }
 
 func (r *replyBuf) status(s string) { r.line('+', s) }
@@ -87,8 +89,7 @@ func (r *replyBuf) strings(list []string) {
 	}
 }
 
-// formatDouble prints a float as Redis 7.2 and newer print scores: with as many
-// digits as tell it from its neighbours.
+// formatDouble prints a float with as many digits as tell it from its neighbours.
 func formatDouble(f float64) string {
 	switch {
 	case math.IsInf(f, 1):
@@ -97,10 +98,21 @@ func formatDouble(f float64) string {
 		return "-inf"
 	case math.IsNaN(f):
 		return "nan"
+	case f == 0 && math.Signbit(f):
+		return "-0"
 	case f == math.Trunc(f) && math.Abs(f) < 1<<52:
 		return strconv.FormatInt(int64(f), 10)
 	}
-	return fpconv.Dtoa(f)
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// formatDouble17 prints a float as Redis 7.0 does: with 17 digits.
+func formatDouble17(f float64) string {
+	if f == math.Trunc(f) && math.Abs(f) < 1<<52 && !(f == 0 && math.Signbit(f)) {
+		return strconv.FormatInt(int64(f), 10)
+	}
+	s := strconv.FormatFloat(f, 'g', 17, 64)
+	return strings.NewReplacer("+Inf", "inf", "-Inf", "-inf").Replace(s)
 }
 
 // value is a parsed reply. kind is its RESP type byte, '_' for every nil.
@@ -123,7 +135,7 @@ func (v value) flat() []string {
 	return out
 }
 
-// parseReply parses one reply that we or miniredis wrote and returns what is
+// parseReply parses one reply that we wrote and returns what is
 // left of b. It trusts lengths, since none of them comes from a network.
 func parseReply(b []byte) (value, []byte) {
 	end := bytes.Index(b, []byte("\r\n"))

@@ -3,8 +3,9 @@ package engine
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"strconv"
 	"strings"
+
+	"holdfast/fallback/engine/lua"
 )
 
 func scriptCommands() map[string]*spec {
@@ -15,8 +16,10 @@ func scriptCommands() map[string]*spec {
 	return m
 }
 
-// undoDB is the database in which the old values of what a script writes wait.
-const undoDB = databases + 1
+// refusal is the text of an error of Redis.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // scriptRun is a script being executed.
 type scriptRun struct {
@@ -26,7 +29,7 @@ type scriptRun struct {
 	readOnly bool
 	unsure   bool   // it asked for time, chance or order: a replay could differ
 	moved    bool   // it selected another database
-	dirty    bool   // it called a command that may write
+	seeded   bool   // it chose the seed of math.random
 	denied   string // why Config.Access ended it; "" if it did not
 	effects  [][][]byte
 	saved    map[savedKey]*savedValue
@@ -37,13 +40,8 @@ type savedKey struct {
 	key string
 }
 
-// savedValue is a key before the script wrote it: absent, a copy in undoDB, or
-// commands.
-type savedValue struct {
-	old  *entry
-	name string
-	cmds [][]string
-}
+// savedValue is a key before the script wrote it; old is nil where it was absent.
+type savedValue struct{ old *entry }
 
 // noteTime records that the running script's effect depends on the clock.
 func (e *Engine) noteTime() {
@@ -54,11 +52,6 @@ func (e *Engine) noteTime() {
 
 // allows checks a command that a script calls, and saves what it will write.
 func (r *scriptRun) allows(c *call) bool {
-	switch strings.ToUpper(c.args[0]) {
-	case "EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT":
-		c.fail("ERR This Redis command is not allowed from script")
-		return false
-	}
 	if r.deny(c) {
 		return false
 	}
@@ -67,7 +60,7 @@ func (r *scriptRun) allows(c *call) bool {
 			c.fail("ERR Write commands are not allowed from read-only scripts.")
 			return false
 		}
-		r.dirty = true
+		r.e.running.Load().dirty.Store(true)
 		for _, key := range c.keys() {
 			r.e.save(c.db, key)
 		}
@@ -108,19 +101,8 @@ func (e *Engine) save(db int, key string) {
 		return
 	}
 	old := *en
+	old.unshare(func(int) {})
 	v.old = &old
-	if en.held {
-		return // the copy of the entry has the value
-	}
-	if en.stream != nil {
-		old.stream = en.stream.Clone()
-	}
-	if en.field != 0 {
-		v.cmds = e.dumpAs(db, key, key)
-		return
-	}
-	v.name = strconv.Itoa(len(e.run.saved))
-	_ = e.mini.Copy(db, key, undoDB, v.name)
 }
 
 // saveAll saves every key of a database, or of all for -1.
@@ -141,41 +123,38 @@ func (r *scriptRun) undo() {
 	e := r.e
 	for id, v := range r.saved {
 		e.drop(id.db, id.key)
-		if v.old == nil {
-			continue
-		}
-		if v.old.held {
-			e.putString(id.db, id.key, v.old.value, v.old.deadline)
-		}
-		if v.name != "" {
-			_ = e.mini.Copy(undoDB, v.name, id.db, id.key)
-		}
-		for _, argv := range v.cmds {
-			c := &call{e: e, db: id.db, proto: 2, args: argv, argv: toBytes(argv)}
-			e.exec(c)
-		}
-		e.touch(id.db, id.key)
-		if en := e.find(id.db, id.key); en != nil {
-			en.stream, en.version = v.old.stream, v.old.version
+		if v.old != nil {
+			e.putBack(v.old)
 		}
 	}
 }
+
+// scriptArgs are the keys and arguments of EVAL or FCALL. On error the call has
+// failed.
+func (c *call) scriptArgs(notNumber string) (keys, argv []string, ok bool) {
+	n, isNumber := parseInt(c.args[2])
+	switch {
+	case !isNumber:
+		c.fail(notNumber)
+	case n > int64(len(c.args)-3):
+		c.fail("ERR Number of keys can't be greater than number of args")
+	case n < 0:
+		c.fail("ERR Number of keys can't be negative")
+	default:
+		return c.args[3 : 3+n], c.args[3+n:], true
+	}
+	return nil, nil, false
+}
+
+const errReadOnlyScript = "ERR Can not execute a script with write flag using *_ro command."
 
 // eval is EVAL, EVALSHA and their read-only forms.
 func (c *call) eval() {
 	name := strings.ToUpper(c.args[0])
 	readOnly := strings.HasSuffix(name, "_RO")
 	c.noEffect()
-	n, ok := parseInt(c.args[2])
-	switch {
-	case !ok:
-		c.fail(errNotInt)
-		return
-	case n > int64(len(c.args)-3):
-		c.fail("ERR Number of keys can't be greater than number of args")
-		return
-	case n < 0:
-		c.fail("ERR Number of keys can't be negative")
+	keys, argv, ok := c.scriptArgs(errNotInt)
+	if !ok {
 		return
 	}
 	body, sha := c.args[1], ""
@@ -188,29 +167,47 @@ func (c *call) eval() {
 	} else {
 		sha = sha1Hex(body)
 	}
-	run := &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{}}
-	c.runScript(run, sha, body, int(n))
-	if run.denied != "" {
-		c.fail(run.denied)
-	}
-	if run.moved && (run.unsure || readOnly) && len(run.effects) > 0 && !c.failed() {
-		c.fail("ERR a script that selects a database and depends on time or chance is not supported offline")
-	}
-	if c.failed() {
-		run.undo()
-		c.e.mini.DB(undoDB).FlushDB()
+	s, failed := c.e.compiler.script(sha, body)
+	if failed != "" {
+		c.fail(failed)
 		return
 	}
-	if len(run.saved) > 0 {
-		c.e.mini.DB(undoDB).FlushDB()
-	}
 	c.e.scripts.keep(sha, body)
+	if readOnly && s.flags&flagDeclared != 0 && s.flags&flagNoWrites == 0 {
+		c.fail(errReadOnlyScript)
+		return
+	}
+	w := c.e.world
+	w.eval.Set("KEYS", luaList(keys))
+	w.eval.Set("ARGV", luaList(argv))
+	run := c.newRun(readOnly || s.flags&flagNoWrites != 0)
+	c.transact(run, &invocation{name: sha, fn: s.fn.With(w.eval), globals: w.eval})
 	switch {
-	case len(run.effects) == 0:
+	case c.failed() || len(run.effects) == 0:
 	case run.unsure:
 		c.effects = run.effects
 	default:
 		c.effect(append([]string{"EVAL", body}, c.args[2:]...)...)
+	}
+	w.eval.Set("KEYS", lua.NewTable())
+	w.eval.Set("ARGV", lua.NewTable())
+}
+
+func (c *call) newRun(readOnly bool) *scriptRun {
+	return &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{}}
+}
+
+// transact runs a script, and undoes it as a whole if it fails.
+func (c *call) transact(run *scriptRun, inv *invocation) {
+	c.runScript(run, inv)
+	if run.denied != "" {
+		c.fail(run.denied)
+	}
+	if run.moved && (run.unsure || run.readOnly || inv.function != "") && len(run.effects) > 0 && !c.failed() {
+		c.fail("ERR a script that selects a database and depends on time or chance is not supported offline")
+	}
+	if c.failed() {
+		run.undo()
 	}
 }
 
@@ -220,8 +217,8 @@ func (c *call) script() {
 	c.noEffect()
 	switch {
 	case sub == "LOAD" && len(c.args) == 3:
-		if msg := compileError(c.args[2]); msg != "" {
-			c.fail(msg)
+		if _, failed := c.e.compiler.script(sha1Hex(c.args[2]), c.args[2]); failed != "" {
+			c.fail(failed)
 			return
 		}
 		r := c.buf()
@@ -243,9 +240,11 @@ func (c *call) script() {
 		c.e.ForgetScripts()
 		c.ok()
 		c.effect(c.args...)
+	case sub == "KILL" && len(c.args) == 2:
+		c.fail(errNotBusy) // what may run is killed by Engine.Kill
 	case sub == "FLUSH" && len(c.args) == 3:
 		c.fail("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
-	case sub == "LOAD" || sub == "EXISTS" || sub == "FLUSH":
+	case sub == "LOAD" || sub == "EXISTS" || sub == "FLUSH" || sub == "KILL":
 		c.fail(wrongArity("script|" + sub))
 	default:
 		c.fail("ERR unknown subcommand '" + c.args[1] + "'. Try SCRIPT HELP.")

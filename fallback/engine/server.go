@@ -7,11 +7,13 @@ import (
 
 func serverCommands() map[string]*spec {
 	return map[string]*spec{
-		"PING": read(-1, 0, 0, 0).with((*call).ping), "ECHO": read(2, 0, 0, 0),
+		"PING": read(-1, 0, 0, 0).with((*call).ping), "ECHO": read(2, 0, 0, 0).with((*call).echo),
 		"TIME": read(1, 0, 0, 0).with((*call).time).unsure(), "DBSIZE": read(1, 0, 0, 0).with((*call).dbsize),
 		"FLUSHDB": write(-1, 0, 0, 0, 0).with((*call).flush), "FLUSHALL": write(-1, 0, 0, 0, 0).with((*call).flush),
 		"SWAPDB": write(3, 0, 0, 0, 0).with((*call).swapDB),
 		"SELECT": read(2, 0, 0, 0).with((*call).selectDB),
+		"CONFIG": read(-2, 0, 0, 0).with((*call).config).unsure(), "INFO": read(-1, 0, 0, 0).with((*call).info).unsure(),
+		"MEMORY": read(-2, 0, 0, 0).keyed(memoryKeys).with((*call).memoryCommand).unsure(),
 		// Nobody subscribes here, so a message reaches nobody.
 		"PUBLISH": read(3, 0, 0, 0).with((*call).publish),
 	}
@@ -28,6 +30,12 @@ func (c *call) ping() {
 		c.fail(wrongArity("ping"))
 		return
 	}
+	c.reply = r.b
+}
+
+func (c *call) echo() {
+	r := c.buf()
+	r.bulk(c.args[1])
 	c.reply = r.b
 }
 
@@ -85,7 +93,6 @@ func (c *call) swapDB() {
 		c.ok()
 		return
 	}
-	c.e.mini.SwapDB(a, b)
 	x, y := c.e.index(a), c.e.index(b)
 	c.e.dbs[a], c.e.dbs[b] = y, x
 	for id, ix := range map[int]*dbIndex{a: y, b: x} {

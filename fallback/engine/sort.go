@@ -1,17 +1,27 @@
 package engine
 
 import (
-	"sort"
-	"strconv"
+	"cmp"
+	"math"
+	"slices"
 	"strings"
 )
 
 // sorting is a parsed SORT.
 type sorting struct {
 	by, store         string
+	storing           bool
 	gets              []string
 	desc, alpha, skip bool // skip: BY a constant, so the order stays
 	offset, count     int64
+}
+
+// sorted is an element with what it is compared by.
+type sorted struct {
+	item   string
+	text   string
+	none   bool // BY found nothing
+	number float64
 }
 
 // sort is SORT and SORT_RO.
@@ -21,65 +31,94 @@ func (c *call) sort() {
 		return
 	}
 	items := c.sortItems(&opt)
-	keys := make(map[string]string, len(items))
-	nums := make(map[string]float64, len(items))
 	if !opt.skip {
-		for _, it := range items {
-			w := it
-			if opt.by != "" {
-				v, ok := c.lookupPattern(opt.by, it)
-				if !ok {
-					return
-				}
-				w = v.str
-			}
-			keys[it] = w
-			if opt.alpha || opt.by != "" && w == "" {
-				continue
-			}
-			f, ok := parseScore(w)
-			if !ok && w != "" {
-				c.fail("ERR One or more scores can't be converted into double")
-				return
-			}
-			nums[it] = f
+		var ok bool
+		if items, ok = c.sortBy(items, &opt); !ok {
+			return
 		}
-		sort.SliceStable(items, func(i, j int) bool {
-			a, b := items[i], items[j]
-			if opt.desc {
-				a, b = b, a
-			}
-			switch {
-			case opt.alpha && keys[a] != keys[b]:
-				return keys[a] < keys[b]
-			case !opt.alpha && nums[a] != nums[b]:
-				return nums[a] < nums[b]
-			}
-			return a < b
-		})
 	}
-	from := min(max(opt.offset, 0), int64(len(items)))
-	items = items[from:]
-	if opt.count >= 0 {
-		items = items[:min(opt.count, int64(len(items)))]
+	n := int64(len(items))
+	from, to := max(opt.offset, 0), n
+	if opt.count >= 0 && opt.count < n-from {
+		to = from + opt.count
 	}
-	c.sortReply(items, &opt)
+	c.sortReply(items[min(from, n):to], &opt)
+}
+
+// sortBy puts the elements in order; ok is false after an error.
+func (c *call) sortBy(items []string, opt *sorting) (out []string, ok bool) {
+	list := make([]sorted, len(items))
+	for i, it := range items {
+		c.spend(4)
+		list[i] = sorted{item: it, text: it}
+		if opt.by != "" {
+			v, ok := c.lookupPattern(opt.by, it)
+			if !ok {
+				return nil, false
+			}
+			list[i].text, list[i].none = v.str, v.isNil()
+		}
+		if opt.alpha || list[i].none {
+			continue
+		}
+		e, ok := parseScoreEnd("(" + list[i].text) // as strtod, which takes an empty string
+		if !ok || math.IsInf(e.score, 0) && !strings.ContainsAny(list[i].text, "iI") {
+			c.fail("ERR One or more scores can't be converted into double")
+			return nil, false
+		}
+		list[i].number = e.score
+	}
+	slices.SortStableFunc(list, func(a, b sorted) int {
+		c.spend(1)
+		n := opt.compare(a, b)
+		if opt.desc {
+			return -n
+		}
+		return n
+	})
+	for i := range list {
+		items[i] = list[i].item
+	}
+	return items, true
+}
+
+func (opt *sorting) compare(a, b sorted) int {
+	switch {
+	case !opt.alpha && a.number != b.number:
+		return cmp.Compare(a.number, b.number)
+	case !opt.alpha:
+		return strings.Compare(a.item, b.item)
+	case a.none != b.none:
+		if a.none {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.text, b.text)
 }
 
 // sortItems are the elements in the order that SORT starts from.
 func (c *call) sortItems(opt *sorting) []string {
-	key := c.args[1]
-	switch c.e.keyType(c.db, key) {
-	case "list":
-		return c.ask("LRANGE", key, "0", "-1").flat()
-	case "set":
-		opt.skip = opt.skip && opt.store == "" // as Redis: sorted when stored
-		return c.ask("SMEMBERS", key).flat()
-	case "zset":
-		if opt.skip && opt.desc {
-			return c.ask("ZREVRANGE", key, "0", "-1").flat()
+	en := c.e.find(c.db, c.args[1])
+	if en == nil {
+		return nil
+	}
+	switch v := en.obj.(type) {
+	case *list:
+		return v.slice(0, v.size())
+	case *set:
+		if opt.skip && (opt.storing || c.e.run != nil) { // as Redis: replicas must agree
+			opt.skip, opt.alpha, opt.by = false, true, ""
 		}
-		return c.ask("ZRANGE", key, "0", "-1").flat()
+		return v.all()
+	case *zset:
+		v.big = true // Redis converts it
+		var out []string
+		g := zrange{by: "RANK", to: -1, rev: opt.skip && opt.desc}
+		for _, n := range g.nodes(c, v) {
+			out = append(out, n.member)
+		}
+		return out
 	}
 	return nil
 }
@@ -105,7 +144,7 @@ func (c *call) sortOptions(o *sorting) bool {
 			}
 			i += 2
 		case opt == "STORE" && left >= 1 && !strings.HasSuffix(strings.ToUpper(c.args[0]), "_RO"):
-			o.store = args[i+1]
+			o.storing, o.store = true, args[i+1]
 			i++
 		case opt == "BY" && left >= 1:
 			o.by, o.skip = args[i+1], !strings.Contains(args[i+1], "*")
@@ -143,10 +182,18 @@ func (c *call) lookupPattern(pattern, element string) (v value, ok bool) {
 		c.e.noteTime()
 		c.passing = true
 	}
-	if v = c.ask(ask...); v.isErr() {
-		return value{kind: '_'}, true
+	en := c.e.find(c.db, ask[1])
+	switch {
+	case en == nil:
+	case len(ask) == 2 && en.kind == "string":
+		return value{kind: '$', str: en.value}, true
+	case len(ask) == 3:
+		h, _ := en.obj.(*hash)
+		if s, found := h.get(ask[2]); found {
+			return value{kind: '$', str: s}, true
+		}
 	}
-	return v, true
+	return value{kind: '_'}, true
 }
 
 // mayRead asks Config.Access for a read that the call has come to, as if a script
@@ -172,6 +219,7 @@ func (c *call) mayRead(args []string) bool {
 func (c *call) sortReply(items []string, o *sorting) {
 	var out []value
 	for _, it := range items {
+		c.spend(1)
 		if len(o.gets) == 0 {
 			out = append(out, value{kind: '$', str: it})
 		}
@@ -183,28 +231,22 @@ func (c *call) sortReply(items []string, o *sorting) {
 			out = append(out, v)
 		}
 	}
-	if o.store == "" {
+	if !o.storing {
 		r := c.buf()
 		r.array(len(out))
 		for _, v := range out {
-			if v.isNil() {
-				r.null()
-				continue
-			}
-			r.bulk(v.str)
+			r.optional(v.str, !v.isNil())
 		}
 		c.reply = r.b
 		c.noEffect()
 		return
 	}
-	c.e.raw(c.db, 2, "DEL", scratch)
+	l := newList()
 	for _, v := range out {
-		c.e.raw(c.db, 2, "RPUSH", scratch, v.str)
+		l.push(v.str, false)
 	}
-	c.replaceWithScratch(o.store)
-	c.reply = []byte(":" + strconv.Itoa(len(out)) + "\r\n")
-	if c.passing {
-		c.e.touch(c.db, o.store)
+	c.integer(int64(len(out)))
+	if c.store(o.store, l, "sortstore"); c.passing {
 		c.effectSet, c.effects = true, c.byState(o.store)
 	}
 }

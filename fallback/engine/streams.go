@@ -8,9 +8,7 @@ import (
 	"holdfast/fallback/engine/stream"
 )
 
-// The values of streams are in the engine's own index (package stream). Under each
-// such key miniredis has a stream that nobody looks at: it knows that there is a key,
-// of which type, and when it expires.
+// The values of streams are those of package stream.
 
 func streamCommands() map[string]*spec {
 	return map[string]*spec{
@@ -59,9 +57,9 @@ func (c *call) stream(key string) (*stream.Stream, bool) {
 
 // putStream makes s the value of a key that is absent.
 func (e *Engine) putStream(db int, key string, s *stream.Stream) {
-	_, _ = e.mini.DB(db).XAdd(key, "1-1", []string{"", ""}) // it refuses keys of other types only
-	e.touch(db, key)
-	e.find(db, key).stream = s
+	e.event(eventNew, "new", db, key)
+	en := e.fresh(db, key)
+	en.kind, en.stream = "stream", s
 }
 
 // madeStream is the stream at a key, which is made if it is not there.

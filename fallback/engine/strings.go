@@ -2,111 +2,36 @@ package engine
 
 import (
 	"math"
-	"math/big"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
-// maxDeadline is the last millisecond that miniredis can hold as a deadline,
-// in the year 2262.
-const maxDeadline = math.MaxInt64 / 1_000_000
-
-// deadline makes an expiry argument absolute, in Unix ms. unit is the argument's
-// in ms; relative says that it counts from now. It returns an error text for
-// arguments that Redis refuses.
-func (c *call) deadline(arg string, unit int64, relative, positive bool) (int64, string) {
-	n, ok := parseInt(arg)
-	if !ok {
-		return 0, errNotInt
+func stringCommands() map[string]*spec {
+	m := map[string]*spec{
+		"GET": read(2, 1, 1, 1).with((*call).get).short((*plainRead).get), "MGET": read(-2, 1, -1, 1).with((*call).mget).short((*plainRead).mget),
+		"STRLEN": read(2, 1, 1, 1).with((*call).strlen), "LCS": read(-3, 1, 2, 1).with((*call).lcs),
+		"GETRANGE": read(4, 1, 1, 1).with((*call).getrange), "SUBSTR": read(4, 1, 1, 1).with((*call).getrange),
+		"SET": write(-3, 1, 1, 1, 0).with((*call).set), "SETNX": write(3, 1, 1, 1, fZero).with((*call).setnx),
+		"SETEX": write(4, 1, 1, 1, 0).with((*call).setex), "PSETEX": write(4, 1, 1, 1, 0).with((*call).setex),
+		"GETEX": write(-2, 1, 1, 1, 0).with((*call).getex), "GETDEL": write(2, 1, 1, 1, fNil).with((*call).getdel),
+		"GETSET": write(3, 1, 1, 1, 0).with((*call).getset), "APPEND": write(3, 1, 1, 1, 0).with((*call).append),
+		"SETRANGE":    write(4, 1, 1, 1, fZero).with((*call).setrange),
+		"INCRBYFLOAT": write(3, 1, 1, 1, 0).with((*call).incrbyfloat),
+		"MSET":        write(-3, 1, -1, 2, 0).with((*call).mset), "MSETNX": write(-3, 1, -1, 2, fZero).with((*call).mset),
 	}
-	invalid := "ERR invalid expire time in '" + strings.ToLower(c.args[0]) + "' command"
-	if positive && n <= 0 || n > math.MaxInt64/unit || n < math.MinInt64/unit {
-		return 0, invalid
+	for _, name := range []string{"INCR", "DECR"} {
+		m[name] = write(2, 1, 1, 1, 0).with((*call).incr)
+		m[name+"BY"] = write(3, 1, 1, 1, 0).with((*call).incr)
 	}
-	n *= unit
-	if relative {
-		if n > math.MaxInt64-c.e.nowMS {
-			return 0, invalid
-		}
-		n += c.e.nowMS
-	}
-	return min(n, maxDeadline), ""
-}
-
-// parseInt parses an integer as strictly as Redis: no plus sign, no spaces, no
-// leading zeros.
-func parseInt(s string) (int64, bool) {
-	if s == "" || len(s) > 20 {
-		return 0, false
-	}
-	digits := strings.TrimPrefix(s, "-")
-	if digits == "" || digits[0] < '0' || digits[0] > '9' || (digits[0] == '0' && s != "0") {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
-}
-
-// expiryOption reads EX, PX, EXAT or PXAT at args[i].
-func (c *call) expiryOption(i int) (at int64, found bool, msg string) {
-	unit, relative := int64(1), false
-	switch strings.ToUpper(c.args[i]) {
-	case "EX":
-		unit, relative = 1000, true
-	case "PX":
-		relative = true
-	case "EXAT":
-		unit = 1000
-	case "PXAT":
-	default:
-		return 0, false, ""
-	}
-	if i+1 >= len(c.args) {
-		return 0, true, errSyntax
-	}
-	if relative {
-		c.e.noteTime()
-	}
-	at, msg = c.deadline(c.args[i+1], unit, relative, true)
-	return at, true, msg
-}
-
-// setOptions are the options of SET.
-type setOptions struct {
-	nx, xx, get, keep, timed bool
-	at                       int64 // deadline in Unix ms, when timed
-}
-
-// setOptions parses them; it returns an error text. Value errors come after
-// syntax errors, as in Redis.
-func (c *call) setOptions() (o setOptions, late string) {
-	for i := 3; i < len(c.args); i++ {
-		switch opt := strings.ToUpper(c.args[i]); {
-		case opt == "NX" && !o.xx:
-			o.nx = true
-		case opt == "XX" && !o.nx:
-			o.xx = true
-		case opt == "GET":
-			o.get = true
-		case opt == "KEEPTTL" && !o.timed:
-			o.keep = true
-		default:
-			at, found, msg := c.expiryOption(i)
-			if !found || o.timed || o.keep || msg == errSyntax {
-				return o, errSyntax
-			}
-			o.at, o.timed, late = at, true, msg
-			i++
-		}
-	}
-	return o, late
+	return m
 }
 
 // set is SET with every option; expiries become absolute.
 func (c *call) set() {
 	if len(c.args) == 3 {
-		c.e.putString(c.db, c.args[1], c.args[2], 0)
-		c.indexed = true
+		c.setString(c.args[1], c.args[2])
+		c.notify("set", c.args[1])
 		c.ok()
 		return
 	}
@@ -116,15 +41,23 @@ func (c *call) set() {
 		return
 	}
 	key := c.args[1]
-	if o.get && c.wrongType(key, "string") {
+	en := c.e.find(c.db, key)
+	if o.get && en != nil && en.kind != "string" {
+		c.fail(errWrongType)
 		return
 	}
-	old := value{kind: '_'}
-	if o.get {
-		old = c.ask("GET", key)
+	done := !(o.nx && en != nil || o.xx && en == nil)
+	r := c.buf()
+	switch {
+	case o.get && en != nil:
+		r.bulk(en.value)
+	case o.get, !done:
+		r.null()
+	default:
+		r.status("OK")
 	}
-	exists := c.e.find(c.db, key) != nil
-	done := !(o.nx && exists || o.xx && !exists)
+	c.reply = r.b
+	c.effectSet = true
 	if done {
 		args := []string{"SET", key, c.args[2]}
 		if o.keep {
@@ -138,23 +71,17 @@ func (c *call) set() {
 			c.effects[0] = append(c.effects[0], []byte("NX")) // somebody may have been first at Redis
 		}
 	}
-	c.effectSet = true
-	switch {
-	case o.get && old.isNil(), !done && !o.get:
-		c.null()
-	case o.get:
-		r := c.buf()
-		r.bulk(old.str)
-		c.reply = r.b
-	default:
-		c.ok()
-	}
 }
 
 // setEffect executes a SET without conditions and journals it; one whose
 // deadline at (0: none) has passed is a DEL, since the old value must go too.
 func (c *call) setEffect(args []string, at int64) {
 	key, keep := args[1], len(args) == 4
+	c.isNew(key)
+	c.notify("set", key)
+	if at != 0 {
+		c.notify("expire", key)
+	}
 	if at != 0 && at < c.e.nowMS {
 		c.e.drop(c.db, key)
 		args = []string{"DEL", key}
@@ -164,8 +91,18 @@ func (c *call) setEffect(args []string, at int64) {
 		}
 		c.e.putString(c.db, key, args[2], at)
 	}
-	c.indexed = true
 	c.effect(args...)
+}
+
+// setnx is SETNX.
+func (c *call) setnx() {
+	if c.e.find(c.db, c.args[1]) != nil {
+		c.integer(0)
+		return
+	}
+	c.setString(c.args[1], c.args[2])
+	c.notify("set", c.args[1])
+	c.integer(1)
 }
 
 // setex is SETEX and PSETEX.
@@ -186,99 +123,186 @@ func (c *call) setex() {
 
 // getex is GETEX: a read that may move the deadline.
 func (c *call) getex() {
-	key := c.args[1]
-	var at int64
-	persist := false
-	switch {
-	case len(c.args) == 2:
-	case len(c.args) == 3 && strings.EqualFold(c.args[2], "PERSIST"):
-		persist = true
-	case len(c.args) == 4:
-		t, found, msg := c.expiryOption(2)
-		if !found {
-			msg = errSyntax
+	key, persist := c.args[1], false
+	var ex expiry
+	for i := 2; i < len(c.args); i++ {
+		if strings.EqualFold(c.args[i], "PERSIST") && ex.name == "" {
+			persist = true
+			continue
 		}
-		if msg != "" {
-			c.fail(msg)
+		next, found := c.expiryOption(i)
+		if !found || persist || ex.name != "" && ex.name != next.name {
+			c.fail(errSyntax)
 			return
 		}
-		at = t
-	default:
-		c.fail(errSyntax)
-		return
+		ex = next
+		i++
 	}
-	c.pass("GET", key)
 	c.noEffect()
 	en := c.e.find(c.db, key)
-	switch {
-	case c.failed() || en == nil:
-	case persist && en.deadline != 0:
-		c.e.raw(c.db, 2, "PERSIST", key)
-		c.effect("PERSIST", key)
-	case at != 0:
-		c.expireTo(key, at)
-	}
-}
-
-// expireTo sets the deadline of a key that exists, or deletes it when that has
-// passed, and journals it.
-func (c *call) expireTo(key string, at int64) {
-	if at <= c.e.nowMS {
-		c.e.raw(c.db, 2, "DEL", key)
-		c.effect("DEL", key)
+	if c.get(); en == nil || c.failed() {
 		return
 	}
-	args := []string{"PEXPIREAT", key, strconv.FormatInt(at, 10)}
-	if en := c.e.find(c.db, key); en != nil && en.held {
-		en.deadline = at
-		c.e.schedule(en)
-	} else {
-		c.e.raw(c.db, 2, args...)
+	if persist {
+		if en.deadline != 0 {
+			c.persistKey(en)
+			c.effect("PERSIST", key)
+		}
+		return
 	}
-	c.effect(args...)
+	if ex.name == "" {
+		return
+	}
+	at, msg := ex.at(c)
+	if msg != "" {
+		c.fail(msg)
+		return
+	}
+	c.expireTo(en, at)
 }
 
-// setrange guards the offsets that miniredis would allocate for, and knows that
-// an empty value changes nothing.
-func (c *call) setrange() {
-	off, ok := parseInt(c.args[2])
+// get is GET.
+func (c *call) get() {
+	s, found, ok := c.stringAt(c.args[1])
 	switch {
 	case !ok:
-		c.fail(errNotInt)
-	case off < 0:
-		c.fail("ERR offset is out of range")
-	case off+int64(len(c.args[3])) > maxString:
-		c.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
-	case c.args[3] == "":
-		c.pass("STRLEN", c.args[1])
-		c.noEffect()
+	case !found:
+		c.missed(c.args[1])
+		c.null()
 	default:
-		c.pass(c.args...)
+		r := replyBuf{b: make([]byte, 0, len(s)+16)}
+		r.bulk(s)
+		c.reply = r.b
 	}
 }
 
-// backwards reports whether both ends of a range are negative and the wrong way
-// round, which is empty in Redis, whatever the length.
-func backwards(from, to string) bool {
-	a, ok1 := parseInt(from)
-	b, ok2 := parseInt(to)
-	return ok1 && ok2 && a < 0 && b < 0 && a > b
+// missed notes that a read found no key.
+func (c *call) missed(key string) { c.e.event(eventMiss, "keymiss", c.db, key) }
+
+func (c *call) mget() {
+	r := c.buf()
+	r.array(len(c.args) - 1)
+	for _, key := range c.args[1:] {
+		c.spend(1)
+		if en := c.e.find(c.db, key); en != nil && en.kind == "string" {
+			r.bulk(en.value)
+			continue
+		}
+		r.null()
+	}
+	c.reply = r.b
+}
+
+func (c *call) strlen() {
+	if s, _, ok := c.stringAt(c.args[1]); ok {
+		c.integer(int64(len(s)))
+	}
+}
+
+func (c *call) getdel() {
+	c.get()
+	if c.e.find(c.db, c.args[1]) != nil && !c.failed() {
+		c.remove(c.args[1], "del")
+	}
+}
+
+func (c *call) getset() {
+	if c.get(); c.failed() {
+		return
+	}
+	c.setString(c.args[1], c.args[2])
+	c.notify("set", c.args[1])
+}
+
+// tooLong fails the call when a string would be longer than proto-max-bulk-len allows.
+func (c *call) tooLong(size int64) bool {
+	if size >= 0 && size <= c.e.limits.bulk || c.unlimited {
+		return false
+	}
+	c.fail("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+	return true
+}
+
+func (c *call) append() {
+	key, more := c.args[1], c.args[2]
+	old, _, ok := c.stringAt(key)
+	if !ok || old != "" && c.tooLong(int64(len(old)+len(more))) {
+		return
+	}
+	c.changeString(key, old+more, "append", formRaw)
+	c.integer(int64(len(old) + len(more)))
+}
+
+// setrange knows that an empty value changes nothing.
+func (c *call) setrange() {
+	key, part := c.args[1], c.args[3]
+	off, isInt := parseInt(c.args[2])
+	if !isInt {
+		c.fail(errNotInt)
+		return
+	}
+	if off < 0 {
+		c.fail("ERR offset is out of range")
+		return
+	}
+	old, _, ok := c.stringAt(key)
+	if !ok {
+		return
+	}
+	if part == "" {
+		c.noEffect()
+		c.integer(int64(len(old)))
+		return
+	}
+	if c.tooLong(off + int64(len(part))) {
+		return
+	}
+	b := grownTo(old, int(off)+len(part))
+	copy(b[off:], part)
+	c.changeString(key, asString(b), "setrange", formRaw)
+	c.integer(int64(len(b)))
+}
+
+// grownTo copies a string, with zeros up to a length.
+func grownTo(s string, n int) []byte {
+	b := make([]byte, max(n, len(s)))
+	copy(b, s)
+	return b
+}
+
+// asString is a string of bytes that nobody will write to any more.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// span is the part from..to of n elements, negative ones counted from the end; empty
+// when to < from.
+func span(from, to, n int64) (int64, int64) {
+	if from < 0 {
+		from = max(from+n, 0)
+	}
+	if to < 0 {
+		to = max(to+n, 0)
+	}
+	return from, min(to, n-1)
 }
 
 func (c *call) getrange() {
-	if backwards(c.args[2], c.args[3]) && !c.wrongType(c.args[1], "string") {
-		c.reply = []byte("$0\r\n\r\n")
+	from, ok1 := parseInt(c.args[2])
+	to, ok2 := parseInt(c.args[3])
+	if !ok1 || !ok2 {
+		c.fail(errNotInt)
 		return
 	}
-	c.pass(append([]string{"GETRANGE"}, c.args[1:]...)...)
-}
-
-func (c *call) bitcount() {
-	if len(c.args) >= 4 && backwards(c.args[2], c.args[3]) && !c.wrongType(c.args[1], "string") {
-		c.integer(0)
+	s, _, ok := c.stringAt(c.args[1])
+	if !ok {
 		return
 	}
-	c.pass(c.args...)
+	empty := from < 0 && to < 0 && from > to
+	if from, to = span(from, to, int64(len(s))); empty || from > to {
+		from, to = 0, -1
+	}
+	r := c.buf()
+	r.bulk(s[from : to+1])
+	c.reply = r.b
 }
 
 // incr is INCR, DECR, INCRBY and DECRBY with Redis's strict integers.
@@ -299,13 +323,13 @@ func (c *call) incr() {
 		}
 		by = -by
 	}
-	if c.wrongType(key, "string") {
+	s, found, ok := c.stringAt(key)
+	if !ok {
 		return
 	}
-	n, ok, at := int64(0), true, int64(0)
-	if en := c.e.find(c.db, key); en != nil {
-		n, ok = parseInt(c.e.stringOf(en))
-		at = en.deadline
+	n := int64(0)
+	if found {
+		n, ok = parseInt(s)
 	}
 	switch {
 	case !ok:
@@ -313,65 +337,26 @@ func (c *call) incr() {
 	case by > 0 && n > math.MaxInt64-by || by < 0 && n < math.MinInt64-by:
 		c.fail("ERR increment or decrement would overflow")
 	default:
-		c.e.putString(c.db, key, strconv.FormatInt(n+by, 10), at)
-		c.indexed = true
+		c.changeString(key, strconv.FormatInt(n+by, 10), "incrby", formShort)
 		c.integer(n + by)
 	}
 }
 
-// parseLong parses a float as Redis does for INCRBYFLOAT: a long double, here
-// with its 64 bits of precision.
-func parseLong(s string) (*big.Float, bool) {
-	if s == "" || strings.ContainsAny(s, " _pPxX\t\n") || len(s) > 256 {
-		return nil, false
-	}
-	f, _, err := big.ParseFloat(s, 10, 64, big.ToNearestEven)
-	return f, err == nil
-}
-
-// formatLong prints a long double as Redis does: 17 decimals without trailing
-// zeros.
-func formatLong(f *big.Float) string {
-	s := f.Text('f', 17)
-	s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	if s == "-0" || s == "" {
-		return "0"
-	}
-	return s
-}
-
-// addLong adds a float argument to an old value; its error text is old's when
-// that is no number.
-func addLong(old, by, oldErr string) (string, string) {
-	a, ok := parseLong(old)
-	if !ok {
-		return "", oldErr
-	}
-	b, ok := parseLong(by)
-	if !ok {
-		return "", "ERR value is not a valid float"
-	}
-	if a.IsInf() || b.IsInf() {
-		return "", "ERR increment would produce NaN or Infinity"
-	}
-	return formatLong(new(big.Float).SetPrec(64).Add(a, b)), ""
-}
-
 func (c *call) incrbyfloat() {
 	key := c.args[1]
-	if c.wrongType(key, "string") {
+	old, found, ok := c.stringAt(key)
+	if !ok {
 		return
 	}
-	old := c.ask("GET", key)
-	if old.isNil() {
-		old.str = "0"
+	if !found {
+		old = "0"
 	}
-	sum, msg := addLong(old.str, c.args[2], "ERR value is not a valid float")
+	sum, msg := addLong(old, c.args[2], "ERR value is not a valid float")
 	if msg != "" {
 		c.fail(msg)
 		return
 	}
-	c.e.raw(c.db, 2, "SET", key, sum, "KEEPTTL")
+	c.changeString(key, sum, "incrbyfloat", formText)
 	r := c.buf()
 	r.bulk(sum)
 	c.reply = r.b
@@ -383,5 +368,22 @@ func (c *call) mset() {
 		c.fail(wrongArity(c.args[0]))
 		return
 	}
-	c.pass(c.args...)
+	all := len(c.args[0]) == len("MSET")
+	if !all {
+		for i := 1; i < len(c.args); i += 2 {
+			if c.e.find(c.db, c.args[i]) != nil {
+				c.integer(0)
+				return
+			}
+		}
+	}
+	for i := 1; i < len(c.args); i += 2 {
+		c.setString(c.args[i], c.args[i+1])
+		c.notify("set", c.args[i])
+	}
+	if all {
+		c.ok()
+		return
+	}
+	c.integer(1)
 }

@@ -5,10 +5,11 @@ import "strconv"
 type flags uint8
 
 const (
-	fWrite  flags = 1 << iota // may change keys
-	fZero                     // the reply 0 means that nothing changed
-	fNil                      // so does a nil or an empty array
-	fUnsure                   // answers by time, chance or an order that servers differ in
+	fWrite     flags = 1 << iota // may change keys
+	fZero                        // the reply 0 means that nothing changed
+	fNil                         // so does a nil or an empty array
+	fLibraries                   // of no use without the libraries of functions: see Config.Libraries
+	fUnsure                      // answers by time, chance or an order that servers differ in
 )
 
 // spec is what the engine knows of a command.
@@ -18,8 +19,10 @@ type spec struct {
 	// first, last and step say which arguments are keys, as in COMMAND.
 	first, last, step int
 	keys              func(args []string) []string // instead of first, last, step
-	run               func(c *call)                // nil: miniredis answers as it is
+	run               func(c *call)                // what it does
 	plain             func(q *plainRead) bool      // the short way of a busy read; see ReadPlain
+	own               bool                         // its handler keeps the index up to date itself
+	class             eventClass                   // of the keyspace events that it causes
 }
 
 func (s *spec) arityOK(n int) bool { return n == s.arity || s.arity < 0 && n >= -s.arity }
@@ -77,18 +80,24 @@ func counted(at int, extra ...int) func([]string) []string {
 var table map[string]*spec
 
 func init() {
-	table = merge(stringCommands, genericCommands, expiryCommands, hashCommands, listCommands,
-		setCommands, zsetCommands, streamCommands, geoCommands, scriptCommands, serverCommands, hllCommands)
+	table = map[string]*spec{}
+	merge(eventString, stringCommands, bitCommands, hllCommands)
+	merge(eventGeneric, genericCommands, expiryCommands, scriptCommands, functionCommands, serverCommands, dumpCommands)
+	merge(eventHash, hashCommands, fieldExpiryCommands)
+	merge(eventList, listCommands)
+	merge(eventSet, setCommands)
+	merge(eventZset, zsetCommands, geoCommands)
+	merge(eventStream, streamCommands)
 }
 
-func merge(families ...func() map[string]*spec) map[string]*spec {
-	out := map[string]*spec{}
+// merge adds families of commands to the table.
+func merge(class eventClass, families ...func() map[string]*spec) {
 	for _, f := range families {
 		for name, s := range f() {
-			out[name] = s
+			s.class, s.own = class, class != eventStream
+			table[name] = s
 		}
 	}
-	return out
 }
 
 // lookup finds a command by its name in any case, without allocating.

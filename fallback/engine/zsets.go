@@ -1,316 +1,367 @@
 package engine
 
 import (
-	"sort"
-	"strconv"
+	"math"
 	"strings"
 )
 
-// zadd checks the options as Redis does, which miniredis only does in part.
-func (c *call) zadd() {
-	var nx, xx, gt, lt, incr bool
+func zsetCommands() map[string]*spec {
+	m := map[string]*spec{
+		"ZCARD": read(2, 1, 1, 1).with((*call).zcard), "ZCOUNT": read(4, 1, 1, 1).with((*call).zcount), "ZLEXCOUNT": read(4, 1, 1, 1).with((*call).zcount),
+		"ZSCORE": read(3, 1, 1, 1).with((*call).zscore), "ZMSCORE": read(-3, 1, 1, 1).with((*call).zmscore),
+		"ZRANK": read(3, 1, 1, 1).with((*call).zrank), "ZREVRANK": read(3, 1, 1, 1).with((*call).zrank),
+		"ZRANDMEMBER": read(-2, 1, 1, 1).unsure().with((*call).zrandmember), "ZSCAN": read(-3, 1, 1, 1).unsure().with((*call).scanElements),
+		"ZADD": write(-4, 1, 1, 1, 0).with((*call).zadd), "ZINCRBY": write(4, 1, 1, 1, 0).with((*call).zadd),
+		"ZREM":    write(-3, 1, 1, 1, fZero).with((*call).zrem),
+		"ZPOPMIN": write(-2, 1, 1, 1, fNil).with((*call).zpop), "ZPOPMAX": write(-2, 1, 1, 1, fNil).with((*call).zpop),
+		"ZMPOP":       write(-4, 0, 0, 0, fNil).keyed(counted(1)).with((*call).zmpop),
+		"BZMPOP":      write(-5, 0, 0, 0, fNil).keyed(counted(2)).with((*call).blockingMpop),
+		"BZPOPMIN":    write(-3, 1, -2, 1, fNil).with((*call).blockingPop),
+		"BZPOPMAX":    write(-3, 1, -2, 1, fNil).with((*call).blockingPop),
+		"ZINTERCARD":  read(-3, 0, 0, 0).keyed(counted(1)).with((*call).zcombine),
+		"ZRANGESTORE": write(-5, 1, 2, 1, 0).with((*call).zrangestore),
+	}
+	for _, op := range []string{"ZUNION", "ZINTER", "ZDIFF"} {
+		m[op] = read(-3, 0, 0, 0).keyed(counted(1)).with((*call).zcombine)
+		m[op+"STORE"] = write(-4, 0, 0, 0, 0).keyed(counted(2, 1)).with((*call).zcombine)
+	}
+	for _, name := range []string{"ZRANGE", "ZREVRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREVRANGEBYLEX", "ZREVRANGEBYSCORE"} {
+		m[name] = read(-4, 1, 1, 1).with((*call).zrange)
+	}
+	for _, by := range []string{"LEX", "RANK", "SCORE"} {
+		m["ZREMRANGEBY"+by] = write(4, 1, 1, 1, fZero).with((*call).zremrange)
+	}
+	return m
+}
+
+// zaddOptions are the options of ZADD.
+type zaddOptions struct{ nx, xx, gt, lt, ch, incr bool }
+
+// zaddOptions parses them from args[2:]; pairs is what follows. ok is false after an error.
+func (c *call) zaddOptions() (o zaddOptions, pairs []string, ok bool) {
+	if len(c.args[0]) == len("ZINCRBY") {
+		o.incr = true
+		return o, c.args[2:], true
+	}
+	known := map[string]*bool{"NX": &o.nx, "XX": &o.xx, "GT": &o.gt, "LT": &o.lt, "CH": &o.ch, "INCR": &o.incr}
 	i := 2
-options:
 	for ; i < len(c.args); i++ {
-		switch strings.ToUpper(c.args[i]) {
-		case "NX":
-			nx = true
-		case "XX":
-			xx = true
-		case "GT":
-			gt = true
-		case "LT":
-			lt = true
-		case "CH":
-		case "INCR":
-			incr = true
-		default:
-			break options
+		flag := known[strings.ToUpper(c.args[i])]
+		if flag == nil {
+			break
 		}
+		*flag = true
 	}
-	rest := len(c.args) - i
+	pairs = c.args[i:]
 	switch {
-	case rest == 0 || rest%2 != 0:
+	case len(pairs) == 0 || len(pairs)%2 != 0:
 		c.fail(errSyntax)
-	case nx && xx:
+	case o.nx && o.xx:
 		c.fail("ERR XX and NX options at the same time are not compatible")
-	case gt && lt || nx && (gt || lt):
+	case o.gt && o.lt || o.nx && (o.gt || o.lt):
 		c.fail("ERR GT, LT, and/or NX options at the same time are not compatible")
+	case o.incr && len(pairs) > 2:
+		c.fail("ERR INCR option supports a single increment-element pair")
 	default:
-		for j := i; j < len(c.args); j += 2 {
-			f, ok := parseScore(c.args[j])
-			if !ok {
-				c.fail("ERR value is not a valid float")
-				return
-			}
-			if incr && !c.addable(c.args[j+1], f) {
-				return
-			}
-		}
-		if incr && (gt || lt) && c.refusesSum(c.args[i+1], c.args[i], gt) {
+		return o, pairs, true
+	}
+	return o, nil, false
+}
+
+// zadd is ZADD and ZINCRBY.
+func (c *call) zadd() {
+	o, pairs, ok := c.zaddOptions()
+	if !ok {
+		return
+	}
+	scores := make([]float64, len(pairs)/2)
+	for i := range scores {
+		if scores[i], ok = parseScore(pairs[2*i]); !ok {
+			c.fail("ERR value is not a valid float")
 			return
 		}
-		c.pass(c.args...)
 	}
-}
-
-// refusesSum answers ZADD GT|LT INCR, whose condition miniredis does not look at,
-// where it does not hold.
-func (c *call) refusesSum(member, by string, gt bool) bool {
-	if c.wrongType(c.args[1], "zset") {
-		return true
+	key := c.args[1]
+	z, ok := objectAt[*zset](c, key)
+	if !ok {
+		return
 	}
-	old, there := parseScore(c.ask("ZSCORE", c.args[1], member).str)
-	f, _ := parseScore(by)
-	if !there || gt && old+f > old || !gt && old+f < old {
-		return false
-	}
-	c.noEffect()
-	c.null()
-	return true
-}
-
-func parseScore(s string) (float64, bool) {
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil && f == f && !strings.ContainsAny(s, "_ ")
-}
-
-// scored is one member of a sorted set.
-type scored struct {
-	member string
-	score  float64
-}
-
-// members is a sorted set, or a set with all scores 1; ok is false, with the
-// error set, for another type.
-func (c *call) members(key string) (out map[string]float64, ok bool) {
-	if c.wrongType(key, "zset", "set") {
-		return nil, false
-	}
-	out = map[string]float64{}
-	d := c.e.mini.DB(c.db)
-	switch c.e.keyType(c.db, key) {
-	case "zset":
-		m, _ := d.SortedSet(key)
-		for member, score := range m {
-			out[member] = score
-		}
-	case "set":
-		l, _ := d.Members(key)
-		for _, member := range l {
-			out[member] = 1
+	event := "zadd"
+	if o.incr {
+		event = "zincr"
+		if old, there := z.score(pairs[1]); there && !o.nx && math.IsNaN(old+scores[0]) {
+			c.fail("ERR resulting score is not a number (NaN)")
+			return
 		}
 	}
-	return out, true
-}
-
-// numbered reads the keys after their number at args[at] and returns what
-// follows them.
-func (c *call) numbered(at int) (keys, rest []string, ok bool) {
-	n, valid := parseInt(c.args[at])
+	if z == nil && !o.xx {
+		z = newZset()
+		c.add(key, z)
+	}
+	r := c.buf()
+	added, updated, result, done := c.addScores(z, o, scores, pairs)
 	switch {
-	case !valid:
-		c.fail(errNotInt)
-	case n < 1:
-		c.fail("ERR at least 1 input key is needed for '" + strings.ToLower(c.args[0]) + "' command")
-	case n > int64(len(c.args)-at-1):
-		c.fail(errSyntax)
+	case o.incr && done:
+		r.double(result)
+	case o.incr:
+		r.null()
+	case o.ch:
+		r.integer(added + updated)
 	default:
-		return c.args[at+1 : at+1+int(n)], c.args[at+1+int(n):], true
+		r.integer(added)
 	}
-	return nil, nil, false
+	c.reply = r.b
+	if added+updated == 0 {
+		c.noEffect()
+		return
+	}
+	c.modified(key, event)
 }
 
-// difference is the first sorted set without the members of the others, by
-// score and then by name.
-func (c *call) difference(keys []string) ([]scored, bool) {
-	var left map[string]float64
-	for i, key := range keys {
-		m, ok := c.members(key)
-		if !ok {
-			return nil, false
-		}
-		if i == 0 {
-			left = m
+// addScores adds members or changes their scores as the options allow. result is the
+// last score, done says that it was set.
+func (c *call) addScores(z *zset, o zaddOptions, scores []float64, pairs []string) (added, updated int64, result float64, done bool) {
+	for i, score := range scores {
+		member := pairs[2*i+1]
+		old, there := z.score(member)
+		if there && o.nx || !there && o.xx {
 			continue
 		}
-		for member := range m {
-			delete(left, member)
-		}
-	}
-	out := make([]scored, 0, len(left))
-	for member, score := range left {
-		out = append(out, scored{member, score})
-	}
-	sort.Slice(out, func(i, j int) bool {
-		a, b := out[i], out[j]
-		return a.score < b.score || a.score == b.score && a.member < b.member
-	})
-	return out, true
-}
-
-func (c *call) zdiff() {
-	keys, rest, ok := c.numbered(1)
-	if !ok {
-		return
-	}
-	withScores := len(rest) == 1 && strings.EqualFold(rest[0], "WITHSCORES")
-	if len(rest) > 0 && !withScores {
-		c.fail(errSyntax)
-		return
-	}
-	diff, ok := c.difference(keys)
-	if !ok {
-		return
-	}
-	r := c.buf()
-	r.scored(diff, withScores)
-	c.reply = r.b
-}
-
-// scored writes members, in RESP3 as pairs with their scores.
-func (r *replyBuf) scored(list []scored, withScores bool) {
-	if withScores && !r.v3 {
-		r.array(2 * len(list))
-	} else {
-		r.array(len(list))
-	}
-	for _, m := range list {
-		if withScores && r.v3 {
-			r.array(2)
-		}
-		r.bulk(m.member)
-		if withScores {
-			r.double(m.score)
-		}
-	}
-}
-
-// zinter is ZINTER; miniredis gives the members by their names.
-func (c *call) zinter() {
-	keys, rest, ok := c.numbered(1)
-	if !ok {
-		return
-	}
-	if c.pass(c.args...); c.failed() {
-		return
-	}
-	args := append([]string{"ZINTERSTORE", scratch, c.args[1]}, keys...)
-	withScores := false
-	for _, a := range rest {
-		if strings.EqualFold(a, "WITHSCORES") {
-			withScores = true
-			continue
-		}
-		args = append(args, a)
-	}
-	c.e.raw(c.db, 2, args...)
-	v := c.ask("ZRANGE", scratch, "0", "-1", "WITHSCORES")
-	c.e.raw(c.db, 2, "DEL", scratch)
-	r := c.buf()
-	r.scored(pairsOf(v), withScores)
-	c.reply = r.b
-}
-
-// pairsOf is the members of a reply WITHSCORES.
-func pairsOf(v value) (list []scored) {
-	for i := 0; i+1 < len(v.list); i += 2 {
-		f, _ := strconv.ParseFloat(v.list[i+1].str, 64)
-		list = append(list, scored{v.list[i].str, f})
-	}
-	return list
-}
-
-// zpop is ZPOPMIN and ZPOPMAX; a count of 0 pops all in miniredis.
-func (c *call) zpop() {
-	if len(c.args) == 3 {
-		n, ok := parseInt(c.args[2])
-		switch {
-		case !ok || n < 0:
-			c.fail("ERR value is out of range, must be positive")
-			return
-		case n == 0:
-			if !c.wrongType(c.args[1], "zset") {
-				c.reply = []byte("*0\r\n")
+		if there {
+			if o.incr {
+				score += old
 			}
-			return
+			if o.lt && score >= old || o.gt && score <= old {
+				continue
+			}
 		}
+		result, done = score, true
+		switch {
+		case !there:
+			added++
+		case score != old:
+			updated++
+		default:
+			continue
+		}
+		z.put(member, score, &c.e.limits)
 	}
-	c.pass(c.args...)
+	return
 }
 
-// zstore replaces dst by a sorted set.
-func (c *call) zstore(dst string, list []scored) {
-	c.e.raw(c.db, 2, "DEL", scratch)
-	for _, m := range list {
-		c.e.raw(c.db, 2, "ZADD", scratch, formatDouble(m.score), m.member)
-	}
-	c.replaceWithScratch(dst)
-	c.integer(int64(len(list)))
-}
-
-func (c *call) zdiffstore() {
-	keys, rest, ok := c.numbered(2)
+func (c *call) zrem() {
+	z, ok := objectAt[*zset](c, c.args[1])
 	if !ok {
 		return
-	}
-	if len(rest) > 0 {
-		c.fail(errSyntax)
-		return
-	}
-	if diff, ok := c.difference(keys); ok {
-		c.zstore(c.args[1], diff)
-	}
-}
-
-// zrangestore is ZRANGE into a key.
-func (c *call) zrangestore() {
-	for _, a := range c.args[3:] {
-		if strings.EqualFold(a, "WITHSCORES") {
-			c.fail(errSyntax)
-			return
-		}
-	}
-	v := c.ask(append(append([]string{"ZRANGE"}, c.args[2:]...), "WITHSCORES")...)
-	if v.isErr() {
-		c.fail(v.str)
-		return
-	}
-	c.zstore(c.args[1], pairsOf(v))
-}
-
-func (c *call) zintercard() {
-	keys, rest, ok := c.numbered(1)
-	if !ok {
-		return
-	}
-	limit := int64(0)
-	if len(rest) == 2 && strings.EqualFold(rest[0], "LIMIT") {
-		n, ok := parseInt(rest[1])
-		if !ok || n < 0 {
-			c.fail("ERR LIMIT can't be negative")
-			return
-		}
-		limit = n
-	} else if len(rest) > 0 {
-		c.fail(errSyntax)
-		return
-	}
-	count := map[string]int{}
-	for _, key := range keys {
-		m, ok := c.members(key)
-		if !ok {
-			return
-		}
-		for member := range m {
-			count[member]++
-		}
 	}
 	n := int64(0)
-	for _, seen := range count {
-		if seen == len(keys) && (limit == 0 || n < limit) {
+	for _, m := range c.args[2:] {
+		if z != nil && z.remove(m) {
 			n++
 		}
 	}
-	c.integer(n)
+	if n > 0 {
+		c.modified(c.args[1], "zrem")
+	}
+	c.countChanges(n)
+}
+
+func (c *call) zcard() {
+	if z, ok := objectAt[*zset](c, c.args[1]); ok {
+		c.integer(int64(z.size()))
+	}
+}
+
+func (c *call) zscore() {
+	z, ok := objectAt[*zset](c, c.args[1])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	r.optionalScore(z.score(c.args[2]))
+	c.reply = r.b
+}
+
+func (r *replyBuf) optionalScore(score float64, ok bool) {
+	if ok {
+		r.double(score)
+		return
+	}
+	r.null()
+}
+
+func (c *call) zmscore() {
+	z, ok := objectAt[*zset](c, c.args[1])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	r.array(len(c.args) - 2)
+	for _, m := range c.args[2:] {
+		r.optionalScore(z.score(m))
+	}
+	c.reply = r.b
+}
+
+// zrank is ZRANK and ZREVRANK.
+func (c *call) zrank() {
+	z, ok := objectAt[*zset](c, c.args[1])
+	if !ok {
+		return
+	}
+	var n *znode
+	if z != nil {
+		n = z.nodes[c.args[2]]
+	}
+	switch {
+	case n == nil:
+		c.null()
+	case len(c.args[0]) == len("ZRANK"):
+		c.integer(int64(z.rank(n)))
+	default:
+		c.integer(int64(z.size() - 1 - z.rank(n)))
+	}
+}
+
+func (c *call) zrandmember() {
+	if len(c.args) == 2 {
+		z, ok := objectAt[*zset](c, c.args[1])
+		switch {
+		case !ok:
+		case z == nil:
+			c.null()
+		default:
+			r := c.buf()
+			r.bulk(z.nth(c.e.rand(z.size())).member)
+			c.reply = r.b
+		}
+		return
+	}
+	count, with, ok := c.randomCount("WITHSCORES")
+	if !ok {
+		return
+	}
+	z, ok := objectAt[*zset](c, c.args[1])
+	if !ok {
+		return
+	}
+	var list []*znode
+	for _, i := range c.chosen(z.size(), count) {
+		c.spend(1)
+		list = append(list, z.nth(i))
+	}
+	c.replyNodes(list, with)
+}
+
+// replyNodes answers members, in RESP3 as pairs with their scores.
+func (c *call) replyNodes(list []*znode, withScores bool) {
+	r := c.buf()
+	r.pairsLen(len(list), withScores)
+	for _, n := range list {
+		r.pair(withScores)
+		r.bulk(n.member)
+		if withScores {
+			r.double(n.score)
+		}
+	}
+	c.reply = r.b
+}
+
+// popNodes takes up to count members from one end of the sorted set of a key.
+func (c *call) popNodes(key string, z *zset, highest bool, count int64) (popped []*znode) {
+	for range min(count, int64(z.size())) {
+		n := z.first()
+		if highest {
+			n = z.last
+		}
+		z.remove(n.member)
+		popped = append(popped, n)
+	}
+	event := "zpopmin"
+	if highest {
+		event = "zpopmax"
+	}
+	c.modified(key, event)
+	return popped
+}
+
+// zpop is ZPOPMIN and ZPOPMAX.
+func (c *call) zpop() {
+	if len(c.args) > 3 {
+		c.fail(errSyntax)
+		return
+	}
+	count := int64(1)
+	if len(c.args) == 3 {
+		n, isInt := parseInt(c.args[2])
+		if !isInt || n < 0 {
+			c.fail("ERR value is out of range, must be positive")
+			return
+		}
+		count = n
+	}
+	z, ok := objectAt[*zset](c, c.args[1])
+	if !ok {
+		return
+	}
+	if z == nil || count == 0 {
+		c.noEffect()
+		c.reply = []byte("*0\r\n")
+		return
+	}
+	popped := c.popNodes(c.args[1], z, strings.EqualFold(c.args[0], "ZPOPMAX"), count)
+	r := c.buf()
+	if len(c.args) == 2 { // flat in RESP3, too
+		r.array(2)
+		r.bulk(popped[0].member)
+		r.double(popped[0].score)
+		c.reply = r.b
+		return
+	}
+	c.replyNodes(popped, true)
+}
+
+func (c *call) zmpop() {
+	n, isInt := parseInt(c.args[1])
+	switch {
+	case !isInt || n < 1:
+		c.fail("ERR numkeys should be greater than 0")
+		return
+	case n >= int64(len(c.args)-2):
+		c.fail(errSyntax)
+		return
+	}
+	keys, rest := c.args[2:2+n], c.args[2+n:]
+	highest := strings.EqualFold(rest[0], "MAX")
+	if !highest && !strings.EqualFold(rest[0], "MIN") {
+		c.fail(errSyntax)
+		return
+	}
+	count, ok := c.popCount(rest[1:])
+	if !ok {
+		return
+	}
+	r := c.buf()
+	for _, key := range keys {
+		z, ok := objectAt[*zset](c, key)
+		if !ok {
+			return
+		}
+		if z == nil {
+			continue
+		}
+		popped := c.popNodes(key, z, highest, count)
+		r.array(2)
+		r.bulk(key)
+		r.array(len(popped))
+		for _, n := range popped {
+			r.array(2)
+			r.bulk(n.member)
+			r.double(n.score)
+		}
+		c.reply = r.b
+		return
+	}
+	r.nullArray()
+	c.reply = r.b
 }

@@ -155,9 +155,9 @@ func (h *harm) place(b []byte) int {
 		return h.rnd.IntN(len(b) + 1)
 	}
 	var at []int
-	for i := journal.SegmentHeaderSize; i <= len(b); {
+	for i := journal.SegmentHeaderSize; i <= len(b); { // b may have lost something already
 		at = append(at, i)
-		if i == len(b) {
+		if i+journal.FrameHeaderSize > len(b) {
 			break
 		}
 		i += journal.FrameHeaderSize + int(b[i+4]) + int(b[i+5])<<8

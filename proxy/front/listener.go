@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/backend/descriptors"
 )
 
 const (
@@ -59,9 +61,10 @@ type Listener struct {
 	wg       sync.WaitGroup
 	pause    func(d time.Duration) // waits; ends early when stopped
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	empty chan struct{} // closed by forget when the last client has gone; nil: nobody waits
+	mu       sync.Mutex
+	conns    map[*Conn]struct{}
+	toldFull time.Time
+	empty    chan struct{} // closed by forget when the last client has gone; nil: nobody waits
 
 	stopOnce, closeOnce sync.Once
 	stopErr             error
@@ -192,13 +195,15 @@ func (l *Listener) serve(ln net.Listener) {
 // hand gives nc to Accept, or refuses it when there are too many clients.
 func (l *Listener) hand(nc net.Conn) {
 	c := newConn(nc, l)
+	scarce := descriptors.Scarce(nc)
 	l.mu.Lock()
-	full := len(l.conns) >= l.cfg.MaxClients
+	full := scarce || len(l.conns) >= l.cfg.MaxClients
 	if !full {
 		l.conns[c] = struct{}{}
 	}
 	l.mu.Unlock()
 	if full {
+		l.tellFull(scarce)
 		l.refuse(nc)
 		return
 	}
@@ -206,6 +211,25 @@ func (l *Listener) hand(nc net.Conn) {
 	case l.accepted <- c:
 	case <-l.stopped:
 		_ = c.Close()
+	}
+}
+
+// tellFull logs that clients are refused, once a minute.
+func (l *Listener) tellFull(scarce bool) {
+	now := time.Now()
+	l.mu.Lock()
+	last := l.toldFull
+	if now.Sub(last) >= time.Minute {
+		l.toldFull = now
+	}
+	n := len(l.conns)
+	l.mu.Unlock()
+	switch {
+	case now.Sub(last) < time.Minute:
+	case scarce:
+		l.log.Error("clients are refused: descriptors are kept back for the journal and Redis; raise their limit (ulimit -n)", "clients", n, "limit", descriptors.Limit())
+	default:
+		l.log.Warn("clients are refused: there are as many as --maxclients allows", "clients", n)
 	}
 }
 

@@ -1,14 +1,11 @@
-package engine
+package lua
 
 import (
 	"strings"
-
-	lua "github.com/yuin/gopher-lua"
 )
 
-// gopher-lua matches patterns by a recursion for each character: four million of
-// them end the process. So patterns are matched here, in the way of Lua 5.1: what
-// a repetition takes is counted in a loop, and only the items of the pattern nest.
+// Patterns are matched in the way of Lua 5.1: what a repetition takes is counted in
+// a loop, and only the items of the pattern nest.
 
 // Kinds of captures that have no length.
 const (
@@ -19,14 +16,14 @@ const (
 const (
 	maxCaptures     = 32
 	maxPatternDepth = 10_000
-	patternPatience = 1 << 16 // steps between two looks at the script's deadline
+	patternPatience = 1 << 16 // steps between two looks at whether the script was stopped
 )
 
 type capture struct{ start, size int }
 
 // matching is one pattern at work on one string.
 type matching struct {
-	l        *lua.LState
+	l        *State
 	src, pat string
 	captures []capture
 	depth    int
@@ -37,20 +34,17 @@ type matching struct {
 // match, -1 for none.
 func (m *matching) at(s, p int) int {
 	if m.depth++; m.depth > maxPatternDepth {
-		m.l.RaiseError("pattern too complex")
+		m.l.Errorf("pattern too complex")
 	}
 	end := m.items(s, p)
 	m.depth--
 	return end
 }
 
-// step ends a match that backtracks for longer than a script may run.
+// step lets a match that backtracks for long be stopped.
 func (m *matching) step() {
-	if m.steps++; m.steps%patternPatience != 0 {
-		return
-	}
-	if ctx := m.l.Context(); ctx != nil && ctx.Err() != nil {
-		m.l.RaiseError("%s", ctx.Err().Error())
+	if m.steps++; m.steps%patternPatience == 0 {
+		m.l.Look()
 	}
 }
 
@@ -125,7 +119,7 @@ func (m *matching) special(s, p int) (end, next int, special bool) {
 	case c == 'f':
 		p += 2
 		if p >= len(m.pat) || m.pat[p] != '[' {
-			m.l.RaiseError("missing '[' after '%%f' in pattern")
+			m.l.Errorf("missing '[' after '%%f' in pattern")
 		}
 		end := m.classEnd(p)
 		var before, here byte
@@ -142,7 +136,7 @@ func (m *matching) special(s, p int) (end, next int, special bool) {
 	case '0' <= c && c <= '9':
 		i := int(c - '1')
 		if i < 0 || i >= len(m.captures) || m.captures[i].size == captureOpen {
-			m.l.RaiseError("invalid capture index")
+			m.l.Errorf("invalid capture index")
 		}
 		if got := m.text(i); strings.HasPrefix(m.src[s:], got) {
 			return s + len(got), p + 2, true
@@ -160,7 +154,7 @@ func (m *matching) text(i int) string {
 
 func (m *matching) balance(s, p int) int {
 	if p+1 >= len(m.pat) {
-		m.l.RaiseError("unbalanced pattern")
+		m.l.Errorf("unbalanced pattern")
 	}
 	if s >= len(m.src) || m.src[s] != m.pat[p] {
 		return -1
@@ -210,7 +204,7 @@ func (m *matching) least(s, p, end int) int {
 
 func (m *matching) open(s, p, kind int) int {
 	if len(m.captures) >= maxCaptures {
-		m.l.RaiseError("too many captures")
+		m.l.Errorf("too many captures")
 	}
 	level := len(m.captures)
 	m.captures = append(m.captures, capture{s, kind})
@@ -227,7 +221,7 @@ func (m *matching) shut(s, p int) int {
 		i--
 	}
 	if i < 0 {
-		m.l.RaiseError("invalid pattern capture")
+		m.l.Errorf("invalid pattern capture")
 	}
 	m.captures[i].size = s - m.captures[i].start
 	end := m.at(s, p)
@@ -243,7 +237,7 @@ func (m *matching) classEnd(p int) int {
 	p++
 	if c == '%' {
 		if p >= len(m.pat) {
-			m.l.RaiseError("malformed pattern (ends with '%%')")
+			m.l.Errorf("malformed pattern (ends with '%%')")
 		}
 		return p + 1
 	}
@@ -255,7 +249,7 @@ func (m *matching) classEnd(p int) int {
 	}
 	for first := true; ; first = false {
 		if p >= len(m.pat) {
-			m.l.RaiseError("malformed pattern (missing ']')")
+			m.l.Errorf("malformed pattern (missing ']')")
 		}
 		c := m.pat[p]
 		p++

@@ -1,16 +1,14 @@
-package engine
+package lua
 
 import (
 	"fmt"
 	"math"
 	"strings"
-
-	lua "github.com/yuin/gopher-lua"
 )
 
-// luaFormat is string.format, with C's rules.
-func luaFormat(l *lua.LState) int {
-	form := stringArg(l, 1)
+// stringFormat is string.format, with C's rules.
+func stringFormat(l *State, args []Value) []Value {
+	form := l.CheckString(args, 1)
 	var out strings.Builder
 	arg := 1
 	for i := 0; i < len(form); i++ {
@@ -22,7 +20,7 @@ func luaFormat(l *lua.LState) int {
 			out.WriteByte('%')
 			continue
 		}
-		if arg++; l.GetTop() < arg {
+		if arg++; len(args) < arg {
 			l.ArgError(arg, "no value")
 		}
 		flags := len(form[i:]) - len(strings.TrimLeft(form[i:], "-+ #0"))
@@ -34,44 +32,44 @@ func luaFormat(l *lua.LState) int {
 			end += 1 + precision
 		}
 		if flags > 5 {
-			l.RaiseError("invalid format (repeated flags)")
+			l.Errorf("invalid format (repeated flags)")
 		}
 		if width > 2 || precision > 2 {
-			l.RaiseError("invalid format (width or precision too long)")
+			l.Errorf("invalid format (width or precision too long)")
 		}
 		verb := byte(0)
 		if end < len(form) {
 			verb = form[end]
 		}
-		formatOne(l, &out, arg, form[i:end], verb)
+		formatOne(l, &out, args, arg, form[i:end], verb)
 		i = end
 	}
-	l.Push(lua.LString(out.String()))
-	return 1
+	l.charge(out.Len())
+	return l.Return(out.String())
 }
 
 // numberLen counts the digits that s begins with.
 func numberLen(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
 // formatOne appends one argument. spec is flags, width and precision.
-func formatOne(l *lua.LState, out *strings.Builder, arg int, spec string, verb byte) {
+func formatOne(l *State, out *strings.Builder, args []Value, arg int, spec string, verb byte) {
 	switch verb {
 	case 'c':
-		pad(out, spec, string([]byte{byte(luaInteger(numberArg(l, arg)))}))
+		pad(out, spec, string([]byte{byte(ToInteger(l.CheckNumber(args, arg)))}))
 	case 'd', 'i':
-		fmt.Fprintf(out, "%"+spec+"d", luaInteger(numberArg(l, arg)))
+		fmt.Fprintf(out, "%"+spec+"d", ToInteger(l.CheckNumber(args, arg)))
 	case 'o', 'u', 'x', 'X':
 		if verb == 'u' {
 			verb = 'd'
 		}
-		f := numberArg(l, arg)
-		n := uint64(luaInteger(f))
+		f := l.CheckNumber(args, arg)
+		n := uint64(ToInteger(f))
 		if f >= math.MaxInt64 {
 			n = uint64(f)
 		}
 		fmt.Fprintf(out, "%"+strings.Trim(spec, "+ ")+string(verb), n)
 	case 'e', 'E', 'f', 'g', 'G':
-		f := numberArg(l, arg)
+		f := l.CheckNumber(args, arg)
 		if math.IsInf(f, 0) || math.IsNaN(f) {
 			notFinite(out, spec, f)
 			return
@@ -81,11 +79,11 @@ func formatOne(l *lua.LState, out *strings.Builder, arg int, spec string, verb b
 		}
 		fmt.Fprintf(out, "%"+spec+string(verb), f)
 	case 'q':
-		quoteLua(out, stringArg(l, arg))
+		quoteLua(out, l.CheckString(args, arg))
 	case 's':
-		pad(out, spec, stringArg(l, arg))
+		pad(out, spec, l.CheckString(args, arg))
 	default:
-		l.RaiseError("invalid option '%%%c' to 'format'", verb)
+		l.Errorf("invalid option '%%%c' to 'format'", verb)
 	}
 }
 
