@@ -77,6 +77,9 @@ func (c *client) repeatable(it *item, flags command.Flags) bool {
 func (c *client) elsewhere(it *item) {
 	c.batch.moved = c.batch.moved || it.cmd.Flags&(command.Write|command.Script) != 0
 	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
+	if !c.retryBy.IsZero() {
+		deadline = c.retryBy
+	}
 	counted := false
 	defer func() {
 		if counted {
@@ -103,6 +106,10 @@ func (c *client) elsewhere(it *item) {
 			return
 		case !errors.Is(err, fallback.ErrOnline):
 			c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())
+			return
+		}
+		if c.s.cfg.Upstream.Up() && c.needsFence(it) && time.Now().Before(deadline) {
+			c.resend(it, deadline)
 			return
 		}
 		if c.s.cfg.Upstream.Up() {
