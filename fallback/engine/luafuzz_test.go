@@ -107,7 +107,7 @@ func nameless(reply string) string { return namedValue.ReplaceAllString(reply, "
 // addresses of values differ in every process.
 func hasAddress(reply string) bool {
 	for _, kind := range []string{"table: ", "function: ", "userdata: ", "thread: "} {
-		if strings.Contains(reply, kind) {
+		if strings.Contains(strings.ToLower(reply), kind) {
 			return true
 		}
 	}

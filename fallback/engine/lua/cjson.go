@@ -77,7 +77,7 @@ func jsonModule(config func(l *State) *jsonConfig) *Table {
 
 func jsonInt(l *State, args []Value, n, lo, hi int, field *int) []Value {
 	if at(args, n-1) != nil {
-		v := l.CheckInt(args, n)
+		v := l.CheckInteger(args, n)
 		if v < lo || v > hi {
 			l.ArgError(1, "expected integer between "+strconv.Itoa(lo)+" and "+strconv.Itoa(hi))
 		}

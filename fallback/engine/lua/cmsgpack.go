@@ -13,11 +13,11 @@ func cmsgpackLib() *Table {
 		"pack":   msgPack,
 		"unpack": func(l *State, args []Value) []Value { return msgUnpack(l, args, 0, 0) },
 		"unpack_one": func(l *State, args []Value) []Value {
-			return msgUnpack(l, args, 1, l.OptInt(args, 2, 0))
+			return msgUnpack(l, args, 1, l.OptInteger(args, 2, 0))
 		},
 		"unpack_limit": func(l *State, args []Value) []Value {
-			limit := l.CheckInt(args, 2)
-			return msgUnpack(l, args, limit, l.OptInt(args, 3, 0))
+			limit := l.CheckInteger(args, 2)
+			return msgUnpack(l, args, limit, l.OptInteger(args, 3, 0))
 		},
 	})
 	t.Set("_NAME", "cmsgpack")

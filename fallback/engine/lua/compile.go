@@ -63,9 +63,13 @@ func Compile(src, name string, env *Table) (fn *Function, err error) {
 
 type compiler struct {
 	chunk, source string
+	zero          Value // the first constant that is 0, of the function being compiled; nil: none
 }
 
 func (c *compiler) proto(tree *function) *proto {
+	outer := c.zero
+	c.zero = nil
+	defer func() { c.zero = outer }()
 	return &proto{chunk: c.chunk, source: c.source, params: tree.params, vararg: tree.vararg,
 		slots: tree.slots, weight: 1 + tree.depth/16, ups: tree.ups, body: c.block(tree.body)}
 }

@@ -46,6 +46,12 @@ func (c *compiler) expr(e node_) expr {
 	switch e := e.(type) {
 	case *constant:
 		v := e.v
+		if v == Value(0.0) { // 0 and -0 are one constant in Lua: the first that comes
+			if c.zero == nil {
+				c.zero = v
+			}
+			v = c.zero
+		}
 		return func(*frame) Value { return v }
 	case *localRef:
 		slot := e.v.slot

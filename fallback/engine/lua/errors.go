@@ -158,8 +158,21 @@ func (l *State) CheckNumber(args []Value, n int) float64 {
 	return f
 }
 
-// CheckInt is CheckNumber without its fraction.
-func (l *State) CheckInt(args []Value, n int) int { return int(ToInteger(l.CheckNumber(args, n))) }
+// CheckInt is CheckNumber as C's int: without its fraction, and its low 32 bits.
+func (l *State) CheckInt(args []Value, n int) int {
+	return int(int32(ToInteger(l.CheckNumber(args, n))))
+}
+
+// CheckInteger is CheckNumber without its fraction.
+func (l *State) CheckInteger(args []Value, n int) int { return int(ToInteger(l.CheckNumber(args, n))) }
+
+// OptInteger is CheckInteger of an argument that may be left out.
+func (l *State) OptInteger(args []Value, n, def int) int {
+	if at(args, n-1) == nil {
+		return def
+	}
+	return l.CheckInteger(args, n)
+}
 
 // OptInt is CheckInt of an argument that may be left out.
 func (l *State) OptInt(args []Value, n, def int) int {

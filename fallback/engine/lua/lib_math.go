@@ -20,7 +20,7 @@ func mathLib() *Table {
 		"tanh": one(math.Tanh),
 		"deg":  one(func(x float64) float64 { return x / (math.Pi / 180) }), "rad": one(func(x float64) float64 { return x * (math.Pi / 180) }),
 		"atan2": two(math.Atan2), "fmod": two(math.Mod), "mod": two(math.Mod), "pow": two(math.Pow),
-		"ldexp": two(func(x, e float64) float64 { return math.Ldexp(x, int(ToInteger(e))) }),
+		"ldexp": two(func(x, e float64) float64 { return math.Ldexp(x, int(int32(ToInteger(e)))) }),
 		"frexp": func(l *State, args []Value) []Value {
 			frac, exp := math.Frexp(l.CheckNumber(args, 1))
 			return l.Return(Number(frac), Number(float64(exp)))

@@ -44,14 +44,14 @@ func span(s string, i, j int) (from, to int) {
 
 func stringSub(l *State, args []Value) []Value {
 	s := l.CheckString(args, 1)
-	from, to := span(s, l.CheckInt(args, 2), l.OptInt(args, 3, -1))
+	from, to := span(s, l.CheckInteger(args, 2), l.OptInteger(args, 3, -1))
 	return l.Return(s[max(from, 0):max(to, 0)])
 }
 
 func stringByte(l *State, args []Value) []Value {
 	s := l.CheckString(args, 1)
-	i := l.OptInt(args, 2, 1)
-	from, to := span(s, i, l.OptInt(args, 3, i))
+	i := l.OptInteger(args, 2, 1)
+	from, to := span(s, i, l.OptInteger(args, 3, i))
 	if to-from > maxResults {
 		l.Errorf("stack overflow (string slice too long)")
 	}
@@ -65,7 +65,7 @@ func stringByte(l *State, args []Value) []Value {
 func stringChar(l *State, args []Value) []Value {
 	out := make([]byte, len(args))
 	for i := range out {
-		n := ToInteger(l.CheckNumber(args, i+1))
+		n := l.CheckInt(args, i+1)
 		if n < 0 || n > 255 {
 			l.ArgError(i+1, "invalid value")
 		}
@@ -88,15 +88,15 @@ func stringLen(l *State, args []Value) []Value {
 }
 
 func stringRep(l *State, args []Value) []Value {
-	s, n := l.CheckString(args, 1), max(ToInteger(l.CheckNumber(args, 2)), 0)
-	if len(s) > 0 && n > int64(maxString/len(s)) {
+	s, n := l.CheckString(args, 1), max(l.CheckInt(args, 2), 0)
+	if len(s) > 0 && n > maxString/len(s) {
 		l.Errorf("resulting string too large")
 	}
-	l.charge(len(s) * int(n))
+	l.charge(len(s) * n)
 	if len(s) == 0 {
 		n = 0
 	}
-	return l.Return(strings.Repeat(s, int(n)))
+	return l.Return(strings.Repeat(s, n))
 }
 
 func stringReverse(l *State, args []Value) []Value {
@@ -162,18 +162,20 @@ func stringMatch(l *State, args []Value) []Value { return find(l, args, false) }
 
 func find(l *State, args []Value, find bool) []Value {
 	m := &matching{l: l, src: l.CheckString(args, 1), pat: l.CheckString(args, 2)}
-	from := l.OptInt(args, 3, 1)
+	from := l.OptInteger(args, 3, 1)
 	if from < 0 {
 		from += len(m.src) + 1
 	}
 	from = min(max(from-1, 0), len(m.src))
-	if find && (Truth(at(args, 3)) || !strings.ContainsAny(m.pat, "^$*+?.([%-")) {
+	pattern, _, _ := strings.Cut(m.pat, "\x00") // where a string of C ends
+	if find && (Truth(at(args, 3)) || !strings.ContainsAny(pattern, "^$*+?.([%-")) {
 		i := strings.Index(m.src[from:], m.pat)
 		if i < 0 {
 			return l.Return(nil)
 		}
 		return l.Return(Number(float64(from+i+1)), Number(float64(from+i+len(m.pat))))
 	}
+	m.pat = pattern
 	p := 0
 	if strings.HasPrefix(m.pat, "^") {
 		p = 1
@@ -194,6 +196,7 @@ func find(l *State, args []Value, find bool) []Value {
 
 func stringGmatch(l *State, args []Value) []Value {
 	src, pat, from := l.CheckString(args, 1), l.CheckString(args, 2), 0
+	pat, _, _ = strings.Cut(pat, "\x00")
 	return l.Return(NewFunction(func(l *State, _ []Value) []Value {
 		m := &matching{l: l, src: src, pat: pat}
 		for s := from; s <= len(src); s++ {
@@ -213,6 +216,7 @@ func stringGmatch(l *State, args []Value) []Value {
 
 func stringGsub(l *State, args []Value) []Value {
 	m := &matching{l: l, src: l.CheckString(args, 1), pat: l.CheckString(args, 2)}
+	m.pat, _, _ = strings.Cut(m.pat, "\x00")
 	repl := at(args, 2)
 	switch r := repl.(type) {
 	case float64:
@@ -223,7 +227,7 @@ func stringGsub(l *State, args []Value) []Value {
 	}
 	most := int64(len(m.src)) + 1
 	if at(args, 3) != nil {
-		most = ToInteger(l.CheckNumber(args, 4))
+		most = int64(l.CheckInt(args, 4))
 	}
 	p := 0
 	if strings.HasPrefix(m.pat, "^") {

@@ -165,7 +165,7 @@ func toUnsigned(f float64) uint64 {
 
 func structUnpack(l *State, args []Value) []Value {
 	y, data := newLayout(l, l.CheckString(args, 1)), l.CheckString(args, 2)
-	y.pos = l.OptInt(args, 3, 1)
+	y.pos = l.OptInteger(args, 3, 1)
 	switch {
 	case y.pos == 0:
 		l.ArgError(3, "offset must be 1 or greater")
