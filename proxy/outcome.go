@@ -89,11 +89,7 @@ func (c *client) elsewhere(it *item) {
 	newer := c.s.newerForm(it.commands())
 	for {
 		if newer && c.s.cfg.Local.Serving() {
-			if it.maybe {
-				c.outcomeUnknown(it)
-			} else {
-				c.batch.out = append(c.batch.out, notWithoutRedis...)
-			}
+			c.unanswerable(it)
 			return
 		}
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
@@ -136,6 +132,15 @@ func (c *client) elsewhere(it *item) {
 		}
 		_ = c.s.cfg.Local.AwaitServing(min(wait, 10*time.Millisecond))
 	}
+}
+
+// unanswerable answers a call that nobody can execute while Redis is away.
+func (c *client) unanswerable(it *item) {
+	if it.maybe {
+		c.outcomeUnknown(it)
+		return
+	}
+	c.batch.out = append(c.batch.out, notWithoutRedis...)
 }
 
 // notWithoutRedis is the reply to a call that only a newer Redis than the local state
