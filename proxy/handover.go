@@ -189,6 +189,9 @@ func (c *client) handOver(argv [][]byte) {
 
 // handedOver says that the client's command has been dealt with otherwise.
 func (c *client) handedOver() {
+	if c.handing == nil {
+		return
+	}
 	c.handing.end()
 	c.handing = nil
 }

@@ -294,7 +294,9 @@ func (r *relay) send(rc redcon.Command) bool {
 	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: r.c.handing, ping: ping}) {
 		return false
 	}
-	r.c.handing = nil
+	if r.c.handing != nil {
+		r.c.handing = nil
+	}
 	r.c.s.commands.Add(1)
 	if r.c.mute == muteNext {
 		r.c.mute = muteOff
