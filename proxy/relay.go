@@ -291,11 +291,13 @@ func (r *relay) send(rc redcon.Command) bool {
 	// both. WAIT waits for what this connection has seen written, and the writes went
 	// over others: any command here takes note of them.
 	ping := !queueing && !quiet && (cmd == nil || command.Blocks(rc.Args, cmd))
-	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: r.c.handing, ping: ping}) {
-		return false
-	}
-	if r.c.handing != nil {
+	handover := r.c.handing
+	if handover != nil { // it is the queue's now
 		r.c.handing = nil
+	}
+	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: handover, ping: ping}) {
+		r.c.handing = handover
+		return false
 	}
 	r.c.s.commands.Add(1)
 	if r.c.mute == muteNext {
