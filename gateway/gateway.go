@@ -14,8 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/backend/descriptors"
+	"holdfast/backend/hostguard"
 	"holdfast/gateway/store"
-	"holdfast/hostguard"
 )
 
 // flushTimeout is the least time that counts get at the end to reach Redis.

@@ -31,6 +31,7 @@ type item struct {
 	fill    cache.Fill      // of a cacheable read
 	wrote   bool            // cache.WriteBegin was called for its keys
 	told    bool            // the mirror knows that it was acknowledged
+	plain   bool            // it was in a group that Redis refused: it goes without a fence now
 	maybe   bool            // an earlier try of this write may have been applied
 	digest  bool            // EVALSHA is in it as such: its fence does not prove that it ran
 	fence   int             // 1 + index in batch.fences; 0 = not fenced
@@ -189,6 +190,7 @@ func (c *client) flush() {
 			// Until every write under way has found its place, Redis must not be
 			// declared back: its fences would move on.
 			c.s.beginCall()
+			c.counts++
 			b.call.Answered = c.answered
 		}
 		err = c.s.cfg.Upstream.Do(c.proto, c.db, b.call)
@@ -201,7 +203,7 @@ func (c *client) flush() {
 		turnOver()
 	}
 	if counted {
-		c.s.endCall()
+		c.endCall()
 	}
 	clear(b.items)
 	b.items, b.aux, b.followers = b.items[:0], b.aux[:0], 0
@@ -218,13 +220,21 @@ func (c *client) awaitTurn(err error) (done func(), counted bool) {
 	answered, sent := outcome(err, len(b.call.Ends))
 	switch {
 	case !sent: // Redis has not seen it: it comes after those that were sent
-		c.s.endCall()
-		c.awaitSettled()
+		c.endCall()
+		if c.counts == 0 {
+			c.awaitSettled()
+		}
 		return nil, false
-	case answered == b.call.N:
+	case answered == b.call.N, c.counts > 1: // others wait for this client's outer call
 		return nil, true
 	}
 	return c.s.takeTurn(c.proto, c.db, b.call.Order, c.s.cfg.CommandTimeout), true
+}
+
+// endCall notes that the writes of a call have their outcome.
+func (c *client) endCall() {
+	c.counts--
+	c.s.endCall()
 }
 
 // deliver appends every item's answer to out. Items that Redis did not answer

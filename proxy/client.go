@@ -42,6 +42,8 @@ type client struct {
 	handing   *handover // of its command that needs a connection of its own
 	batch     batch
 	answered  func()                  // tellAnswered, made once
+	counts    int                     // its calls with writes that are under way: one, and what is sent again meanwhile
+	retryBy   time.Time               // of what is sent again: how long that may be tried
 	parked    *blocked                // what it waits for once it is detached
 	blocked   atomic.Pointer[blocked] // in a blocking command of an embedded store
 	told      uint64                  // the beat after what it was told that names no keys

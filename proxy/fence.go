@@ -178,6 +178,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 func (c *client) regrouped(it *item) {
 	b := &c.batch
 	moved := b.moved
+	it.plain = true
 	c.elsewhere(it)
 	b.moved, b.regrouped = moved, true
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"holdfast/hostguard"
+	"holdfast/backend/hostguard"
 	"holdfast/proxy/front"
 )
 

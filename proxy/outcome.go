@@ -77,6 +77,9 @@ func (c *client) repeatable(it *item, flags command.Flags) bool {
 func (c *client) elsewhere(it *item) {
 	c.batch.moved = c.batch.moved || it.cmd.Flags&(command.Write|command.Script) != 0
 	deadline := time.Now().Add(c.s.cfg.CommandTimeout)
+	if !c.retryBy.IsZero() {
+		deadline = c.retryBy
+	}
 	counted := false
 	defer func() {
 		if counted {
@@ -86,11 +89,7 @@ func (c *client) elsewhere(it *item) {
 	newer := c.s.newerForm(it.commands())
 	for {
 		if newer && c.s.cfg.Local.Serving() {
-			if it.maybe {
-				c.outcomeUnknown(it)
-			} else {
-				c.batch.out = append(c.batch.out, notWithoutRedis...)
-			}
+			c.withoutRedis(it)
 			return
 		}
 		reply, pending, err := c.s.cfg.Local.Do(c.request(it))
@@ -103,6 +102,10 @@ func (c *client) elsewhere(it *item) {
 			return
 		case !errors.Is(err, fallback.ErrOnline):
 			c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())
+			return
+		}
+		if c.s.cfg.Upstream.Up() && c.needsFence(it) && time.Now().Before(deadline) {
+			c.resend(it, deadline)
 			return
 		}
 		if c.s.cfg.Upstream.Up() {
@@ -129,6 +132,15 @@ func (c *client) elsewhere(it *item) {
 		}
 		_ = c.s.cfg.Local.AwaitServing(min(wait, 10*time.Millisecond))
 	}
+}
+
+// withoutRedis answers a call that the local state cannot judge.
+func (c *client) withoutRedis(it *item) {
+	if it.maybe {
+		c.outcomeUnknown(it)
+		return
+	}
+	c.batch.out = append(c.batch.out, notWithoutRedis...)
 }
 
 // notWithoutRedis is the reply to a call that only a newer Redis than the local state

@@ -1,22 +1,22 @@
 package proxy
 
 import (
-	"slices"
-
 	"holdfast/backend/command"
 )
 
 // awaitReady lets the mirror fetch the item's keys first, where it has to. What was
 // collected before goes to Redis meanwhile, or the fetch would wait for it.
 func (c *client) awaitReady(it *item) {
+	var keys [][]byte
 	c.eachWrite(it, func(_ *command.Command, _ [][]byte) {
-		if c.s.cfg.Local.Ready(c.db, c.keys) {
-			return
+		if !c.s.cfg.Local.Ready(c.db, c.keys) {
+			keys = append(keys, c.keys...)
 		}
-		keys := slices.Clone(c.keys) // flush uses c.keys
+	})
+	if keys != nil {
 		c.flush()
 		c.s.cfg.Local.AwaitReady(c.db, keys)
-	})
+	}
 }
 
 // awaitReady does the same for a command on the dedicated connection.

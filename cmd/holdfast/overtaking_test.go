@@ -53,13 +53,6 @@ func (c *twoClients) answer() resp.Value {
 	return v.Clone()
 }
 
-// next is the first client's next frame within a time; false: none came.
-func (c *twoClients) next(d time.Duration) bool {
-	require.NoError(c.t, c.first.SetReadDeadline(time.Now().Add(d)))
-	_, err := c.rd.Next()
-	return err == nil
-}
-
 // What a client has sent is not overtaken by what another sends after it, though it
 // needs a connection of its own and nobody waits for its answer.
 func TestWhatWasSentFirstIsNotOvertaken(t *testing.T) {

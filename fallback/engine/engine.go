@@ -122,9 +122,6 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// SetStreamLimits is CONFIG SET of stream-node-max-entries and stream-node-max-bytes.
-func (e *Engine) SetStreamLimits(l stream.Limits) { e.streamLimits = l }
-
 // Close frees what the engine holds. The engine must not be used after.
 func (e *Engine) Close() {
 }

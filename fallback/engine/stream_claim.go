@@ -89,6 +89,7 @@ func (cl *claim) take(id stream.ID) bool {
 	name := c.args[3]
 	if cl.g.AddConsumer(name, c.e.nowMS) {
 		c.effect("XGROUP", "CREATECONSUMER", c.args[1], c.args[2], name)
+		c.notify("xgroup-createconsumer", c.args[1])
 	}
 	cl.g.Consumer(name).Seen = c.e.nowMS
 	count := int64(1)

@@ -222,6 +222,7 @@ func (rd *streamRead) member(src *streamSource) {
 	c := rd.c
 	if src.g.AddConsumer(rd.consumer, c.e.nowMS) {
 		c.effect("XGROUP", "CREATECONSUMER", src.key, rd.name, rd.consumer)
+		c.notify("xgroup-createconsumer", src.key)
 	}
 	src.g.Consumer(rd.consumer).Seen = c.e.nowMS
 }

@@ -14,7 +14,7 @@ const module = "holdfast"
 
 // leaves are packages that others may share. They import the standard library
 // only.
-var leaves = map[string]bool{"backend/resp": true, "backend/command": true, "backend/descriptors": true, "hostguard": true}
+var leaves = map[string]bool{"backend/resp": true, "backend/command": true, "backend/descriptors": true, "backend/hostguard": true}
 
 // mayImport says which other parts of this module each part may import, beside
 // the leaves listed for it. A part is the first element of a package's path.
@@ -22,10 +22,10 @@ var mayImport = map[string]struct {
 	parts, leaves []string
 }{
 	"cmd":      {parts: []string{"backend", "fallback", "gateway", "proxy"}, leaves: []string{"backend/resp", "backend/command", "backend/descriptors"}},
-	"proxy":    {parts: []string{"backend", "fallback"}, leaves: []string{"backend/resp", "backend/command", "backend/descriptors", "hostguard"}},
+	"proxy":    {parts: []string{"backend", "fallback"}, leaves: []string{"backend/resp", "backend/command", "backend/descriptors", "backend/hostguard"}},
 	"backend":  {leaves: []string{"backend/resp", "backend/command", "backend/descriptors"}},
 	"fallback": {leaves: []string{"backend/resp", "backend/command"}},
-	"gateway":  {leaves: []string{"backend/descriptors", "hostguard"}},
+	"gateway":  {leaves: []string{"backend/descriptors", "backend/hostguard"}},
 	"scripts":  {leaves: []string{"backend/resp", "backend/command"}},
 	"testdata": {},
 }
