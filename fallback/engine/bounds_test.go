@@ -26,7 +26,7 @@ func TestRefusedByRedisIsRefusedHere(t *testing.T) {
 		res := e.Do(0, 2, cmd(line))
 		require.Equal(t, string(c.do(cmd(line))), string(res.Reply), line)
 	}
-	reply := string(e.Do(0, 2, cmd("EVAL 'return string.rep([[x]],2^40)' 0")).Reply)
+	reply := string(e.Do(0, 2, cmd("EVAL 'return string.rep([[x]],2^30)' 0")).Reply)
 	require.Contains(t, reply, "resulting string too large")
 	require.Equal(t, c.state(), state(t, e))
 }

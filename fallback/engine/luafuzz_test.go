@@ -24,7 +24,7 @@ func (g luaGen) pick(what string, from ...string) string {
 func (g luaGen) expr(depth int) string {
 	if depth <= 0 {
 		return g.pick("leaf", "a", "b", "c", "t", "nil", "true", "false", "0", "1", "-1", "2.5", "1e15", "0/0", "1/0", "'x'", "'10'", "'0x10'", "'a b'", "''", "{}", "{1,2,3}",
-			"{x=1,y='z'}", "ARGV[1]", "KEYS[1]", "#ARGV", "cjson.null", "t.x", "t[1]", "t[a]", "string", "print", "-0.0", "'\\0é\\n'")
+			"{x=1,y='z'}", "ARGV[1]", "KEYS[1]", "#ARGV", "cjson.null", "t.x", "t[1]", "t[a]", "string", "print", "'\\0é\\n'")
 	}
 	x, y := func() string { return g.expr(depth - 1) }, func() string { return g.expr(depth - 2) }
 	switch rapid.IntRange(0, 15).Draw(g.t, "kind") {

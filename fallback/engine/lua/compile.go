@@ -202,11 +202,13 @@ func (c *compiler) list(exprs []node_) (fixed []expr, last multi) {
 	n := len(exprs)
 	if n > 0 && isMulti(exprs[n-1]) {
 		n--
-		last = c.multi(exprs[n])
 	}
 	fixed = make([]expr, n)
 	for i := range fixed {
 		fixed[i] = c.expr(exprs[i])
+	}
+	if n < len(exprs) {
+		last = c.multi(exprs[n])
 	}
 	return fixed, last
 }

@@ -83,7 +83,7 @@ func formatOne(l *State, out *strings.Builder, args []Value, arg int, spec strin
 	case 's':
 		pad(out, spec, l.CheckString(args, arg))
 	default:
-		l.Errorf("invalid option '%%%c' to 'format'", verb)
+		l.Errorf("invalid option '%%%s' to 'format'", string([]byte{verb}))
 	}
 }
 

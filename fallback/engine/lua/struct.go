@@ -1,7 +1,6 @@
 package lua
 
 import (
-	"fmt"
 	"math"
 	"strings"
 )
@@ -87,7 +86,7 @@ func (y *layout) control(opt byte) {
 		}
 		y.align = a
 	default:
-		y.l.ArgError(1, fmt.Sprintf("invalid format option '%c'", opt))
+		y.l.ArgError(1, "invalid format option '"+string([]byte{opt})+"'")
 	}
 }
 

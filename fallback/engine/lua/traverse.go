@@ -48,6 +48,7 @@ func (t *Table) Freeze() {
 		return
 	}
 	t.readonly = true
+	t.unordered = true // it was filled in another order than in Redis
 	for k, v, _ := t.Next(nil); k != nil; k, v, _ = t.Next(k) {
 		if inner, ok := v.(*Table); ok {
 			inner.Freeze()
