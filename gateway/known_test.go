@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -126,7 +127,7 @@ func TestAPlainPasswordIsWarnedAboutAndSignsIn(t *testing.T) {
 			stored = string(raw)
 		}
 		require.NoError(t, f.client.Set(t.Context(), "aiclient:pwd", stored, 0).Err())
-		g := f.start()
+		g := f.start(func(c *Config) { c.CommandTimeout = time.Minute }) // hashing is slow with the race detector
 		res, err := http.PostForm(g.url+"/dashboard/login", map[string][]string{"password": {"s3cret"}})
 		require.NoError(t, err)
 		_ = res.Body.Close()
