@@ -19,6 +19,7 @@ type config struct {
 	dir      string
 	only     string
 	noKills  bool
+	strict   bool
 	progress io.Writer
 }
 
