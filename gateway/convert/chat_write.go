@@ -79,6 +79,12 @@ func chatTools(q *request, out object) {
 		tools = append(tools, object{"type": "function", "function": f})
 	}
 	out["tools"] = tools
+	openAIChoice(q, out, object{"type": "function", "function": object{"name": q.choice.name}})
+}
+
+// openAIChoice writes which tools may be called; both of OpenAI's APIs have it alike, but
+// for named, the form of one certain tool.
+func openAIChoice(q *request, out, named object) {
 	switch q.choice.mode {
 	case chooseAuto:
 		out["tool_choice"] = "auto"
@@ -87,7 +93,7 @@ func chatTools(q *request, out object) {
 	case chooseAny:
 		out["tool_choice"] = "required"
 	case chooseTool:
-		out["tool_choice"] = object{"type": "function", "function": object{"name": q.choice.name}}
+		out["tool_choice"] = named
 	}
 	if q.single.on {
 		out["parallel_tool_calls"] = false

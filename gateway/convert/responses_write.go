@@ -57,19 +57,7 @@ func responsesTools(q *request, out object) {
 		tools = append(tools, f)
 	}
 	out["tools"] = tools
-	switch q.choice.mode {
-	case chooseAuto:
-		out["tool_choice"] = "auto"
-	case chooseNone:
-		out["tool_choice"] = "none"
-	case chooseAny:
-		out["tool_choice"] = "required"
-	case chooseTool:
-		out["tool_choice"] = object{"type": "function", "name": q.choice.name}
-	}
-	if q.single.on {
-		out["parallel_tool_calls"] = false
-	}
+	openAIChoice(q, out, object{"type": "function", "name": q.choice.name})
 }
 
 // responsesItems is a turn as items: results, then a message, then calls.
