@@ -90,7 +90,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer conn.Close()
 	src := newSource(s.cfg.NewClient)
 	defer src.Close()
-	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.local()}
+	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.Steady()}
 	if err := r.loadChanged(); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.log.Warn("cannot note which redis this directory belongs to", "error", err)
 	}
 	if r.total > 0 {
-		s.replay.lastTook = s.clock.local().Sub(r.started)
+		s.replay.lastTook = s.clock.Steady().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
 	s.staleAt, s.oldest = time.Time{}, time.Time{}

@@ -196,7 +196,7 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 		return 0, 0, false, fmt.Errorf("sync journal: %w", err)
 	}
 	seq, gen = s.jr.Stats().LastSeq, s.dirtyGen
-	clock := s.clock.fromWall() // of the machine set meanwhile: a restart has to know
+	clock := s.clock.FromWall() // of the machine set meanwhile: a restart has to know
 	if gen == s.snap.gen && (clock-s.snap.clock).Abs() < time.Second || (!embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 && seq == s.snap.seq) {
 		return 0, 0, false, nil // nothing changed, or nothing was ever learned
 	}

@@ -115,7 +115,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		s.changes.decode(note[1])
 	case string(note[0]) == noteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
-		s.clock.offset.Store(n)
+		s.clock.SetAhead(time.Duration(n))
 		s.snap.clock = time.Duration(n)
 	case string(note[0]) == noteWritten:
 		for b := note[1]; len(b) >= 8; b = b[8:] {

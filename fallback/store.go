@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/fallback/clock"
+
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
 )
@@ -63,7 +65,7 @@ type Store struct {
 	lastStatus atomic.Pointer[Status]
 
 	takeovers atomic.Uint64 // changes to Online
-	clock     serverClock
+	clock     clock.Clock
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
 	mirror    *mirror
@@ -96,7 +98,11 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.away = s.since
-	s.clock.start(&s.cfg)
+	if s.cfg.Embedded {
+		s.clock.FollowWall(s.cfg.Now)
+	} else {
+		s.clock.Start(s.cfg.Now, s.cfg.Elapsed, s.cfg.look)
+	}
 	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
@@ -174,7 +180,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
-		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
+		s.kept.add(s.settled.Load(), st.Bytes, s.clock.Steady())
 	}
 	return nil
 }
@@ -204,23 +210,23 @@ func (s *Store) serverNow() time.Time {
 	if s.loading != 0 {
 		return time.UnixMilli(s.loading)
 	}
-	return s.clock.now()
+	return s.clock.Now()
 }
 
 // SetServerTime tells what the server's clock shows now.
-func (s *Store) SetServerTime(now time.Time) { s.clock.set(now) }
+func (s *Store) SetServerTime(now time.Time) { s.clock.Set(now) }
 
 // noEarlierThan corrects a wall clock that is behind what was journaled by the
 // server's: set back since, or of a machine that begins at 1970. What is written
 // now would be long expired when Redis gets it.
 func (s *Store) noEarlierThan(unixMs int64) {
 	last := time.UnixMilli(unixMs)
-	if saved := s.snap.savedAt.Add(time.Duration(s.clock.offset.Load())); saved.After(last) {
+	if saved := s.snap.savedAt.Add(s.clock.Ahead()); saved.After(last) {
 		last = saved
 	}
-	if now := s.clock.now(); !s.cfg.Embedded && now.Before(last) {
+	if now := s.clock.Now(); !s.cfg.Embedded && now.Before(last) {
 		s.log.Warn("the clock of this machine is behind the last journaled write: going on from there", "clock", now, "write", last)
-		s.clock.set(last)
+		s.clock.Set(last)
 	}
 }
 
@@ -272,7 +278,7 @@ func (s *Store) Lost(cause error) {
 	s.mu.Lock()
 	s.mirror.drainLocked()
 	if s.Mode() == Online {
-		s.staleAt = s.clock.local()
+		s.staleAt = s.clock.Steady()
 		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
 	}
 	s.setMode(Offline)
