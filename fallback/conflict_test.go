@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"holdfast/fallback/datadir"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
@@ -88,7 +90,7 @@ func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 		return r.store.fileConflict([]ConflictRecord{{Seq: seq, Policy: Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
 	}
 	require.NoError(t, file(1))
-	path := conflictPath(r.dir)
+	path := datadir.Conflicts(r.dir)
 	require.NoError(t, os.Rename(path, path+".moved"))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	require.Error(t, file(2))

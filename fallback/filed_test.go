@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/datadir"
+
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/journal"
@@ -141,7 +143,7 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 		}
 		require.NoError(t, r.store.dead.flush())
 		r.close()
-		jr, err := journal.Open(journal.Config{Dir: JournalDir(r.dir), MaxBytes: 4 << 20})
+		jr, err := journal.Open(journal.Config{Dir: datadir.Journal(r.dir), MaxBytes: 4 << 20})
 		require.NoError(t, err)
 		_, err = retryInto(r.dir, jr)
 		require.ErrorIs(t, err, journal.ErrFull)
@@ -198,7 +200,7 @@ func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
 	r.close()
 	_, _, err = DropDeadLetters(r.dir)
 	require.NoError(t, err)
-	require.NoError(t, writeLetters(lettersPath(r.dir), letters[:1])) // and the journal was set back: it ends at 2
+	require.NoError(t, writeLetters(datadir.DeadLetters(r.dir), letters[:1])) // and the journal was set back: it ends at 2
 	_, err = RetryDeadLetters(r.dir)
 	require.ErrorContains(t, err, "older than the rest")
 	r.open()

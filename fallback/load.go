@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"holdfast/fallback/datadir"
+
 	"holdfast/fallback/engine"
 )
 
@@ -169,7 +171,7 @@ func (s *Store) needSnapshot(snapshot uint64, wasEmbedded bool) error {
 	}
 	return fmt.Errorf("embedded store %s: its snapshot has writes up to %d, and its journal only those after %d: one of the two is missing or from another backup; "+
 		"put both back from the same one; to go on with what the snapshot has, move %s away ('holdfast journal dump' prints what it holds)",
-		s.cfg.Dir, snapshot, forgotten, JournalDir(s.cfg.Dir))
+		s.cfg.Dir, snapshot, forgotten, datadir.Journal(s.cfg.Dir))
 }
 
 // reapplyJournal executes the journaled writes after seq on the local state.

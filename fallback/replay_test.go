@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/datadir"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -267,7 +269,7 @@ func TestFenceStories(t *testing.T) {
 		r.online()
 		r.lost()
 		r.close()
-		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.RemoveAll(datadir.Journal(r.dir)))
 		r.open()
 		r.do("SET", "x", "1")
 		r.do("SET", "y", "1")

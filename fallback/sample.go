@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"holdfast/fallback/datadir"
+
 	"holdfast/backend/resp"
 )
 
@@ -43,7 +45,7 @@ func (s *Store) LoadSample(db int, commands [][][]byte) error {
 		d, _ := digestOf(cmds)
 		note.Keys[key] = hex.EncodeToString(d[:])
 	}
-	if err := replaceFile(samplePath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(note) }); err != nil {
+	if err := datadir.Replace(samplePath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(note) }); err != nil {
 		return err
 	}
 	reply, pending, err := s.Do(Request{DB: db, Proto: 2, Unit: true, Commands: commands})

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/fallback/datadir"
+
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
 )
@@ -137,7 +139,7 @@ func (s *Store) saveSnapshotAs(embedded bool) error {
 	defer s.snap.mu.Unlock()
 	err := s.writeSnapshot(embedded)
 	s.mu.Lock()
-	s.snap.noRoom = noSpace(err)
+	s.snap.noRoom = datadir.NoSpace(err)
 	s.mu.Unlock()
 	return err
 }
@@ -154,7 +156,7 @@ func (s *Store) writeSnapshot(embedded bool) error {
 
 // trySnapshot writes a snapshot in slices; false: it was aborted.
 func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
-	tmp, err := createTemp(snapshotPath(s.cfg.Dir))
+	tmp, err := datadir.CreateTemp(datadir.Snapshot(s.cfg.Dir))
 	if err != nil {
 		return false, fmt.Errorf("create snapshot: %w", err)
 	}
@@ -174,7 +176,7 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 			return false, err
 		}
 	}
-	if err := commitFile(tmp, snapshotPath(s.cfg.Dir), d.w.finish()); err != nil {
+	if err := datadir.Commit(tmp, datadir.Snapshot(s.cfg.Dir), d.w.finish()); err != nil {
 		return false, err
 	}
 	s.mu.Lock()

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"holdfast/fallback/datadir"
 )
 
 // loadSnapshot loads the snapshot, if there is one, and returns the journal
@@ -17,7 +19,7 @@ import (
 // checksum is verified before anything is used.
 func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 	s.snap.asked = make(chan struct{}, 1)
-	f, err := os.Open(snapshotPath(s.cfg.Dir))
+	f, err := os.Open(datadir.Snapshot(s.cfg.Dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
@@ -137,7 +139,7 @@ func (s *Store) withoutSnapshot(damage error) error {
 		return fmt.Errorf("%w: put data directory %s back from a backup, all of it; or run 'holdfast journal repair --data-dir %q', which sets the snapshot aside and keeps the writes that are in the journal",
 			damage, s.cfg.Dir, s.cfg.Dir)
 	}
-	to, err := s.cfg.moveAside(snapshotPath(s.cfg.Dir))
+	to, err := datadir.MoveAside(datadir.Snapshot(s.cfg.Dir), s.cfg.Now())
 	if err != nil {
 		return errors.Join(damage, err)
 	}

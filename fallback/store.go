@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/fallback/datadir"
+
 	"holdfast/fallback/clock"
 
 	"holdfast/fallback/engine"
@@ -86,11 +88,11 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+	if err := datadir.MakePrivate(cfg.Dir, cfg.Logger); err != nil {
 		return nil, err
 	}
 	jr, err := journal.Open(journal.Config{
-		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
+		Dir: datadir.Journal(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
 		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
@@ -145,7 +147,7 @@ func (s *Store) recover() error {
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
-	if err := syncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
+	if err := datadir.SyncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
 		return err
 	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
