@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"holdfast/fallback/journal"
@@ -69,12 +71,12 @@ func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, 
 
 // add puts one record among the letters, once: a replay that was interrupted
 // after it filed comes by again. flush writes it.
-func (d *deadLetters) add(rec Record, reason string, now time.Time) {
+func (d *deadLetters) add(rec record.Record, reason string, now time.Time) {
 	d.addPart(rec, rec.Commands, reason, now)
 }
 
 // addPart is add for those commands of a record that did not apply.
-func (d *deadLetters) addPart(rec Record, commands [][][]byte, reason string, now time.Time) {
+func (d *deadLetters) addPart(rec record.Record, commands [][][]byte, reason string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.filed.has(rec.Seq) || slices.ContainsFunc(d.waiting, func(l DeadLetter) bool { return l.Seq == rec.Seq }) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"github.com/stretchr/testify/require"
@@ -122,7 +124,7 @@ func TestExpiryDuringASnapshot(t *testing.T) {
 	s := r.store
 	tmp, err := os.OpenFile(datadir.Snapshot(r.dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
-	d := &dump{w: newSnapshotWriter(tmp), early: map[keyID]struct{}{}}
+	d := &dump{w: newSnapshotWriter(tmp), early: map[record.KeyID]struct{}{}}
 	seq, _, needed, err := s.beginDump(d, true)
 	require.NoError(t, err)
 	require.True(t, needed)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"github.com/redis/go-redis/v9"
@@ -165,7 +167,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("APPEND", "a", "2")
 		r.do("SET", "b", "3")
 		r.redis("RPUSH", "other", "x")
-		_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+		_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 		require.NoError(t, err)
 		r.do("SET", "c", "4")
 		r.online()

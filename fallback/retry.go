@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"holdfast/fallback/journal"
@@ -74,7 +76,7 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 		return done, err
 	}
 	for _, l := range letters {
-		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
+		if _, err := jr.Append(record.Append(nil, record.Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
 			return done, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"github.com/redis/go-redis/v9"
@@ -239,7 +241,7 @@ func TestUserWithoutMULTIWaits(t *testing.T) {
 	r.online()
 	r.lost()
 	r.do("SET", "n", "1")
-	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+	_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 	require.NoError(t, err)
 	r.do("INCR", "n")
 	r.redis("ACL", "SETUSER", "app", "-multi")

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 )
 
@@ -48,7 +50,7 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 }
 
 func (s *Store) loadFrames(r *bufio.Reader) error {
-	var doubts []keyID // set at the end: loading a key makes it known
+	var doubts []record.KeyID // set at the end: loading a key makes it known
 	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, nil, func(op *loadOp) error {
 		if s.loadString(op) {
 			return nil
@@ -56,7 +58,7 @@ func (s *Store) loadFrames(r *bufio.Reader) error {
 		for _, argv := range op.Commands {
 			switch {
 			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
-				doubts = append(doubts, keyID{op.DB, string(argv[2])})
+				doubts = append(doubts, record.KeyID{DB: op.DB, Key: string(argv[2])})
 			case len(argv) > 2 && len(argv[0]) == 0:
 				s.loadNote(op.DB, argv[1:])
 			default:
@@ -99,7 +101,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 		return err
 	}
 	if len(argv) > 1 && string(argv[0]) != "SCRIPT" && string(argv[0]) != "FUNCTION" {
-		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
+		s.res.learn(record.KeyID{DB: db, Key: record.Recreated(argv)}, record.ArgvBytes(argv))
 	}
 	return nil
 }
@@ -125,7 +127,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		}
 	case string(note[0]) == noteLock && len(note) == 4:
 		at, _ := strconv.ParseInt(string(note[3]), 10, 64)
-		s.locks[keyID{db, string(note[1])}] = lock{value: string(note[2]), expireMs: at}
+		s.locks[record.KeyID{DB: db, Key: string(note[1])}] = lock{value: string(note[2]), expireMs: at}
 	}
 }
 
@@ -171,7 +173,7 @@ func verifySnapshot(f *os.File) error {
 		return ErrSnapshotDamaged
 	}
 	if head[len(snapshotMagic)] > snapshotVersion {
-		return ErrNewerFormat
+		return record.ErrNewerFormat
 	}
 	return nil
 }

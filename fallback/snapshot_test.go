@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"github.com/stretchr/testify/require"
@@ -61,7 +63,7 @@ func TestSnapshotDamage(t *testing.T) {
 	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
 	require.NoError(t, os.WriteFile(path, newer, 0o600))
 	_, err = Open(r.cfg)
-	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorIs(t, err, record.ErrNewerFormat)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, os.Remove(path))
 	r.open() // the journal still has everything

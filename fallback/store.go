@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"holdfast/fallback/clock"
@@ -41,10 +43,10 @@ type Store struct {
 	written   keySet // keys written in this outage
 	undo      undoLog
 	changes   changes
-	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
-	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
-	locks     map[keyID]lock
-	unclaimed map[keyID]int64               // keys that a client was refused to create with an expiry, and until when (Unix ms)
+	unsure    keySet                    // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt   map[record.KeyID]struct{} // those of them that came first, by name: also what is not here at all
+	locks     map[record.KeyID]lock
+	unclaimed map[record.KeyID]int64        // keys that a client was refused to create with an expiry, and until when (Unix ms)
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
@@ -105,22 +107,22 @@ func Open(cfg Config) (*Store, error) {
 	} else {
 		s.clock.Start(s.cfg.Now, s.cfg.Elapsed, s.cfg.look)
 	}
-	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
+	s.locks, s.inDoubt, s.unclaimed = map[record.KeyID]lock{}, map[record.KeyID]struct{}{}, map[record.KeyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) {
-			s.snap.preimage(s, keyID{db, key})
+			s.snap.preimage(s, record.KeyID{DB: db, Key: key})
 			s.notifyExpired(db, key)
 		},
 		Notify:    s.event,
-		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Lock:      func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
-	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
-	s.held = func(db int, key string) bool { return s.res.known(keyID{db, key}) }
+	s.res = newResidency(&s.cfg, func(id record.KeyID) { s.eng.Delete(id.DB, []byte(id.Key)) })
+	s.held = func(db int, key string) bool { return s.res.known(record.KeyID{DB: db, Key: key}) }
 	s.mirror = newMirror(s)
 	s.mode.Store(int32(Offline))
 	if cfg.Embedded {

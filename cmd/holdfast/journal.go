@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/datadir"
 
 	"github.com/urfave/cli/v2"
@@ -166,7 +168,7 @@ func journalDump(c *cli.Context) error {
 		if e.Truncated || done && !c.Bool("all") {
 			return nil
 		}
-		rec, err := fallback.DecodeRecord(e.Seq, e.Payload)
+		rec, err := record.Decode(e.Seq, e.Payload)
 		if err != nil {
 			return err
 		}
