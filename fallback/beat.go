@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // A Redis that was restarted, or a replica that was promoted, may lack the last writes

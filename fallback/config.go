@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/fallback/clock"
-
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/clock"
 	"holdfast/fallback/journal"
 )
 

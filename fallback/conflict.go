@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
 
@@ -53,7 +54,7 @@ func (r *replayer) checkBases(ctx context.Context, batch []record.Record) error 
 	for db, keys := range byDB {
 		for len(keys) > 0 {
 			n := min(len(keys), fetchBatch)
-			values, err := r.src.fetch(ctx, db, keys[:n], anyLength, r.s.serverNow)
+			values, err := r.src.Fetch(ctx, db, keys[:n], fetch.AnyLength, r.s.serverNow)
 			if err != nil {
 				return fmt.Errorf("look for conflicts: %w", err)
 			}
@@ -109,25 +110,25 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 	return nil
 }
 
-func (r *replayer) differs(c claim, v value) bool {
+func (r *replayer) differs(c claim, v fetch.Value) bool {
 	if c.own != nil {
 		return taken(c.own, v)
 	}
 	base := c.base
-	if v.busy {
+	if v.Busy {
 		return false // changing this moment, or of a type that is not compared
 	}
-	now, _ := record.DigestOf(v.commands)
+	now, _ := record.DigestOf(v.Commands)
 	expired := now == record.Digest{} && base.ExpireMs != 0 && base.ExpireMs <= r.s.serverNow().UnixMilli()
 	return now != base.Digest && !expired
 }
 
-func (r *replayer) conflict(id record.KeyID, c claim, theirs value) ConflictRecord {
-	rec := ConflictRecord{Seq: c.seq, DB: id.DB, Key: []byte(id.Key), Policy: r.s.cfg.Conflict, Theirs: theirs.commands, Omitted: theirs.busy}
+func (r *replayer) conflict(id record.KeyID, c claim, theirs fetch.Value) ConflictRecord {
+	rec := ConflictRecord{Seq: c.seq, DB: id.DB, Key: []byte(id.Key), Policy: r.s.cfg.Conflict, Theirs: theirs.Commands, Omitted: theirs.Busy}
 	if c.own != nil {
 		rec.HandOver, rec.Policy, rec.Ours = true, r.s.cfg.handOver, c.own
 	} else {
-		if rec.Unsure = !r.certain(c.seq, id, len(theirs.commands) > 0 || theirs.busy); rec.Unsure {
+		if rec.Unsure = !r.certain(c.seq, id, len(theirs.Commands) > 0 || theirs.Busy); rec.Unsure {
 			rec.Policy = Ours
 		}
 		r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.DB, []byte(id.Key)) })

@@ -5,12 +5,11 @@ import (
 	"os"
 	"testing"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // newRigClient is what NewClient was before the rig was made embedded.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strings"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // needsDatabase files a record for a database that Redis does not have: one with
@@ -46,7 +47,7 @@ func (r *replayer) hasDatabase(ctx context.Context, db int) (bool, error) {
 		p.Do(ctx, "SELECT", r.s.cfg.BaseDB)
 		return nil
 	})
-	if no := sel.Err(); isReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
+	if no := sel.Err(); fetch.IsReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
 		return false, nil
 	}
 	if err != nil {

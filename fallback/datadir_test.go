@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
 )
 

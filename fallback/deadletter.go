@@ -10,11 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // DeadLetter is an acknowledged write that Redis would not take. It is kept

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
 )
 
 // A start with a forgotten --redis-url must not turn the copy of a Redis into a

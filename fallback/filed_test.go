@@ -8,13 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // noLetters runs fn while no dead letter can be written.

@@ -1,6 +1,9 @@
 package fallback
 
-import "holdfast/fallback/record"
+import (
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
+)
 
 // An embedded store that gets a Redis brings its keys there. Where Redis has
 // another value of a key, nobody said which is right, and the one at Redis is what
@@ -26,11 +29,11 @@ func claimsOf(rec *record.Record) (out []claim) {
 }
 
 // taken reports whether Redis has another value of a key that is handed over.
-func taken(own [][][]byte, there value) bool {
-	if there.busy {
+func taken(own [][][]byte, there fetch.Value) bool {
+	if there.Busy {
 		return true // it has one that cannot be compared
 	}
-	theirs, _ := record.DigestOf(there.commands)
+	theirs, _ := record.DigestOf(there.Commands)
 	ours, _ := record.DigestOf(own)
 	return theirs != record.Digest{} && theirs != ours
 }

@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
+	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
-
-	"github.com/stretchr/testify/require"
+	"holdfast/fallback/record"
 )
 
 // lapse waits until the deadlines that begin is followed by have passed at Redis too.

@@ -7,11 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // Loading what is on disk is the time between a crash and the first answer. One

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"os"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // queueEverything prepares a data directory that was the database itself for

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // originID names one fence; each database has its own.

@@ -3,9 +3,9 @@ package fallback
 import (
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // underWay journals a write that had been sent with a fence of its own.

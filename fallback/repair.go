@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/journal"
 )
 

@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Bounds of one replay batch: one MULTI/EXEC with the fence.
@@ -90,7 +91,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	src := newSource(s.cfg.NewClient)
+	src := fetch.New(s.cfg.NewClient)
 	defer src.Close()
 	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.Steady()}
 	if err := r.loadChanged(); err != nil {
@@ -167,7 +168,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 type replayer struct {
 	s       *Store
 	conn    *redis.Conn
-	src     *source // for looking at keys; other connections
+	src     *fetch.Fetcher // for looking at keys; other connections
 	server  Server
 	started time.Time
 	done    uint64 // sequence number of the last write known to be settled

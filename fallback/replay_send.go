@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // errAborted says that EXEC ran nothing because a command was refused while it
@@ -99,7 +99,7 @@ func (r *replayer) send(ctx context.Context, batch []record.Record, fence uint64
 		get = r.queueWatch(ctx, p)
 		return nil
 	})
-	if err != nil && !isReply(err) {
+	if err != nil && !fetch.IsReply(err) {
 		// Unknown: the fence will tell.
 		return errors.Join(fmt.Errorf("send batch: %w", err), r.died(ctx, batch, err))
 	}
@@ -160,7 +160,7 @@ func (u *unit) aborted(execErr error) error {
 			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	if !isReply(execErr) {
+	if !fetch.IsReply(execErr) {
 		return fmt.Errorf("send batch: %w", execErr)
 	}
 	if isRetryable(execErr) {
@@ -271,7 +271,7 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	}
 	// It is set before anything is queued, so that a replica has it long before a
 	// replay that it may miss: a fence that is not there would look like a wipe.
-	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Count(r.done) == 0 {
+	if err := r.send(ctx, nil, r.done); fetch.IsReply(err) && r.s.jr.Count(r.done) == 0 {
 		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
 		return nil
 	} else if err != nil {

@@ -9,15 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 func TestAnswerWaitsForTheJournal(t *testing.T) {
@@ -103,7 +102,7 @@ func TestLateBatchOfAnEarlierConnection(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	// Somebody else with the same stream applies the first three.
 	_, err := r.direct.TxPipelined(ctx, func(q redis.Pipeliner) error {

@@ -10,11 +10,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // retryNote says, while dead letters are being queued again, which record of the

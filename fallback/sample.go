@@ -9,11 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // A sample is data that nobody asked for: what the first start without a Redis

@@ -11,14 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // setBack puts an earlier copy of the journal in the place of the present one; none: it is gone.
@@ -212,7 +211,7 @@ func TestGuardedBatchCountsAsNeverSent(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	r.redis("FLUSHALL")
 	require.ErrorIs(t, p.run(ctx), errGuard)

@@ -15,12 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // A snapshot is the local state as of one journal sequence number:

@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // loadSnapshot loads the snapshot, if there is one, and returns the journal

@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
+	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
-
-	"github.com/stretchr/testify/require"
+	"holdfast/fallback/record"
 )
 
 // A damaged snapshot does not keep a proxy from starting whose journal or Redis has all

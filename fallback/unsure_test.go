@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/fetch"
+
 	"holdfast/fallback/record"
 
 	"github.com/stretchr/testify/require"
@@ -162,7 +164,7 @@ func TestTheEndOfALoadIsSavedThoughNoValueChanges(t *testing.T) {
 	r.restartBlindTo("INCR", "m:a")
 	r.online()
 	r.redis("ACL", "SETUSER", "default", "allkeys")
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	m, seen := r.store.mirror, map[string]struct{}{}
 	require.NoError(t, m.loadPrefix(context.Background(), src, "m:", seen))

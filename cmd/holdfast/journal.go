@@ -9,14 +9,12 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/urfave/cli/v2"
 
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 func journalCommand() *cli.Command {

@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 )
 
 var journalCommands = []string{"ls", "dump", "verify", "repair", "deadletters", "conflicts", "retry", "drop"}
