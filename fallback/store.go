@@ -10,14 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/clock"
-
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // Store is the local state with its journal. All methods are safe for

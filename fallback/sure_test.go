@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 func conflictsOf(t *testing.T, r *rig) (out []ConflictRecord) {

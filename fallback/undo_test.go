@@ -8,12 +8,11 @@ import (
 	"syscall"
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback/journal/faultfs"
+	"holdfast/fallback/record"
 )
 
 // madeFS makes directories for real: the rest of a data directory is not in it.

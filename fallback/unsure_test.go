@@ -5,13 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/fetch"
-
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // still ends the mirror's own work: what the outages that follow have is what the

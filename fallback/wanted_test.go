@@ -6,14 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/fallback/fetch"
-
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/command"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // ack executes a command on Redis and tells the store by the way of single

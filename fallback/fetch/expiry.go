@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // askExpiry is the command that tells when a key expires: since Redis 7 the moment

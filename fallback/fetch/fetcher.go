@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // Fetcher reads values from the real Redis with plain commands, one client for

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // Fields of hashes may have deadlines of their own since Redis 7.4 and Valkey 9.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // A hash with more than largeHash fields is read in pieces of scanCount: one
