@@ -9,30 +9,8 @@ import (
 	"holdfast/fallback/record"
 )
 
-// Conflict says what happens to a key's queued writes when somebody else changed
-// the key at Redis during the outage.
-type Conflict string
-
-// The conflict policies. Each conflict is recorded with both values whatever
-// the policy.
 const (
-	Ours             Conflict = "ours"        // the writes are applied on top
-	Theirs           Conflict = "theirs"      // the value at Redis stays; the writes are filed with the conflict
-	ConflictToLetter Conflict = "dead-letter" // the value at Redis stays; the writes become dead letters
-)
-
-// ParseConflict checks a conflict policy's name.
-func ParseConflict(name string) (Conflict, error) {
-	switch c := Conflict(name); c {
-	case Ours, Theirs, ConflictToLetter:
-		return c, nil
-	}
-	return "", fmt.Errorf("conflict policy %q: use ours, theirs or dead-letter", name)
-}
-
-const (
-	conflictFileBytes = 16 << 20 // values are recorded up to here, later ones only counted
-	conflictValue     = 64 << 10 // a longer value is recorded without its content
+	conflictValue = 64 << 10 // a longer value is recorded without its content
 )
 
 // checkBases compares what the mirror last saw of the batch's keys with what

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -304,7 +305,7 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 
 func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix string, seen map[string]struct{}) error {
 	c := src.Client(m.s.cfg.BaseDB)
-	pattern := escapeGlob(prefix) + "*"
+	pattern := datadir.EscapeGlob(prefix) + "*"
 	var cursor uint64
 	for {
 		if err := m.fetchUrgent(ctx, src); err != nil {
@@ -335,17 +336,4 @@ func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix stri
 			return nil
 		}
 	}
-}
-
-// escapeGlob makes a prefix literal in a MATCH pattern.
-func escapeGlob(prefix string) string {
-	out := make([]byte, 0, len(prefix))
-	for i := 0; i < len(prefix); i++ {
-		switch prefix[i] {
-		case '*', '?', '[', ']', '\\', '^':
-			out = append(out, '\\')
-		}
-		out = append(out, prefix[i])
-	}
-	return string(out)
 }

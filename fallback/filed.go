@@ -47,7 +47,7 @@ func (f *filed) last() (seq uint64) {
 // readFiled reads the numbers from a data directory, files set aside included.
 func readFiled(dir, stream string) (*filed, error) {
 	f := &filed{stream: stream, seqs: map[uint64]struct{}{}}
-	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "deadletters.jsonl*"))
+	paths, err := filepath.Glob(filepath.Join(datadir.EscapeGlob(dir), "deadletters.jsonl*"))
 	if err != nil {
 		return nil, fmt.Errorf("look for dead letters: %w", err)
 	}

@@ -56,8 +56,8 @@ func Repair(dir string) (r journal.Report, aside string, err error) {
 	if aside, err = datadir.MoveAside(datadir.Snapshot(dir), time.Now()); err != nil {
 		return r, "", err
 	}
-	mark, err := readMark(dir)
-	if err != nil || r.TruncatedTo == 0 || mark.ofRedis() && !mark.nothingSent() {
+	mark, err := datadir.ReadCheckpoint(dir)
+	if err != nil || r.TruncatedTo == 0 || mark.OfRedis() && !mark.NothingSent() {
 		return r, aside, err
 	}
 	// Without it the start is refused: it looks as if the snapshot had been forgotten

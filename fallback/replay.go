@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -37,7 +38,7 @@ var errGuard = errors.New("fence moved under the replay")
 // but for the mark and what belongs to the replay.
 type replayState struct {
 	markMu         sync.Mutex // taken last
-	mark           replayMark
+	mark           datadir.Checkpoint
 	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
@@ -289,12 +290,12 @@ func (r *replayer) flush(ctx context.Context) error {
 		return err
 	}
 	before := r.s.mark()
-	r.s.noteMark(before.nothingSent(), func(m *replayMark) {
+	r.s.noteMark(before.NothingSent(), func(m *datadir.Checkpoint) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
-	if before.nothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
-		r.s.noteMark(false, func(m *replayMark) { m.To = before.To })
+	if before.NothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = before.To })
 		return errors.New("the first batch after a hand-over needs the replay mark on disk")
 	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
@@ -306,7 +307,7 @@ func (r *replayer) flush(ctx context.Context) error {
 		err = r.oneByOne(ctx, apply, last)
 	}
 	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
-		r.s.noteMark(false, func(m *replayMark) { m.To = max(before.To, r.done) })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = max(before.To, r.done) })
 	}
 	if err != nil {
 		return err

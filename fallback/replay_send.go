@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
@@ -225,7 +226,7 @@ func (r *replayer) file(from, to uint64) error {
 	if err == nil {
 		return nil
 	}
-	merr := r.s.changeMark(func(m *replayMark) { m.FailedFrom, m.FailedTo = from, to })
+	merr := r.s.changeMark(func(m *datadir.Checkpoint) { m.FailedFrom, m.FailedTo = from, to })
 	if merr == nil {
 		merr = r.s.markFile.Sync()
 	}
@@ -277,7 +278,7 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	r.s.noteMark(false, func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	r.s.noteMark(false, func(m *datadir.Checkpoint) { m.FenceSeen, m.Settled = true, r.done })
 	return nil
 }
 

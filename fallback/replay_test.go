@@ -216,7 +216,7 @@ func TestFenceStories(t *testing.T) {
 		r.do("SET", "a", "1")
 		m := r.store.replay.mark
 		m.From, m.To = 2, 2 // as if the batch had been sent and the answer lost
-		require.NoError(t, r.store.changeMark(func(old *replayMark) { *old = m }))
+		require.NoError(t, r.store.changeMark(func(old *datadir.Checkpoint) { *old = m }))
 		r.do("SET", "b", "2")
 		r.crash()
 		r.redis("FLUSHALL")

@@ -55,7 +55,7 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 	if err != nil || len(letters) == 0 {
 		return done, err
 	}
-	used, err := ReadReplayed(dir)
+	used, err := datadir.ReadReplayed(dir)
 	if err != nil {
 		return done, err
 	}

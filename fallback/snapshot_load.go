@@ -136,7 +136,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 // of what it held: the start is refused.
 func (s *Store) withoutSnapshot(damage error) error {
 	mark := s.mark()
-	if s.cfg.Embedded || !mark.ofRedis() || mark.nothingSent() {
+	if s.cfg.Embedded || !mark.OfRedis() || mark.NothingSent() {
 		return fmt.Errorf("%w: put data directory %s back from a backup, all of it; or run 'holdfast journal repair --data-dir %q', which sets the snapshot aside and keeps the writes that are in the journal",
 			damage, s.cfg.Dir, s.cfg.Dir)
 	}

@@ -70,11 +70,11 @@ func flagsOnly(c *cli.Context, name string) error {
 
 // printReport tells of a journal, and of which records Redis has already.
 func printReport(c *cli.Context, r journal.Report, snapshot string) error {
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
-	served, err := fallback.ServedRedis(c.String("data-dir"))
+	served, err := datadir.ServedRedis(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ type dumped struct {
 
 func journalDump(c *cli.Context) error {
 	enc := json.NewEncoder(c.App.Writer)
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
