@@ -8,12 +8,13 @@ import (
 	"os"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 )
 
 // fileConflict appends to conflicts.jsonl and returns when it is on disk. On a full
 // or broken disk the values are left out, and if that does not fit either, what is known
 // elsewhere: a Redis that is back must not wait for room to complain in.
-func (s *Store) fileConflict(recs []ConflictRecord) error {
+func (s *Store) fileConflict(recs []deadletter.ConflictRecord) error {
 	if len(recs) == 0 {
 		return nil
 	}
@@ -22,9 +23,9 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 		s.replay.noRoom = false
 		return nil
 	}
-	for _, leave := range []func(*ConflictRecord) bool{
-		func(c *ConflictRecord) bool { c.Ours, c.Theirs, c.Omitted = nil, nil, true; return true },
-		(*ConflictRecord).needed,
+	for _, leave := range []func(*deadletter.ConflictRecord) bool{
+		func(c *deadletter.ConflictRecord) bool { c.Ours, c.Theirs, c.Omitted = nil, nil, true; return true },
+		(*deadletter.ConflictRecord).Needed,
 	} {
 		if !datadir.RefusesWrites(err) {
 			break
@@ -33,7 +34,7 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 			s.replay.noRoom = true
 			s.log.Error("the disk does not take conflicts.jsonl: conflicts are recorded without values, or only counted", "error", err)
 		}
-		var fewer []ConflictRecord
+		var fewer []deadletter.ConflictRecord
 		for _, r := range recs {
 			if leave(&r) {
 				fewer = append(fewer, r)
@@ -45,7 +46,7 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 	return err
 }
 
-func (s *Store) writeConflicts(recs []ConflictRecord) error {
+func (s *Store) writeConflicts(recs []deadletter.ConflictRecord) error {
 	if len(recs) == 0 {
 		return nil
 	}
@@ -67,9 +68,9 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 	var buf bytes.Buffer
 	for _, r := range recs {
 		r.Stream, r.FiledAt = s.StreamID(), s.cfg.Now()
-		if r.Commands == nil && info.Size()+int64(buf.Len()) > conflictFileBytes {
+		if r.Commands == nil && info.Size()+int64(buf.Len()) > deadletter.ConflictFileBytes {
 			r.Ours, r.Theirs, r.Omitted = nil, nil, true
-			if r.Policy == Ours {
+			if r.Policy == deadletter.Ours {
 				continue // counted in status, and nothing was left out of Redis
 			}
 		}

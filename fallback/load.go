@@ -147,7 +147,7 @@ const numberJump = 1 << 32
 // lost at the next recovery or replay.
 func (s *Store) passUsedNumbers(snapshot uint64) error {
 	mark, last := s.mark(), s.jr.Stats().LastSeq
-	used := max(snapshot, mark.Settled, mark.To, mark.Since, mark.UnsureFrom, s.filed.last())
+	used := max(snapshot, mark.Settled, mark.To, mark.Since, mark.UnsureFrom, s.filed.Last())
 	if used <= last {
 		return nil
 	}

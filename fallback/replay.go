@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -45,12 +46,12 @@ type replayState struct {
 	overwritten    uint64
 	deadLetters    uint64
 	lastTook       time.Duration
-	conflictsWhole bool                      // conflicts.jsonl ends with a whole line. Belongs to the replay
-	noRoom         bool                      // conflicts do not fit on the disk: said once. Belongs to the replay
-	stubborn       stubborn                  // belongs to the replay, too
-	unrefreshed    int                       // cut-overs given up in a row, see refresh. Belongs to the replay
-	sent           uint64                    // no later record can be at Redis: the last at Open, or sent since. As well
-	changed        map[record.KeyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
+	conflictsWhole bool                                 // conflicts.jsonl ends with a whole line. Belongs to the replay
+	noRoom         bool                                 // conflicts do not fit on the disk: said once. Belongs to the replay
+	stubborn       stubborn                             // belongs to the replay, too
+	unrefreshed    int                                  // cut-overs given up in a row, see refresh. Belongs to the replay
+	sent           uint64                               // no later record can be at Redis: the last at Open, or sent since. As well
+	changed        map[record.KeyID]deadletter.Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -159,7 +160,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[record.KeyID]struct{}{}
 	clear(s.unclaimed)
 	clear(s.undo.rebase)
-	s.replay.changed = map[record.KeyID]Conflict{}
+	s.replay.changed = map[record.KeyID]deadletter.Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()
 	return nil
@@ -206,7 +207,7 @@ func (r *replayer) withLock(fn func()) {
 func (r *replayer) takeOver(ctx context.Context) error {
 	// The fence is past some of the letters that could not be written, and nothing
 	// but memory has them: they come first.
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	fence, there, err := r.watchFence(ctx)
@@ -250,7 +251,7 @@ func (r *replayer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.s.filed.has(seq) {
+		if r.s.filed.Has(seq) {
 			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
 		} else if err := r.needsDatabase(ctx, &rec); err != nil {
 			return err
@@ -286,7 +287,7 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	before := r.s.mark()

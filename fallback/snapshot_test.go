@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/record"
 )
 
@@ -157,7 +158,7 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 
 	r.redis("SET", "n", "100")
 	r.redis("RPUSH", "l", "stale")
-	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, Ours
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, deadletter.Ours
 	r.open()
 	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
 	// Crash between queueing and the last snapshot: it still says "embedded".

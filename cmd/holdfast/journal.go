@@ -13,6 +13,7 @@ import (
 
 	"holdfast/fallback"
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
 )
@@ -209,7 +210,7 @@ func printable(commands [][][]byte) [][]string {
 }
 
 func journalRetry(c *cli.Context) error {
-	n, err := fallback.RetryDeadLetters(c.String("data-dir"))
+	n, err := deadletter.RetryDeadLetters(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func journalRetry(c *cli.Context) error {
 }
 
 func journalDrop(c *cli.Context) error {
-	path, n, err := fallback.DropDeadLetters(c.String("data-dir"))
+	path, n, err := deadletter.Drop(c.String("data-dir"))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package fallback
+package deadletter
 
 import (
 	"encoding/json"
@@ -27,8 +27,8 @@ type ConflictRecord struct {
 	NoReply  bool       `json:"noReply,omitempty"`  // the write was executed and its reply lost: it may have failed on the changed key
 }
 
-// needed reports whether the record is the only place of an acknowledged write.
-func (c *ConflictRecord) needed() bool { return c.Commands != nil && !c.NoReply }
+// Needed reports whether the record is the only place of an acknowledged write.
+func (c *ConflictRecord) Needed() bool { return c.Commands != nil && !c.NoReply }
 
 // ReadConflicts calls fn for every recorded conflict of a data directory, oldest
 // first. A torn line (a crash while filing) is left out.
