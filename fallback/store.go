@@ -16,6 +16,7 @@ import (
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // Store is the local state with its journal. All methods are safe for
@@ -190,7 +191,7 @@ func (s *Store) recover() error {
 // startFrom loads the snapshot and checks that it fits to the rest of the directory.
 func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
 	seq, wasEmbedded, err = s.loadSnapshot()
-	if errors.Is(err, ErrSnapshotDamaged) {
+	if errors.Is(err, snapshot.ErrDamaged) {
 		err = s.withoutSnapshot(err)
 	}
 	if err == nil {

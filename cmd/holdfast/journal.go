@@ -16,6 +16,7 @@ import (
 	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 func journalCommand() *cli.Command {
@@ -128,11 +129,11 @@ func journalVerify(c *cli.Context) error {
 	if err != nil && len(r.Problems) == 0 {
 		return err
 	}
-	snapshot, serr := fallback.VerifySnapshot(dir)
-	if errors.Is(serr, fallback.ErrSnapshotDamaged) {
+	state, serr := fallback.VerifySnapshot(dir)
+	if errors.Is(serr, snapshot.ErrDamaged) {
 		serr = fmt.Errorf("%w; stop holdfast, then 'holdfast journal repair --data-dir %q' sets it aside", serr, dir)
 	}
-	return errors.Join(printReport(c, r, string(snapshot)), err, serr)
+	return errors.Join(printReport(c, r, string(state)), err, serr)
 }
 
 func journalRepair(c *cli.Context) error {

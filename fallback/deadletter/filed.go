@@ -21,6 +21,7 @@ type Filed struct {
 	seqs   map[uint64]struct{}
 }
 
+// Has reports whether the record with this number was filed.
 func (f *Filed) Has(seq uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -28,6 +29,7 @@ func (f *Filed) Has(seq uint64) bool {
 	return ok
 }
 
+// Add notes that it was.
 func (f *Filed) Add(seq uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

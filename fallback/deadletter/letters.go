@@ -1,3 +1,6 @@
+// Package deadletter keeps the acknowledged writes that Redis would not take, and the
+// values that gave way to ours or to which ours gave way. Nothing acknowledged disappears
+// silently: it is on disk here until somebody looks at it.
 package deadletter
 
 import (
@@ -41,6 +44,8 @@ type Letters struct {
 	waiting []Letter
 }
 
+// Open opens the letters of a data directory, and cuts off what a crash left of a last
+// line. filed gets the numbers of those that are there.
 func Open(dir string, filed *Filed, log *slog.Logger) (*Letters, error) {
 	d := &Letters{Path: datadir.DeadLetters(dir), filed: filed}
 	if err := datadir.CutTornLine(d.Path); err != nil {
@@ -127,6 +132,7 @@ func (d *Letters) Count() int {
 	return d.count + len(d.waiting)
 }
 
+// Close writes what waits and closes the file.
 func (d *Letters) Close() error { return errors.Join(d.Flush(), d.File.Close()) }
 
 // Read lists the dead letters of a data directory, oldest first. A

@@ -46,6 +46,8 @@ func RetryDeadLetters(dir string) (int, error) {
 	return RetryInto(dir, jr)
 }
 
+// RetryInto appends the letters of a data directory to its journal once more, and returns
+// how many they were.
 func RetryInto(dir string, jr *journal.Journal) (int, error) {
 	done, err := FinishRetry(dir, jr)
 	if err != nil {
