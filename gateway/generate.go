@@ -93,8 +93,9 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
-	if failure := c.convert(); failure != nil {
-		return failure
+	failure = c.convert()
+	if failure == nil {
+		failure = g.forwarder.serve(r.Context(), w, c)
 	}
-	return g.forwarder.serve(r.Context(), w, c)
+	return c.orEstimate(w, body, failure)
 }

@@ -158,7 +158,7 @@ func (c *call) suits(info providerInfo) suit {
 	switch {
 	case w == wireAny || w == c.dialect.wire():
 		return suitNative
-	case from && to && c.op == opGenerate:
+	case from && to && (c.op == opGenerate || c.op == opCount):
 		return suitConverted
 	}
 	return suitNone
@@ -172,19 +172,29 @@ func (c *call) convert() *apiError {
 	if c.suits(c.pool.info) != suitConverted {
 		return nil
 	}
-	conversion, body, err := convert.New(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()], c.body, c.model, c.stream)
+	conversion, body, err := c.converted(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()])
 	var field *convert.FieldError
 	switch {
 	case errors.As(err, &field):
 		failure := invalidRequest("cannot_convert", err.Error())
 		failure.param = field.Field
 		return failure
+	case errors.Is(err, convert.ErrNoCount):
+		return &apiError{status: http.StatusNotImplemented, kind: kindInvalid, code: "cannot_count", message: err.Error()}
 	case err != nil:
 		return invalidRequest("cannot_convert", err.Error())
 	}
 	c.conversion, c.body = conversion, body
 	c.header, c.query = nil, nil
 	return nil
+}
+
+// converted is the provider's request.
+func (c *call) converted(client, provider convert.Format) (*convert.Conversion, []byte, error) {
+	if c.op == opCount {
+		return convert.NewCount(client, provider, c.body, c.model)
+	}
+	return convert.New(client, provider, c.body, c.model, c.stream)
 }
 
 // wanted names what the client wants, for an error.

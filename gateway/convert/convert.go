@@ -45,6 +45,7 @@ type Conversion struct {
 	client, provider Format
 	usage            bool // a stream of the client ends with the usage
 	thoughts         bool // the client has a place for what the model thinks
+	count            bool // only the number of tokens is asked for
 	names            toolNames
 	custom           map[string]bool // the client's tools that take text
 }
@@ -115,6 +116,9 @@ func (c *Conversion) toClient(name *string, custom *bool) {
 
 // Answer converts a whole answer.
 func (c *Conversion) Answer(body []byte) ([]byte, error) {
+	if c.count {
+		return c.countAnswer(body)
+	}
 	a, err := c.decode(body)
 	if err != nil {
 		return nil, err
