@@ -56,7 +56,7 @@ func whole(t require.TestingT, f Format, stream []byte) *answer {
 		case evArgs:
 			a.parts[n].args += e.text
 		case evEnd:
-			a.finish, a.usage = e.finish, e.usage
+			a.finish, a.stopped, a.usage = e.finish, e.stopped, e.usage
 		}
 	}
 	return a

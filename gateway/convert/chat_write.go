@@ -44,11 +44,14 @@ func writeChat(q *request) (map[string]any, error) {
 		q.presence.put(out, "presence_penalty")
 		q.frequency.put(out, "frequency_penalty")
 	}
-	if len(q.stop) > 4 {
-		return nil, &FieldError{q.stopField, "an OpenAI provider takes at most 4 stop sequences"}
+	most := 4
+	if can.noSampling { // those refuse stop sequences, too
+		most = 0
 	}
-	if len(q.stop) > 0 {
-		out["stop"] = q.stop
+	if stops, err := q.stopsFor(most, anyStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		out["stop"] = stops
 	}
 	if word := can.effort(q.thinking); word != "" {
 		out["reasoning_effort"] = word

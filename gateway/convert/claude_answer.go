@@ -37,6 +37,7 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 	}
 	var err error
 	a.finish, err = claudeFinish(v.Get("stop_reason").Str)
+	a.stopped = v.Get("stop_sequence").Str
 	return a, err
 }
 
@@ -60,7 +61,6 @@ func claudeFinish(reason string) (finishReason, error) {
 	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
 }
 
-// claudeReasons: that a stop sequence ended it, the others do not tell.
 var claudeReasons = map[finishReason]string{finishStop: "end_turn", finishLength: "max_tokens", finishTools: "tool_use", finishFilter: "refusal"}
 
 // addClaude takes over what a usage says; its counts are sums so far.
@@ -102,17 +102,33 @@ func encodeClaude(a *answer) map[string]any {
 	}
 	return object{
 		"id": "msg_" + orNew(a.id), "type": "message", "role": "assistant", "model": a.model,
-		"content": content, "stop_reason": claudeReasons[a.finish], "stop_sequence": nil, "usage": a.usage.claude(),
+		"content": content, "stop_reason": claudeReason(a.finish, a.stopped), "stop_sequence": orNull(a.stopped), "usage": a.usage.claude(),
 	}
+}
+
+// claudeReason is why a message ended; by a stop sequence only where that is known.
+func claudeReason(f finishReason, stopped string) string {
+	if stopped != "" && f == finishStop {
+		return "stop_sequence"
+	}
+	return claudeReasons[f]
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // claudeDecoder reads a stream of Anthropic's events.
 type claudeDecoder struct {
-	usage  usage
-	finish finishReason
-	inCall bool
-	args   bool // the call that is open has some
-	done   bool
+	usage   usage
+	finish  finishReason
+	stopped string
+	inCall  bool
+	args    bool // the call that is open has some
+	done    bool
 }
 
 func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
@@ -149,6 +165,7 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 	case "message_delta":
 		d.usage.addClaude(v.Get("usage"))
 		if v.Get("delta.stop_reason").Type == gjson.String {
+			d.stopped = v.Get("delta.stop_sequence").Str
 			var err error
 			if d.finish, err = claudeFinish(v.Get("delta.stop_reason").Str); err != nil {
 				return nil, err
@@ -193,7 +210,7 @@ func (d *claudeDecoder) end(bool) ([]event, error) {
 		return nil, nil
 	}
 	d.done = true
-	return []event{{kind: evEnd, finish: d.finish, usage: d.usage}}, nil
+	return []event{{kind: evEnd, finish: d.finish, stopped: d.stopped, usage: d.usage}}, nil
 }
 
 // claudeEncoder makes a stream of Anthropic's events.
@@ -242,7 +259,7 @@ func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
 	case evArgs:
 		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "input_json_delta", "partial_json": e.text}})
 	case evEnd:
-		say("message_delta", object{"delta": object{"stop_reason": claudeReasons[e.finish], "stop_sequence": nil}, "usage": e.usage.claude()})
+		say("message_delta", object{"delta": object{"stop_reason": claudeReason(e.finish, e.stopped), "stop_sequence": orNull(e.stopped)}, "usage": e.usage.claude()})
 		say("message_stop", object{})
 	}
 	return out, nil

@@ -35,8 +35,10 @@ func writeClaude(q *request) (map[string]any, error) {
 	if n, err := strconv.Atoi(q.maxTokens.raw); err == nil && can.maxTokens > 0 && n > can.maxTokens {
 		out["max_tokens"] = can.maxTokens
 	}
-	if len(q.stop) > 0 {
-		out["stop_sequences"] = q.stop
+	if stops, err := q.stopsFor(maxStops, visibleStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		out["stop_sequences"] = stops
 	}
 	config := object{}
 	if q.format.schema != "" {

@@ -48,6 +48,7 @@ type Conversion struct {
 	count            bool // only the number of tokens is asked for
 	names            toolNames
 	custom           map[string]bool // the client's tools that take text
+	stops            []string        // sequences at which the answer is cut here
 }
 
 // protocol is what each format can do.
@@ -102,7 +103,7 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 		return nil, nil, &FieldError{"body", "is nested too deeply"}
 	}
 	return &Conversion{
-		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom,
+		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
 	}, converted, nil
 }
 
@@ -139,6 +140,7 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 		return nil, err
 	}
 	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && !c.thoughts })
+	a.stopAt(c.stops)
 	for i := range a.parts {
 		c.toClient(&a.parts[i].name, &a.parts[i].custom)
 	}
@@ -169,6 +171,7 @@ type Stream struct {
 	conversion *Conversion
 	in         decoder
 	out        encoder
+	stops      stopper
 	last       eventKind // evNone: nothing came yet
 }
 
@@ -186,7 +189,7 @@ type encoder interface {
 
 // Stream begins a stream of the answer.
 func (c *Conversion) Stream() *Stream {
-	return &Stream{conversion: c, in: protocols[c.provider].decoder(), out: protocols[c.client].encoder(c.usage)}
+	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: protocols[c.client].encoder(c.usage)}
 }
 
 // Event converts the data of one event; end says that the answer is complete.
@@ -214,10 +217,13 @@ func (s *Stream) End() ([][]byte, error) {
 
 // encode gives what was converted before an error together with it.
 func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
+	var passed []event
 	for _, e := range events {
-		if e.kind == evThought && !s.conversion.thoughts {
-			continue
+		if e.kind != evThought || s.conversion.thoughts {
+			passed = append(passed, s.stops.pass(e)...)
 		}
+	}
+	for _, e := range passed {
 		s.conversion.toClient(&e.name, &e.custom)
 		if !e.kind.follows(s.last) {
 			return out, fmt.Errorf("%w: its events are out of order", errMalformed)

@@ -36,11 +36,10 @@ func writeGemini(q *request) (map[string]any, error) {
 	q.seed.put(config, "seed")
 	q.presence.put(config, "presencePenalty")
 	q.frequency.put(config, "frequencyPenalty")
-	if len(q.stop) > 5 {
-		return nil, &FieldError{q.stopField, "a Gemini provider takes at most 5 stop sequences"}
-	}
-	if len(q.stop) > 0 {
-		config["stopSequences"] = q.stop
+	if stops, err := q.stopsFor(5, anyStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		config["stopSequences"] = stops
 	}
 	if q.format.json {
 		config["responseMimeType"] = "application/json"

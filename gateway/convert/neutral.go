@@ -24,6 +24,7 @@ type request struct {
 	seed, presence, frequency          number
 	stop                               []string
 	stopField                          string
+	cut                                []string // stop sequences that the provider does not take
 	format                             format
 	thinking                           thinking
 	// hosted is the first tool that the client's provider would run itself; no
@@ -145,6 +146,7 @@ type answer struct {
 	id, model string
 	parts     []part
 	finish    finishReason
+	stopped   string // by this stop sequence, where that is known
 	usage     usage
 }
 
@@ -194,6 +196,7 @@ type event struct {
 	signature string
 	custom    bool // of a call; see part.custom
 	finish    finishReason
+	stopped   string // of an end; see answer.stopped
 	usage     usage
 }
 
@@ -210,7 +213,7 @@ func (a *answer) events() []event {
 			out = append(out, event{kind: evText, text: p.text})
 		}
 	}
-	return append(out, event{kind: evEnd, finish: a.finish, usage: a.usage})
+	return append(out, event{kind: evEnd, finish: a.finish, stopped: a.stopped, usage: a.usage})
 }
 
 // offerHosted notes a tool that the client's own provider would run.

@@ -146,13 +146,6 @@ func (n number) put(o object, key string) {
 	}
 }
 
-// cannot is a field that the provider's protocol cannot say.
-func cannot(field string, provider Format) error {
-	r := &reader{provider: provider}
-	r.unable(field)
-	return r.err
-}
-
 // newID makes an id for what has none, in the style of its protocol.
 func newID(prefix string) string {
 	var b [12]byte

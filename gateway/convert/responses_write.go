@@ -25,8 +25,8 @@ func writeResponses(q *request) (map[string]any, error) {
 		q.temperature.put(out, "temperature")
 		q.topP.put(out, "top_p")
 	}
-	if len(q.stop) > 0 {
-		return nil, cannot(q.stopField, Responses)
+	if _, err := q.stopsFor(0, anyStop); err != nil {
+		return nil, err
 	}
 	if word := can.effort(q.thinking); word != "" {
 		reasoning := object{"effort": word}
