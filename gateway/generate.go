@@ -19,7 +19,7 @@ func (g *Gateway) find(path string) (endpoint, bool) {
 	}
 	model, action, ok := parseGeminiPath(path)
 	if !ok {
-		return endpoint{}, false
+		return g.keptResponse(path)
 	}
 	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
 	route := "generate_content"
@@ -86,6 +86,11 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 	if failure := c.parseBody(); failure != nil {
 		return failure
 	}
+	former, failure := g.goOn(r.Context(), c)
+	if failure != nil {
+		return failure
+	}
+	c.converting = func() *apiError { return g.keep(r.Context(), c, former) }
 	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
 		return failure
 	}

@@ -40,11 +40,14 @@ type call struct {
 	body        []byte
 	model       string
 	stream      bool
+	unkept      bool // the client does not want its response to be kept
 	pool        *pool
 	settings    settings
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion
+	// converting, if set, is called when a conversion was made.
+	converting func() *apiError
 }
 
 // repeatable reports whether the provider may get the call twice: a generation costs
@@ -186,6 +189,9 @@ func (c *call) convert() *apiError {
 	}
 	c.conversion, c.body = conversion, body
 	c.header, c.query = nil, nil
+	if c.converting != nil {
+		return c.converting()
+	}
 	return nil
 }
 
@@ -238,6 +244,7 @@ func (c *call) parseBody() *apiError {
 	}
 	c.model = model.Str
 	c.stream = gjson.GetBytes(c.body, "stream").Bool()
+	c.unkept = gjson.GetBytes(c.body, "store").Type == gjson.False
 	return nil
 }
 

@@ -49,6 +49,12 @@ type Conversion struct {
 	names            toolNames
 	custom           map[string]bool // the client's tools that take text
 	stops            []string        // sequences at which the answer is cut here
+
+	// Keep, if set, is given a response of the Responses API before the client gets its
+	// end, and reports whether the client can go on from it. Former is the id of the
+	// response that this one goes on from.
+	Keep   func(id string, response []byte) bool
+	Former string
 }
 
 // protocol is what each format can do.
@@ -124,7 +130,11 @@ func (c *Conversion) Answer(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := marshal(protocols[c.client].encode(a))
+	made := protocols[c.client].encode
+	if c.client == Responses {
+		made = c.encodeResponses
+	}
+	out := marshal(made(a))
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: it is nested too deeply", errMalformed)
 	}
@@ -189,7 +199,11 @@ type encoder interface {
 
 // Stream begins a stream of the answer.
 func (c *Conversion) Stream() *Stream {
-	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: protocols[c.client].encoder(c.usage)}
+	out := protocols[c.client].encoder(c.usage)
+	if c.client == Responses {
+		out = c.responsesEncoder()
+	}
+	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: out}
 }
 
 // Event converts the data of one event; end says that the answer is complete.

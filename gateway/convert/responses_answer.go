@@ -96,20 +96,45 @@ func (u usage) responses() object {
 }
 
 // encodeResponses makes a response.
-func encodeResponses(a *answer) map[string]any {
-	s := &responsesEncoder{}
+func encodeResponses(a *answer) map[string]any { return (&Conversion{}).encodeResponses(a) }
+
+func (c *Conversion) encodeResponses(a *answer) map[string]any {
+	s := c.responsesEncoder()
 	for _, e := range a.events() {
 		_, _ = s.encode(e) // keeps each item, and cannot fail
 	}
 	return s.response
 }
 
+// KeptPrefix is what the ids of responses begin with that are kept by the gateway.
+const KeptPrefix = "resp_hf"
+
+func (c *Conversion) responsesEncoder() *responsesEncoder {
+	return &responsesEncoder{keep: c.Keep, former: c.Former}
+}
+
+// keeps lets a response be kept, and says in it if that is so.
+func (s *responsesEncoder) keeps() {
+	if s.keep == nil {
+		return
+	}
+	s.response["store"] = true
+	id, _ := s.response["id"].(string)
+	if !s.keep(id, marshal(s.response)) {
+		s.response["store"] = false
+	}
+}
+
 // newResponse is a response before anything was said.
-func newResponse(id, model string) object {
+func (s *responsesEncoder) newResponse(id, model string) object {
+	id = "resp_" + orNew(id)
+	if s.keep != nil { // the provider's may not be its only one
+		id = newID(KeptPrefix)
+	}
 	return object{
-		"id": "resp_" + orNew(id), "object": "response", "created_at": time.Now().Unix(), "status": "in_progress",
+		"id": id, "object": "response", "created_at": time.Now().Unix(), "status": "in_progress",
 		"model": model, "output": []any{}, "error": nil, "incomplete_details": nil, "instructions": nil, "metadata": object{},
-		"parallel_tool_calls": true, "previous_response_id": nil, "store": false, "temperature": nil, "top_p": nil,
+		"parallel_tool_calls": true, "previous_response_id": orNull(s.former), "store": s.keep != nil, "temperature": nil, "top_p": nil,
 		"text": object{"format": object{"type": "text"}}, "tool_choice": "auto", "tools": []any{}, "truncation": "disabled", "usage": nil,
 	}
 }

@@ -128,6 +128,8 @@ type responsesEncoder struct {
 	text     strings.Builder
 	sequence int
 	out      [][]byte
+	keep     func(id string, response []byte) bool // see Conversion.Keep
+	former   string
 }
 
 func (s *responsesEncoder) say(name string, fields object) {
@@ -143,7 +145,7 @@ func (s *responsesEncoder) encode(e event) ([][]byte, error) {
 	}
 	switch e.kind {
 	case evStart:
-		s.response = newResponse(e.id, e.model)
+		s.response = s.newResponse(e.id, e.model)
 		s.say("response.created", object{"response": s.response})
 		s.say("response.in_progress", object{"response": s.response})
 	case evText, evThought, evCall:
@@ -158,7 +160,9 @@ func (s *responsesEncoder) encode(e event) ([][]byte, error) {
 		if output == nil {
 			output = []any{}
 		}
-		s.say(finishResponse(s.response, output, e), object{"response": s.response})
+		name := finishResponse(s.response, output, e)
+		s.keeps()
+		s.say(name, object{"response": s.response})
 	}
 	return s.out, nil
 }
