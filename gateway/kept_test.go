@@ -112,4 +112,5 @@ func TestFormerResponsesThatAreNotKept(t *testing.T) {
 	status, _, h := g.do(t, http.MethodGet, "/v1/responses/"+convert.KeptPrefix+"0", "")
 	require.Equal(t, 503, status)
 	require.NotEmpty(t, h.Get("Retry-After"))
+	f.server.Start() // the counts that wait are delivered
 }
