@@ -38,6 +38,7 @@ type Gateway struct {
 	paths     map[string]endpoint
 	guard     hostguard.Guard
 	responses *conversation.Responses
+	thoughts  *thoughts
 
 	draining  atomic.Bool
 	ready     chan struct{} // closed when the listener answers
@@ -93,6 +94,11 @@ func Open(cfg Config) (*Gateway, error) {
 		Client: client, Prefix: k.responses(), Lifetime: responseLifetime, Timeout: patience,
 		MaxValue: maxKeptResponse, MaxTotal: maxKeptResponses, Logger: cfg.Logger,
 	}))
+	g.thoughts = &thoughts{conversation.New(conversation.Config{
+		Client: client, Prefix: k.thoughts(), Lifetime: thoughtLifetime, Timeout: patience,
+		MaxValue: maxKeptThought, MaxTotal: maxKeptThoughts, Logger: cfg.Logger,
+	})}
+	g.forwarder.thoughts = g.thoughts
 	g.paths = g.endpoints()
 	if err := g.firstState(); err != nil {
 		_ = g.Close()

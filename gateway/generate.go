@@ -90,7 +90,10 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 	if failure != nil {
 		return failure
 	}
-	c.converting = func() *apiError { return g.keep(r.Context(), c, former) }
+	c.converting = func(asked []byte) *apiError {
+		g.recall(r.Context(), c, asked)
+		return g.keep(r.Context(), c, former)
+	}
 	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
 		return failure
 	}

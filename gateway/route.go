@@ -46,8 +46,9 @@ type call struct {
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion
-	// converting, if set, is called when a conversion was made.
-	converting func() *apiError
+	// converting, if set, is called when a conversion was made, with what it was made of.
+	converting func(asked []byte) *apiError
+	recalled   recalled
 }
 
 // repeatable reports whether the provider may get the call twice: a generation costs
@@ -187,10 +188,11 @@ func (c *call) convert() *apiError {
 	case err != nil:
 		return invalidRequest("cannot_convert", err.Error())
 	}
+	asked := c.body
 	c.conversion, c.body = conversion, body
 	c.header, c.query = nil, nil
 	if c.converting != nil {
-		return c.converting()
+		return c.converting(asked)
 	}
 	return nil
 }
@@ -200,7 +202,9 @@ func (c *call) converted(client, provider convert.Format) (*convert.Conversion, 
 	if c.op == opCount {
 		return convert.NewCount(client, provider, c.body, c.model)
 	}
-	return convert.New(client, provider, c.body, c.model, c.stream)
+	return convert.Convert(convert.Options{
+		Client: client, Provider: provider, Body: c.body, Model: c.model, Stream: c.stream, Shared: len(c.pool.accounts) > 1,
+	})
 }
 
 // wanted names what the client wants, for an error.

@@ -279,7 +279,9 @@ func (r *reader) chatCall(field string, c gjson.Result) part {
 		r.unable(field + ".type")
 	}
 	p.name = r.text(field+".function.name", c.Get("function.name"))
-	p.signature = c.Get("extra_content.google.thought_signature").Str
+	if !r.shared {
+		p.signature = c.Get("extra_content.google.thought_signature").Str
+	}
 	var ok bool
 	if p.args, ok = argsOf(c.Get("function.arguments")); !ok {
 		r.refuse(field+".function.arguments", "is not a JSON object in a string")

@@ -22,9 +22,9 @@ func writeChat(q *request) (map[string]any, error) {
 	if text := joinTexts(q.system); text != "" {
 		messages = append(messages, object{"role": "system", "content": text})
 	}
-	thinksBack := abilitiesOf(Chat, q.model).thinksBack
+	can := abilitiesOf(Chat, q.model)
 	for _, t := range q.turns {
-		made, err := chatTurn(t, thinksBack)
+		made, err := chatTurn(t, can.thinksBack, can.signs)
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +37,6 @@ func writeChat(q *request) (map[string]any, error) {
 	}
 	q.maxTokens.put(out, limit)
 	q.seed.put(out, "seed")
-	can := abilitiesOf(Chat, q.model)
 	if !can.noSampling {
 		q.temperature.put(out, "temperature")
 		q.topP.put(out, "top_p")
@@ -106,7 +105,7 @@ func openAIChoice(q *request, out, named object) {
 // chatTurn is a turn as messages: one for each result, one for all the rest. An
 // image that a tool gave has no place in its result there: it comes behind them,
 // as the user's.
-func chatTurn(t turn, thinksBack bool) (messages []any, _ error) {
+func chatTurn(t turn, thinksBack, signs bool) (messages []any, _ error) {
 	var calls, content []any
 	var shown []part
 	plain := true
@@ -117,7 +116,11 @@ func chatTurn(t turn, thinksBack bool) (messages []any, _ error) {
 			messages = append(messages, object{"role": "tool", "tool_call_id": p.id, "content": p.said()})
 			shown = append(shown, p.mediaParts()...)
 		case callPart:
-			calls = append(calls, object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}})
+			call := object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}}
+			if signs {
+				sign(call, p.signature)
+			}
+			calls = append(calls, call)
 		case thoughtPart:
 			thought += p.text
 		case imagePart, filePart:

@@ -29,8 +29,13 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 			}
 			a.parts = append(a.parts, part{kind: callPart, id: b.Get("id").Str, name: b.Get("name").Str, args: args})
 		case "thinking":
-			a.parts = append(a.parts, part{kind: thoughtPart, text: b.Get("thinking").Str})
+			thought := part{kind: thoughtPart, text: b.Get("thinking").Str}
+			if s := b.Get("signature").Str; s != "" {
+				thought.own = &sealed{Text: thought.text, Signature: s}
+			}
+			a.parts = append(a.parts, thought)
 		case "redacted_thinking":
+			a.parts = append(a.parts, part{kind: thoughtPart, own: &sealed{Data: b.Get("data").Str}})
 		default:
 			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, typ)
 		}
@@ -151,6 +156,10 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 			if s := v.Get("delta.thinking").Str; s != "" {
 				out = append(out, event{kind: evThought, text: s})
 			}
+		case "signature_delta":
+			if s := v.Get("delta.signature").Str; s != "" {
+				out = append(out, event{kind: evSeal, seal: &sealed{Signature: s}})
+			}
 		case "input_json_delta":
 			if s := v.Get("delta.partial_json").Str; s != "" {
 				d.args = true
@@ -196,6 +205,7 @@ func (d *claudeDecoder) block(b gjson.Result) (out []event, _ error) {
 			out = append(out, event{kind: evThought, text: s})
 		}
 	case "redacted_thinking":
+		out = append(out, event{kind: evSeal, seal: &sealed{Data: b.Get("data").Str}})
 	default:
 		return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
 	}

@@ -20,17 +20,6 @@ func writeClaude(q *request) (map[string]any, error) {
 	if text := joinTexts(system); text != "" {
 		out["system"] = text
 	}
-	messages := []any{}
-	for _, t := range q.turns {
-		content, err := claudeContent(t.parts)
-		if err != nil {
-			return nil, err
-		}
-		if len(content) > 0 {
-			messages = append(messages, object{"role": [...]string{"user", "assistant"}[t.role], "content": content})
-		}
-	}
-	out["messages"] = messages
 	q.maxTokens.put(out, "max_tokens")
 	if n, err := strconv.Atoi(q.maxTokens.raw); err == nil && can.maxTokens > 0 && n > can.maxTokens {
 		out["max_tokens"] = can.maxTokens
@@ -45,6 +34,11 @@ func writeClaude(q *request) (map[string]any, error) {
 		config["format"] = object{"type": "json_schema", "schema": rawJSON(q.format.schema)}
 	}
 	thinks := q.claudeThink(can, out, config)
+	messages, err := q.claudeMessages(thinks)
+	if err != nil {
+		return nil, err
+	}
+	out["messages"] = messages
 	if err := q.claudeSampling(can, thinks, out); err != nil {
 		return nil, err
 	}
@@ -53,6 +47,24 @@ func writeClaude(q *request) (map[string]any, error) {
 	}
 	claudeTools(q, out)
 	return out, nil
+}
+
+// claudeMessages writes the turns; thoughts of its own go back to a model that thinks.
+func (q *request) claudeMessages(thinks bool) ([]any, error) {
+	messages := []any{}
+	for _, t := range q.turns {
+		if !thinks {
+			t.parts = slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool { return p.own != nil })
+		}
+		content, err := claudeContent(t.parts)
+		if err != nil {
+			return nil, err
+		}
+		if len(content) > 0 {
+			messages = append(messages, object{"role": [...]string{"user", "assistant"}[t.role], "content": content})
+		}
+	}
+	return messages, nil
 }
 
 // claudeSampling writes how to choose words. A model that thinks, and one of the
@@ -94,7 +106,7 @@ func (q *request) claudeThink(can abilities, out, config object) bool {
 		return false
 	}
 	n := can.tokens(t)
-	if n <= 0 || q.inToolLoop() || q.choice.mode == chooseAny || q.choice.mode == chooseTool {
+	if n <= 0 || !q.sealedLoop() || q.choice.mode == chooseAny || q.choice.mode == chooseTool {
 		return false
 	}
 	limit, given := defaultMaxTokens+n, q.maxTokens.set()
@@ -115,12 +127,6 @@ func (q *request) claudeThink(can abilities, out, config object) bool {
 	}
 	out["thinking"] = object{"type": "enabled", "budget_tokens": n}
 	return true
-}
-
-// inToolLoop reports whether the last turn gives results of calls.
-func (q *request) inToolLoop() bool {
-	last := q.turns[len(q.turns)-1]
-	return slices.ContainsFunc(last.parts, func(p part) bool { return p.kind == resultPart })
 }
 
 func claudeTools(q *request, out object) {
@@ -171,6 +177,12 @@ func claudeContent(parts []part) ([]any, error) {
 		case textPart:
 			if strings.TrimSpace(p.text) != "" {
 				content = append(content, object{"type": "text", "text": p.text})
+			}
+		case thoughtPart:
+			if p.own != nil && p.own.Signature != "" {
+				content = append(content, object{"type": "thinking", "thinking": p.own.Text, "signature": p.own.Signature})
+			} else if p.own != nil && p.own.Data != "" {
+				content = append(content, object{"type": "redacted_thinking", "data": p.own.Data})
 			}
 		case imagePart, filePart:
 			b, err := claudeMedia(p)

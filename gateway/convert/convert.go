@@ -55,7 +55,17 @@ type Conversion struct {
 	// response that this one goes on from.
 	Keep   func(id string, response []byte) bool
 	Former string
+
+	// Recalls are the keys of the calls with whose results the model works: what was
+	// kept under them goes into Options.Seals of another conversion.
+	Recalls []string
+	plain   bool // the provider wants plain thoughts back
+	seals   map[string][]byte
 }
+
+// Seals are what has to be kept of an answer that was converted, by the key of the
+// call it belongs to. It is the account's that gave it.
+func (c *Conversion) Seals() map[string][]byte { return c.seals }
 
 // protocol is what each format can do.
 type protocol struct {
@@ -77,14 +87,34 @@ var protocols = [...]protocol{
 	Responses: {"input", readResponses, writeResponses, decodeResponses, encodeResponses, func() decoder { return &responsesDecoder{} }, func(bool) encoder { return &responsesEncoder{} }},
 }
 
-// New converts a client's request for a provider's model. An error is a
-// FieldError. The body must be a JSON object that json.Valid takes, which bounds
-// its depth: much in here recurses.
+// Options are a client's request and what to make of it.
+type Options struct {
+	Client, Provider Format
+	// Body must be a JSON object that json.Valid takes, which bounds its depth: much
+	// in here recurses.
+	Body   []byte
+	Model  string // of the provider
+	Stream bool
+	// Shared says that more than one account may get the request: signatures that the
+	// client holds are left out, as they may be of another.
+	Shared bool
+	// Seals are what the account that gets the request gave with former calls, by the
+	// keys of Conversion.Recalls.
+	Seals map[string][]byte
+}
+
+// New converts a client's request for a provider's model. An error is a FieldError.
 func New(client, provider Format, body []byte, model string, stream bool) (*Conversion, []byte, error) {
-	r := &reader{provider: provider}
-	q := protocols[client].read(r, gjson.ParseBytes(body))
+	return Convert(Options{Client: client, Provider: provider, Body: body, Model: model, Stream: stream})
+}
+
+// Convert is New with all options.
+func Convert(o Options) (*Conversion, []byte, error) {
+	client, provider := o.Client, o.Provider
+	r := &reader{provider: provider, shared: o.Shared}
+	q := protocols[client].read(r, gjson.ParseBytes(o.Body))
 	if r.err == nil {
-		q.model, q.stream = model, stream
+		q.model, q.stream = o.Model, o.Stream
 		r.err = q.arrange(protocols[client].turns)
 	}
 	if r.err == nil && q.hosted != "" && len(q.tools) == 0 {
@@ -99,6 +129,12 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 			custom[t.name] = true
 		}
 	}
+	can := abilitiesOf(provider, o.Model)
+	var recalls []string
+	if provider != Chat || can.thinksBack || can.signs {
+		recalls = q.recalls()
+		q.restore(o.Seals)
+	}
 	names := q.rename(provider)
 	out, err := protocols[provider].write(q)
 	if err != nil {
@@ -110,6 +146,7 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 	}
 	return &Conversion{
 		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
+		Recalls: recalls, plain: can.thinksBack,
 	}, converted, nil
 }
 
@@ -149,10 +186,14 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && !c.thoughts })
 	a.stopAt(c.stops)
 	for i := range a.parts {
 		c.toClient(&a.parts[i].name, &a.parts[i].custom)
+	}
+	c.seals = sealsOf(a, c.plain)
+	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && (!c.thoughts || p.text == "") })
+	for i := range a.parts {
+		a.parts[i].own = nil
 	}
 	return a, nil
 }
@@ -182,6 +223,7 @@ type Stream struct {
 	in         decoder
 	out        encoder
 	stops      stopper
+	sealer     sealer
 	last       eventKind // evNone: nothing came yet
 }
 
@@ -229,16 +271,27 @@ func (s *Stream) End() ([][]byte, error) {
 	return s.encode(events, err)
 }
 
+// Seals are what has to be kept of the answer so far, once: see Conversion.Seals.
+// There are none before the answer is complete.
+func (s *Stream) Seals() map[string][]byte {
+	if s.last != evEnd {
+		return nil
+	}
+	return s.sealer.done()
+}
+
 // encode gives what was converted before an error together with it.
 func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
 	var passed []event
 	for _, e := range events {
-		if e.kind != evThought || s.conversion.thoughts {
-			passed = append(passed, s.stops.pass(e)...)
-		}
+		passed = append(passed, s.stops.pass(e)...)
 	}
 	for _, e := range passed {
 		s.conversion.toClient(&e.name, &e.custom)
+		s.sealer.take(e, s.conversion.plain)
+		if e.kind == evSeal || e.kind == evThought && !s.conversion.thoughts {
+			continue
+		}
 		if !e.kind.follows(s.last) {
 			return out, fmt.Errorf("%w: its events are out of order", errMalformed)
 		}

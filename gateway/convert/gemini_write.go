@@ -110,6 +110,7 @@ const foreignSignature = "skip_thought_signature_validator"
 
 func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 	var shown []part // by tools
+	signed := false  // the first call of several has the signature of all
 	for _, p := range t.parts {
 		shown = append(shown, p.mediaParts()...)
 	}
@@ -126,8 +127,8 @@ func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 		case callPart:
 			made := object{"functionCall": object{"name": p.name, "args": rawJSON(p.args)}}
 			if p.signature != "" {
-				made["thoughtSignature"] = p.signature
-			} else if strings.Contains(q.model, "gemini-") && !unsigned.MatchString(q.model) {
+				made["thoughtSignature"], signed = p.signature, true
+			} else if !signed && strings.Contains(q.model, "gemini-") && !unsigned.MatchString(q.model) {
 				made["thoughtSignature"] = foreignSignature
 			}
 			parts = append(parts, made)

@@ -81,6 +81,8 @@ type part struct {
 	content  []part // of a result
 	// signature is what Gemini wants back with a call that it made.
 	signature string
+	// own marks a thought that the provider made: it can be shown to it again.
+	own *sealed
 	// custom marks a call of a tool that takes text instead of an object; args is
 	// {"input": text} then, as other protocols have no such tools.
 	custom bool
@@ -174,6 +176,7 @@ const (
 	evCall    // begins
 	evArgs    // more of the arguments of the call that began last
 	evEnd
+	evSeal // of what it thought last; no client sees it
 )
 
 // follows reports whether an event of this kind may come after one of kind last.
@@ -194,7 +197,8 @@ type event struct {
 	name      string
 	text      string
 	signature string
-	custom    bool // of a call; see part.custom
+	seal      *sealed // of a seal
+	custom    bool    // of a call; see part.custom
 	finish    finishReason
 	stopped   string // of an end; see answer.stopped
 	usage     usage
@@ -208,7 +212,12 @@ func (a *answer) events() []event {
 		case callPart:
 			out = append(out, event{kind: evCall, id: p.id, name: p.name, signature: p.signature, custom: p.custom}, event{kind: evArgs, text: p.args})
 		case thoughtPart:
-			out = append(out, event{kind: evThought, text: p.text})
+			if p.text != "" {
+				out = append(out, event{kind: evThought, text: p.text})
+			}
+			if p.own != nil {
+				out = append(out, event{kind: evSeal, seal: p.own})
+			}
 		default:
 			out = append(out, event{kind: evText, text: p.text})
 		}

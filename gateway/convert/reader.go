@@ -17,6 +17,7 @@ import (
 // reader reads a client's request and keeps the first thing that is wrong.
 type reader struct {
 	provider Format
+	shared   bool // see Options.Shared
 	err      error
 }
 

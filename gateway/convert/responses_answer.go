@@ -31,8 +31,8 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 			called = true
 			a.parts = append(a.parts, p)
 		case "reasoning":
-			if text := reasoningText(item); text != "" {
-				a.parts = append(a.parts, part{kind: thoughtPart, text: text})
+			if text, own := reasoningText(item), sealedItem(item); text != "" || own != nil {
+				a.parts = append(a.parts, part{kind: thoughtPart, text: text, own: own})
 			}
 		}
 	}
@@ -59,6 +59,15 @@ func reasoningText(item gjson.Result) (text string) {
 		text += s.Get("text").Str
 	}
 	return text
+}
+
+// sealedItem is what only the provider can read of a reasoning item.
+func sealedItem(item gjson.Result) *sealed {
+	data := item.Get("encrypted_content").Str
+	if data == "" {
+		return nil
+	}
+	return &sealed{Text: reasoningText(item), Data: data, ID: item.Get("id").Str}
 }
 
 // responsesFinish reads how a response ended.

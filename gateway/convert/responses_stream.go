@@ -91,6 +91,9 @@ func (d *responsesDecoder) itemDone(index int64, item gjson.Result) ([]event, er
 			out = append(out, d.queue.other(event{kind: evThought, text: text})...)
 		}
 	}
+	if own := sealedItem(item); own != nil {
+		out = append(out, d.queue.other(event{kind: evSeal, seal: own})...)
+	}
 	return out, nil
 }
 

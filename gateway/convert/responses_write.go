@@ -35,6 +35,9 @@ func writeResponses(q *request) (map[string]any, error) {
 		}
 		out["reasoning"] = reasoning
 	}
+	if len(can.efforts) > 0 { // it reasons, and has to see that again with its calls
+		out["include"] = []string{"reasoning.encrypted_content"}
+	}
 	if q.format.schema != "" {
 		out["text"] = object{"format": object{"type": "json_schema", "name": "answer", "schema": rawJSON(q.format.schema), "strict": isStrict(q.format.schema)}}
 	} else if q.format.json {
@@ -73,6 +76,10 @@ func responsesItems(t turn) (items []any, _ error) {
 			items = append(items, object{"type": "function_call_output", "call_id": p.id, "output": output})
 		case callPart:
 			calls = append(calls, object{"type": "function_call", "call_id": p.id, "name": p.name, "arguments": p.args})
+		case thoughtPart:
+			if p.own != nil && p.own.Data != "" {
+				calls = append(calls, p.own.item())
+			}
 		case textPart:
 			typ := "input_text"
 			if t.role == assistant {
@@ -91,6 +98,18 @@ func responsesItems(t turn) (items []any, _ error) {
 		items = append(items, object{"type": "message", "role": [...]string{"user", "assistant"}[t.role], "content": content})
 	}
 	return append(items, calls...), nil
+}
+
+// item is a sealed thought as an item of the input.
+func (s *sealed) item() object {
+	item := object{"type": "reasoning", "summary": []any{}, "encrypted_content": s.Data}
+	if s.Text != "" {
+		item["summary"] = []any{object{"type": "summary_text", "text": s.Text}}
+	}
+	if s.ID != "" {
+		item["id"] = s.ID
+	}
+	return item
 }
 
 // responsesOutput is what a tool gave: a text, or parts where some is no text.
