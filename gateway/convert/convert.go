@@ -49,6 +49,7 @@ type Conversion struct {
 	names            toolNames
 	custom           map[string]bool // the client's tools that take text
 	stops            []string        // sequences at which the answer is cut here
+	ids              map[string]bool // of calls that there were
 
 	// Keep, if set, is given a response of the Responses API before the client gets its
 	// end, and reports whether the client can go on from it. Former is the id of the
@@ -146,16 +147,23 @@ func Convert(o Options) (*Conversion, []byte, error) {
 	}
 	return &Conversion{
 		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
-		Recalls: recalls, plain: can.thinksBack,
+		ids: q.ids, Recalls: recalls, plain: can.thinksBack,
 	}, converted, nil
 }
 
-// toClient gives a call the name and the kind that the client knows it by.
-func (c *Conversion) toClient(name *string, custom *bool) {
-	if *name != "" {
-		*name = c.names.original(*name)
-		*custom = c.custom[*name]
+// toClient gives a call the name and the kind that the client knows it by, and an id
+// that none of the conversation had before: clients tell calls apart by it.
+// given are those of this answer.
+func (c *Conversion) toClient(name, id *string, custom *bool, given map[string]bool) {
+	if *name == "" {
+		return
 	}
+	*name = c.names.original(*name)
+	*custom = c.custom[*name]
+	if portable := portableID(*id); c.ids[portable] || given[portable] {
+		*id = newID("call_")
+	}
+	given[portableID(*id)] = true
 }
 
 // Answer converts a whole answer.
@@ -187,8 +195,9 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 		return nil, err
 	}
 	a.stopAt(c.stops)
+	given := map[string]bool{}
 	for i := range a.parts {
-		c.toClient(&a.parts[i].name, &a.parts[i].custom)
+		c.toClient(&a.parts[i].name, &a.parts[i].id, &a.parts[i].custom, given)
 	}
 	c.seals = sealsOf(a, c.plain)
 	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && (!c.thoughts || p.text == "") })
@@ -224,6 +233,7 @@ type Stream struct {
 	out        encoder
 	stops      stopper
 	sealer     sealer
+	given      map[string]bool // ids of calls
 	last       eventKind // evNone: nothing came yet
 }
 
@@ -245,7 +255,7 @@ func (c *Conversion) Stream() *Stream {
 	if c.client == Responses {
 		out = c.responsesEncoder()
 	}
-	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: out}
+	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: out, given: map[string]bool{}}
 }
 
 // Event converts the data of one event; end says that the answer is complete.
@@ -287,7 +297,7 @@ func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
 		passed = append(passed, s.stops.pass(e)...)
 	}
 	for _, e := range passed {
-		s.conversion.toClient(&e.name, &e.custom)
+		s.conversion.toClient(&e.name, &e.id, &e.custom, s.given)
 		s.sealer.take(e, s.conversion.plain)
 		if e.kind == evSeal || e.kind == evThought && !s.conversion.thoughts {
 			continue

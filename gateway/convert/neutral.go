@@ -27,6 +27,7 @@ type request struct {
 	cut                                []string // stop sequences that the provider does not take
 	format                             format
 	thinking                           thinking
+	ids                                map[string]bool // of all calls
 	// hosted is the first tool that the client's provider would run itself; no
 	// other provider has it. It is left out where the client has tools of its own
 	// to go on with, and refused where it is all that was asked for.
@@ -273,7 +274,41 @@ func (q *request) arrange(field string) error {
 		return &FieldError{last.parts[len(last.parts)-1].field, "the last message is the model's own: that it should be continued cannot be converted"}
 	}
 	q.turns = turns
+	q.renumber()
 	return nil
+}
+
+// renumber gives a call whose id another had before an id of its own: some providers
+// count anew in each answer, and others refuse a history with one id twice.
+func (q *request) renumber() {
+	used := map[string]bool{}
+	for i, t := range q.turns {
+		for j, p := range t.parts {
+			if p.kind != callPart {
+				continue
+			}
+			id := p.id
+			for n := 2; used[id]; n++ {
+				id = portableID(fmt.Sprintf("%s/%d", p.id, n))
+			}
+			used[id] = true
+			if id != p.id {
+				t.parts[j].id = id
+				q.turns[i+1].parts[t.callsBefore(j)].id = id // results are in the order of the calls
+			}
+		}
+	}
+	q.ids = used
+}
+
+// callsBefore is the number of calls in front of a part.
+func (t turn) callsBefore(place int) (n int) {
+	for _, p := range t.parts[:place] {
+		if p.kind == callPart {
+			n++
+		}
+	}
+	return n
 }
 
 // pair puts the results of a turn into the order of calls.

@@ -23,7 +23,7 @@ type client struct {
 type run struct {
 	client  client
 	pool    pool
-	kind    string // prompt, tool, image, stream, count
+	kind    string // one of kinds
 	id      string
 	base    string // address of the pool, without a version
 	home    string
@@ -67,12 +67,12 @@ func claudeCodeEnv(r *run) []string {
 		"ANTHROPIC_BASE_URL=" + r.base, "ANTHROPIC_API_KEY=" + clientKey, "ANTHROPIC_MODEL=" + r.pool.model,
 		"ANTHROPIC_DEFAULT_HAIKU_MODEL=" + r.pool.model, "ANTHROPIC_SMALL_FAST_MODEL=" + r.pool.model,
 		"CLAUDE_CONFIG_DIR=" + filepath.Join(r.home, ".claude"), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
-		"DISABLE_TELEMETRY=1", "DISABLE_AUTOUPDATER=1", "DISABLE_ERROR_REPORTING=1", "CLAUDE_CODE_MAX_RETRIES=1",
+		"DISABLE_TELEMETRY=1", "DISABLE_AUTOUPDATER=1", "DISABLE_ERROR_REPORTING=1", "CLAUDE_CODE_MAX_RETRIES=1", "MAX_THINKING_TOKENS=4000",
 	}
 }
 
 func codex(r *run) ([]string, error) {
-	config := fmt.Sprintf("model = %q\nmodel_provider = \"holdfast\"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n[model_providers.holdfast]\nname = \"holdfast\"\n"+
+	config := fmt.Sprintf("model = %q\nmodel_reasoning_effort = \"high\"\nmodel_provider = \"holdfast\"\ncheck_for_update_on_startup = false\n[analytics]\nenabled = false\n[model_providers.holdfast]\nname = \"holdfast\"\n"+
 		"base_url = %q\nenv_key = \"HOLDFAST_KEY\"\nwire_api = \"responses\"\nrequest_max_retries = 0\nstream_max_retries = 0\n", r.pool.model, r.base+"/v1")
 	args := []string{"node_modules/.bin/codex", "exec", "--skip-git-repo-check", "-s", "danger-full-access", r.prompt}
 	if r.kind == "image" {

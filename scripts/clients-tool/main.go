@@ -21,7 +21,7 @@ import (
 )
 
 // kinds are what each client does.
-var kinds = []string{"prompt", "tool", "image", "stream", "count"}
+var kinds = []string{"prompt", "tool", "loop", "image", "stream", "count"}
 
 type options struct {
 	holdfast, packages, table string
@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.table, "table", "", "file for the table of results; none: it is printed")
 	flag.StringVar(&o.clients, "clients", "", "pattern of the clients' names; none: all")
 	flag.StringVar(&o.pools, "pools", "", "pattern of the pools: chat, responses, claude, gemini")
-	flag.StringVar(&o.kinds, "cases", "", "pattern of the cases: prompt, tool, image, stream, count")
+	flag.StringVar(&o.kinds, "cases", "", "pattern of the cases: prompt, tool, loop, image, stream, count")
 	flag.BoolVar(&o.keep, "keep", false, "keep the logs")
 	flag.DurationVar(&o.patience, "patience", 90*time.Second, "how long a client may take for a case")
 	flag.Parse()
@@ -157,9 +157,12 @@ func newRun(r *rig, c client, p pool, kind string) (*run, error) {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return nil, err
 	}
-	note := filepath.Join(work, "note.txt")
+	note, other := filepath.Join(work, "note.txt"), filepath.Join(work, "other.txt")
 	one.picture = filepath.Join(work, "picture.png")
 	if err := os.WriteFile(note, []byte("SECRET-"+one.id+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(other, []byte("SECRET-"+one.id+"2\n"), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(one.picture, picture(), 0o600); err != nil {
@@ -167,6 +170,7 @@ func newRun(r *rig, c client, p pool, kind string) (*run, error) {
 	}
 	one.prompt = "CASE-" + kind + "-" + one.id + ": " + map[string]string{
 		"prompt": "say the word", "tool": "read the file " + note + " and tell what it says",
+		"loop":  "read the file " + note + " and then the file " + other + " and tell what they say",
 		"image": "look at the file " + one.picture + " and tell what it shows", "stream": "count", "count": "count these tokens",
 	}[kind]
 	return one, nil
@@ -216,6 +220,8 @@ func (r *run) satisfied(out string) bool {
 		return strings.Contains(out, "PONG-"+r.id)
 	case "tool":
 		return strings.Contains(out, "SECRET-"+r.id)
+	case "loop":
+		return strings.Contains(out, "SECRET-"+r.id+" and SECRET-"+r.id+"2")
 	case "image":
 		return strings.Contains(out, "IMAGE-"+r.id)
 	case "count":

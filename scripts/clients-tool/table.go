@@ -41,6 +41,7 @@ protocol behind it whose provider refuses what the real one refuses. A case is l
 
 - prompt: a question and its answer; stream: an answer of 2,000 pieces, all of which the client shows
 - tool: the model calls a tool of the client's that reads a file, and gets to see what is in it
+- loop: two such calls, one after the other, with a model that thinks in between where the pool has one
 - image: the provider gets an image that the client read
 - count: the number of tokens; of a pool of Chat Completions, which has no such question, an estimate
 

@@ -135,7 +135,7 @@ func answerChat(w http.ResponseWriter, h heard, p plan) {
 		choice["index"], choice["logprobs"] = 0, nil
 		return object{"id": "chatcmpl-1", "object": kind, "created": 1700000000, "model": h.model, "choices": []any{choice}}
 	}
-	const id = "call_abcDEF123"
+	id := p.id("call_")
 	if !h.stream {
 		m := object{"role": "assistant", "content": strings.Join(p.text, ""), "refusal": nil}
 		if p.call != "" {

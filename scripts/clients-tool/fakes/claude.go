@@ -180,7 +180,7 @@ func answerClaude(w http.ResponseWriter, h heard, p plan) {
 		content = append(content, object{"type": "text", "text": strings.Join(p.text, "")})
 	}
 	if p.call != "" {
-		content = append(content, object{"type": "tool_use", "id": "toolu_01abcDEF", "name": p.call, "input": json.RawMessage(p.args)})
+		content = append(content, object{"type": "tool_use", "id": p.id("toolu_"), "name": p.call, "input": json.RawMessage(p.args)})
 	}
 	if !h.stream {
 		message["content"], message["stop_reason"] = content, reason

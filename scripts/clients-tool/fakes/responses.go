@@ -161,7 +161,7 @@ func responsesItems(p plan) (items []object) {
 			"content": []any{object{"type": "output_text", "text": strings.Join(p.text, ""), "annotations": []any{}, "logprobs": []any{}}}})
 	}
 	if p.call != "" {
-		items = append(items, object{"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_abcDEF123", "name": p.call, "arguments": p.args})
+		items = append(items, object{"id": "fc_1", "type": "function_call", "status": "completed", "call_id": p.id("call_"), "name": p.call, "arguments": p.args})
 	}
 	return items
 }

@@ -1,7 +1,9 @@
 package fakes
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -37,6 +39,12 @@ type plan struct {
 	args    string
 }
 
+// id is one for the call, which no other call has.
+func (p plan) id(prefix string) string {
+	sum := sha256.Sum256([]byte(p.args))
+	return prefix + hex.EncodeToString(sum[:8])
+}
+
 // Words is the number of pieces of a long stream, and Word one of them.
 const Words = 2000
 
@@ -44,7 +52,7 @@ const Words = 2000
 func Word(i int) string { return fmt.Sprintf("w%04d ", i) }
 
 var (
-	mark   = regexp.MustCompile(`CASE-(prompt|tool|image|stream)-([a-z0-9]+)`)
+	mark   = regexp.MustCompile(`CASE-(prompt|tool|image|stream|loop)-([a-z0-9]+)`)
 	file   = regexp.MustCompile(`file ([^ "\n]+)`)
 	secret = regexp.MustCompile(`SECRET-[a-z0-9]+`)
 )
@@ -76,6 +84,12 @@ func (h heard) plan() plan {
 		if s := secret.FindString(results); s != "" {
 			return plan{thought: thought, text: []string{"The note says ", s + "."}}
 		}
+	case "loop":
+		files := file.FindAllStringSubmatch(sinceMark(all, kind), -1)
+		if n := len(h.results); n < len(files) {
+			return h.call(thought, files[n:n+1])
+		}
+		return plan{thought: thought, text: []string{"They say ", strings.Join(secret.FindAllString(results, -1), " and ") + "."}}
 	case "image":
 		if h.images > 0 {
 			return plan{thought: thought, text: []string{"I see it: ", "IMAGE-" + id + "."}}
@@ -86,6 +100,9 @@ func (h heard) plan() plan {
 	}
 	return h.call(thought, file.FindAllStringSubmatch(all, -1))
 }
+
+// sinceMark is what was said from the last mark of a kind on.
+func sinceMark(all, kind string) string { return all[strings.LastIndex(all, "CASE-"+kind):] }
 
 // readers are tools that read a file, by their names in the clients.
 var readers = []string{"Read", "read_file", "read", "read_files", "exec_command", "shell_command", "shell", "local_shell", "bash", "Bash", "run_shell_command", "execute_command", "run_commands", "get_note"}

@@ -19,14 +19,17 @@ if (kind === 'prompt') {
   messages[1].content = [{ type: 'text', text: prompt }, { type: 'image_url', image_url: { url: 'data:image/png;base64,' + fs.readFileSync(picture).toString('base64') } }];
   const r = await client.chat.completions.create({ model, messages });
   console.log(r.choices[0].message.content);
-} else if (kind === 'tool') {
-  const first = await client.chat.completions.stream({ model, messages, tools }).finalChatCompletion();
-  const message = first.choices[0].message;
-  if (first.choices[0].finish_reason !== 'tool_calls') throw new Error(first.choices[0].finish_reason);
-  messages.push({ role: 'assistant', content: message.content, tool_calls: message.tool_calls.map((c) => ({ id: c.id, type: c.type, function: { name: c.function.name, arguments: c.function.arguments } })) });
-  for (const c of message.tool_calls) {
-    messages.push({ role: 'tool', tool_call_id: c.id, content: fs.readFileSync(JSON.parse(c.function.arguments).path, 'utf8') });
+} else if (kind === 'tool' || kind === 'loop') {
+  for (;;) {
+    const r = await client.chat.completions.stream({ model, messages, tools }).finalChatCompletion();
+    const { content, tool_calls } = r.choices[0].message;
+    if (r.choices[0].finish_reason !== 'tool_calls') {
+      console.log(content);
+      break;
+    }
+    messages.push({ role: 'assistant', content, tool_calls: tool_calls.map((c) => ({ id: c.id, type: c.type, function: { name: c.function.name, arguments: c.function.arguments } })) });
+    for (const c of tool_calls) {
+      messages.push({ role: 'tool', tool_call_id: c.id, content: fs.readFileSync(JSON.parse(c.function.arguments).path, 'utf8') });
+    }
   }
-  const r = await client.chat.completions.create({ model, messages, tools });
-  console.log(r.choices[0].message.content);
 }

@@ -20,15 +20,18 @@ if (kind === 'prompt') {
   const source = { type: 'base64', media_type: 'image/png', data: fs.readFileSync(picture).toString('base64') };
   const r = await client.messages.create({ model, max_tokens: 500, messages: [{ role: 'user', content: [{ type: 'image', source }, { type: 'text', text: prompt }] }] });
   console.log(text(r));
-} else if (kind === 'tool') {
+} else if (kind === 'tool' || kind === 'loop') {
   const thinking = { type: 'enabled', budget_tokens: 2000 };
-  const first = await client.messages.stream({ model, max_tokens: 5000, thinking, messages, tools }).finalMessage();
-  if (first.stop_reason !== 'tool_use') throw new Error(first.stop_reason);
-  messages.push({ role: 'assistant', content: first.content });
-  messages.push({ role: 'user', content: first.content.filter((b) => b.type === 'tool_use').map((b) => (
-    { type: 'tool_result', tool_use_id: b.id, content: fs.readFileSync(b.input.path, 'utf8') })) });
-  const r = await client.messages.create({ model, max_tokens: 5000, thinking, messages, tools });
-  console.log(text(r));
+  for (;;) {
+    const r = await client.messages.stream({ model, max_tokens: 5000, thinking, messages, tools }).finalMessage();
+    if (r.stop_reason !== 'tool_use') {
+      console.log(text(r));
+      break;
+    }
+    messages.push({ role: 'assistant', content: r.content });
+    messages.push({ role: 'user', content: r.content.filter((b) => b.type === 'tool_use').map((b) => (
+      { type: 'tool_result', tool_use_id: b.id, content: fs.readFileSync(b.input.path, 'utf8') })) });
+  }
 } else if (kind === 'count') {
   const r = await client.messages.countTokens({ model, messages, tools });
   console.log('TOKENS-' + r.input_tokens);

@@ -21,13 +21,17 @@ if (kind === 'prompt') {
   const data = fs.readFileSync(picture).toString('base64');
   const r = await ai.models.generateContent({ model, contents: [{ role: 'user', parts: [{ text: prompt }, { inlineData: { mimeType: 'image/png', data } }] }] });
   console.log(r.text);
-} else if (kind === 'tool') {
+} else if (kind === 'tool' || kind === 'loop') {
   const config = { tools, thinkingConfig: { includeThoughts: true } };
-  const first = await ai.models.generateContent({ model, contents, config });
-  contents.push(first.candidates[0].content);
-  contents.push({ role: 'user', parts: first.functionCalls.map((c) => ({ functionResponse: { id: c.id, name: c.name, response: { output: fs.readFileSync(c.args.path, 'utf8') } } })) });
-  const r = await ai.models.generateContent({ model, contents, config });
-  console.log(r.text);
+  for (;;) {
+    const r = await ai.models.generateContent({ model, contents, config });
+    if (!r.functionCalls) {
+      console.log(r.text);
+      break;
+    }
+    contents.push(r.candidates[0].content);
+    contents.push({ role: 'user', parts: r.functionCalls.map((c) => ({ functionResponse: { id: c.id, name: c.name, response: { output: fs.readFileSync(c.args.path, 'utf8') } } })) });
+  }
 } else if (kind === 'count') {
   const r = await ai.models.countTokens({ model, contents });
   console.log('TOKENS-' + r.totalTokens);

@@ -1,5 +1,4 @@
-// openai, Responses: one case a run. The tool case sends its second request with
-// previous_response_id, so the history is the gateway's.
+// openai, Responses: one case a run.
 import OpenAI from 'openai';
 import fs from 'node:fs';
 
@@ -23,15 +22,20 @@ if (kind === 'prompt') {
   const image_url = 'data:image/png;base64,' + fs.readFileSync(picture).toString('base64');
   const r = await client.responses.create({ model, input: [{ role: 'user', content: [{ type: 'input_text', text: prompt }, { type: 'input_image', image_url, detail: 'auto' }] }] });
   console.log(r.output_text);
-} else if (kind === 'tool') {
-  const s = client.responses.stream({ model, input, tools, store: false, include: ['reasoning.encrypted_content'] });
-  const first = await s.finalResponse();
-  input.push(...first.output);
-  for (const item of first.output.filter((i) => i.type === 'function_call')) {
-    input.push({ type: 'function_call_output', call_id: item.call_id, output: fs.readFileSync(JSON.parse(item.arguments).path, 'utf8') });
+} else if (kind === 'tool' || kind === 'loop') {
+  for (;;) {
+    const reasoning = model.startsWith('gpt-5') ? { effort: 'high', summary: 'auto' } : undefined;
+    const r = await client.responses.stream({ model, input, tools, reasoning, store: false, include: ['reasoning.encrypted_content'] }).finalResponse();
+    const calls = r.output.filter((i) => i.type === 'function_call');
+    if (calls.length === 0) {
+      console.log(r.output_text);
+      break;
+    }
+    input.push(...r.output.map(({ parsed_arguments, ...item }) => item));
+    for (const item of calls) {
+      input.push({ type: 'function_call_output', call_id: item.call_id, output: fs.readFileSync(JSON.parse(item.arguments).path, 'utf8') });
+    }
   }
-  const r = await client.responses.create({ model, input, tools, store: false });
-  console.log(r.output_text);
 } else if (kind === 'count') {
   const r = await client.responses.inputTokens.count({ model, input });
   console.log('TOKENS-' + r.input_tokens);
