@@ -211,7 +211,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{Chat, `{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]}}]}`, "not of its protocol"},
 		{Claude, `{"type":"error","error":{"message":"overloaded"}}`, "overloaded"},
 		{Claude, `{"content":[{"type":"server_tool_use"}],"stop_reason":"end_turn"}`, "server_tool_use"},
-		{Claude, `{"content":[],"stop_reason":"unheard_of"}`, "unheard_of"},
+		{Claude, `{"content":[],"stop_reason":null}`, "before its end"},
 		{Responses, `{"status":"failed","output":[],"error":{"message":"quota"}}`, "quota"},
 		{Responses, `{"status":"completed"}`, "not of its protocol"},
 		{Responses, `{"status":"in_progress","output":[]}`, "before its end"},

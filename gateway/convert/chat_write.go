@@ -71,7 +71,7 @@ func chatTools(q *request, out object) {
 	}
 	var tools []any
 	for _, t := range q.tools {
-		f := object{"name": t.name, "parameters": rawJSON(t.schema)}
+		f := object{"name": t.name, "parameters": rawJSON(parameters(Chat, t.schema))}
 		if t.description != "" {
 			f["description"] = t.description
 		}

@@ -40,10 +40,11 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, typ)
 		}
 	}
-	var err error
-	a.finish, err = claudeFinish(v.Get("stop_reason").Str)
-	a.stopped = v.Get("stop_sequence").Str
-	return a, err
+	a.finish, a.stopped = claudeFinish(v.Get("stop_reason").Str), v.Get("stop_sequence").Str
+	if a.finish == "" {
+		return nil, ErrIncomplete
+	}
+	return a, nil
 }
 
 func claudeUsage(v gjson.Result) (u usage) {
@@ -51,19 +52,20 @@ func claudeUsage(v gjson.Result) (u usage) {
 	return u
 }
 
-// claudeFinish reads why a message ended.
-func claudeFinish(reason string) (finishReason, error) {
+// claudeFinish reads why a message ended; "" says that it did not. A reason that is new
+// is an end all the same, and what was said is paid for.
+func claudeFinish(reason string) finishReason {
 	switch reason {
-	case "end_turn", "stop_sequence", "pause_turn":
-		return finishStop, nil
+	case "":
+		return ""
 	case "max_tokens", "model_context_window_exceeded":
-		return finishLength, nil
+		return finishLength
 	case "tool_use":
-		return finishTools, nil
+		return finishTools
 	case "refusal":
-		return finishFilter, nil
+		return finishFilter
 	}
-	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
+	return finishStop
 }
 
 var claudeReasons = map[finishReason]string{finishStop: "end_turn", finishLength: "max_tokens", finishTools: "tool_use", finishFilter: "refusal"}
@@ -175,10 +177,7 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 		d.usage.addClaude(v.Get("usage"))
 		if v.Get("delta.stop_reason").Type == gjson.String {
 			d.stopped = v.Get("delta.stop_sequence").Str
-			var err error
-			if d.finish, err = claudeFinish(v.Get("delta.stop_reason").Str); err != nil {
-				return nil, err
-			}
+			d.finish = claudeFinish(v.Get("delta.stop_reason").Str)
 		}
 	case "message_stop":
 		return d.end(true)

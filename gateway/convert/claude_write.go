@@ -52,6 +52,9 @@ func writeClaude(q *request) (map[string]any, error) {
 // claudeMessages writes the turns; thoughts of its own go back to a model that thinks.
 func (q *request) claudeMessages(thinks bool) ([]any, error) {
 	messages := []any{}
+	if q.turns[0].role == assistant { // Claude wants the user to begin
+		messages = append(messages, object{"role": "user", "content": []any{object{"type": "text", "text": "(The conversation goes on.)"}}})
+	}
 	for _, t := range q.turns {
 		if !thinks {
 			t.parts = slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool { return p.own != nil })
@@ -135,7 +138,7 @@ func claudeTools(q *request, out object) {
 	}
 	var tools []any
 	for _, t := range q.tools {
-		o := object{"name": t.name, "input_schema": rawJSON(t.schema)}
+		o := object{"name": t.name, "input_schema": rawJSON(parameters(Claude, t.schema))}
 		if t.description != "" {
 			o["description"] = t.description
 		}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Conversion struct {
 	thoughts         bool // the client has a place for what the model thinks
 	count            bool // only the number of tokens is asked for
 	names            toolNames
+	model            string          // of an answer that does not name its own
 	custom           map[string]bool // the client's tools that take text
 	stops            []string        // sequences at which the answer is cut here
 	ids              map[string]bool // of calls that there were
@@ -146,7 +148,7 @@ func Convert(o Options) (*Conversion, []byte, error) {
 		return nil, nil, &FieldError{"body", "is nested too deeply"}
 	}
 	return &Conversion{
-		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
+		client: client, provider: provider, model: o.Model, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
 		ids: q.ids, Recalls: recalls, plain: can.thinksBack,
 	}, converted, nil
 }
@@ -194,6 +196,7 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.model = cmp.Or(a.model, c.model)
 	a.stopAt(c.stops)
 	given := map[string]bool{}
 	for i := range a.parts {
@@ -234,7 +237,7 @@ type Stream struct {
 	stops      stopper
 	sealer     sealer
 	given      map[string]bool // ids of calls
-	last       eventKind // evNone: nothing came yet
+	last       eventKind       // evNone: nothing came yet
 }
 
 // decoder reads a provider's stream, event by event; end is what is said when
@@ -301,6 +304,9 @@ func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
 		s.sealer.take(e, s.conversion.plain)
 		if e.kind == evSeal || e.kind == evThought && !s.conversion.thoughts {
 			continue
+		}
+		if e.kind == evStart {
+			e.model = cmp.Or(e.model, s.conversion.model)
 		}
 		if !e.kind.follows(s.last) {
 			return out, fmt.Errorf("%w: its events are out of order", errMalformed)

@@ -78,7 +78,7 @@ func geminiTools(q *request, out object) {
 	}
 	var list []any
 	for _, t := range q.tools {
-		f := object{"name": t.name, "parametersJsonSchema": rawJSON(t.schema)}
+		f := object{"name": t.name, "parametersJsonSchema": rawJSON(parameters(Gemini, t.schema))}
 		if t.description != "" {
 			f["description"] = t.description
 		}

@@ -20,9 +20,7 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 	for _, item := range v.Get("output").Array() {
 		switch item.Get("type").Str {
 		case "message":
-			for _, c := range item.Get("content").Array() {
-				a.parts = append(a.parts, textParts("", c.Get("text").Str+c.Get("refusal").Str)...)
-			}
+			a.parts = append(a.parts, textParts("", messageText(item))...)
 		case "function_call", "custom_tool_call":
 			p, err := responsesCall(item)
 			if err != nil {
@@ -39,6 +37,13 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 	var err error
 	a.finish, err = responsesFinish(v, called)
 	return a, err
+}
+
+func messageText(item gjson.Result) (text string) {
+	for _, c := range item.Get("content").Array() {
+		text += c.Get("text").Str + c.Get("refusal").Str
+	}
+	return text
 }
 
 func responsesCall(item gjson.Result) (part, error) {

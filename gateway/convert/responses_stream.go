@@ -12,7 +12,8 @@ type responsesDecoder struct {
 	queue         callQueue
 	calls         map[int64]*pendingCall // by the index of their item
 	custom        map[int64]*strings.Builder
-	thought       bool // deltas of what it thinks came
+	thought       bool           // deltas of what it thinks came
+	said          map[int64]bool // items of which text came
 }
 
 func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
@@ -29,6 +30,7 @@ func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
 		}
 	case "response.output_text.delta", "response.refusal.delta":
 		if s := v.Get("delta").Str; s != "" {
+			d.saidOf(index)
 			out = d.queue.other(event{kind: evText, text: s})
 		}
 	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
@@ -46,12 +48,23 @@ func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
 		if text := d.custom[index]; text != nil {
 			text.WriteString(v.Get("delta").Str)
 		}
+	case "response.function_call_arguments.done": // some say them here alone
+		if c := d.calls[index]; c != nil && c.args.Len() == 0 {
+			return d.queue.more(c, v.Get("arguments").Str)
+		}
 	case "response.output_item.done":
 		return d.itemDone(index, v.Get("item"))
 	case "response.completed", "response.incomplete":
 		return d.finish(v.Get("response"))
 	}
 	return out, err
+}
+
+func (d *responsesDecoder) saidOf(index int64) {
+	if d.said == nil {
+		d.said = map[int64]bool{}
+	}
+	d.said[index] = true
 }
 
 func (d *responsesDecoder) begin(index int64, item gjson.Result) (out []event) {
@@ -86,6 +99,10 @@ func (d *responsesDecoder) itemDone(index int64, item gjson.Result) ([]event, er
 		events, err := d.queue.more(c, args)
 		return append(out, events...), err
 	}
+	if text := messageText(item); text != "" && item.Get("type").Str == "message" && !d.said[index] { // no delta said it
+		d.saidOf(index)
+		out = append(out, d.queue.other(event{kind: evText, text: text})...)
+	}
 	if item.Get("type").Str == "reasoning" && !d.thought {
 		if text := reasoningText(item); text != "" {
 			out = append(out, d.queue.other(event{kind: evThought, text: text})...)
@@ -103,6 +120,14 @@ func (d *responsesDecoder) finish(v gjson.Result) (out []event, err error) {
 		out = append(out, event{kind: evStart, id: v.Get("id").Str, model: v.Get("model").Str})
 	}
 	d.done = true
+	if len(d.said) == 0 && len(d.calls) == 0 { // no event before has told anything
+		for i, item := range v.Get("output").Array() {
+			made, err := d.itemDone(int64(i), item)
+			if out = append(out, made...); err != nil {
+				return out, err
+			}
+		}
+	}
 	out = append(out, d.queue.flush(true)...)
 	finish, err := responsesFinish(v, len(d.calls) > 0)
 	if err == nil && finish != finishLength {

@@ -53,7 +53,7 @@ func responsesTools(q *request, out object) {
 	}
 	var tools []any
 	for _, t := range q.tools {
-		f := object{"type": "function", "name": t.name, "parameters": rawJSON(t.schema), "strict": t.strict && isStrict(t.schema)}
+		f := object{"type": "function", "name": t.name, "parameters": rawJSON(parameters(Responses, t.schema)), "strict": t.strict && isStrict(t.schema)}
 		if t.description != "" {
 			f["description"] = t.description
 		}
