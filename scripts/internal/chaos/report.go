@@ -9,26 +9,25 @@ import (
 
 // report is the verdict.
 type report struct {
-	cfg     config
-	dir     string
-	acked   int64
-	refused int64
-	unknown int64 // answered with "may or may not have been applied"
-	broken  int64 // the proxy was killed before it answered
-	reads   int64
-	notHeld int64 // answers that a mirrored key is not known, as after a restart until it is loaded
-	faults  int64
-	// heldRefused are those among notHeld of a key that this life of the proxy had held.
-	heldRefused int64
-	kills       int64
-	slowest     time.Duration
-	local       localTimes
-	texts       map[string]int64
-	violations  []violation
+	cfg        config
+	dir        string
+	acked      int64
+	refused    int64
+	unknown    int64 // answered with "may or may not have been applied"
+	broken     int64 // the proxy was killed before it answered
+	reads      int64
+	iterations int   // of collections, over whatever came between two steps
+	notHeld    int64 // answers that a mirrored key is not known, as after a restart until it is loaded
+	faults     int64
+	kills      int64
+	slowest    time.Duration
+	local      localTimes
+	texts      map[string]int64
+	violations []violation
 }
 
 func (w *world) report(workers []*worker) *report {
-	r := &report{cfg: w.cfg, dir: w.dir, faults: w.faults.Load(), kills: w.kills.Load(), heldRefused: w.heldRefused.Load(), local: w.local,
+	r := &report{cfg: w.cfg, dir: w.dir, faults: w.faults.Load(), kills: w.kills.Load(), local: w.local,
 		violations: w.violations, texts: map[string]int64{}}
 	for _, wk := range workers {
 		r.acked += wk.acked
@@ -37,6 +36,9 @@ func (w *world) report(workers []*worker) *report {
 		r.broken += wk.broken
 		r.reads += wk.reads
 		r.notHeld += wk.notHeld
+		for _, it := range wk.keys.iterated {
+			r.iterations += it.rounds
+		}
 		r.slowest = max(r.slowest, wk.slowest)
 		for text, n := range wk.texts {
 			r.texts[text] += n
@@ -71,10 +73,10 @@ func (r *report) print(out io.Writer) {
 	row("doubled or out of order", "%d", r.count("doubled", "doubled or out of order", "torn unit", "unexpected key"))
 	row("unexplained errors", "%d", r.count("unexplained error", "connection closed", "proxy died"))
 	row("wrong answers", "%d", r.count("wrong answer", "wrong expiry"))
-	row("held keys refused", "%d (a violation with --strict)", r.heldRefused)
 	row("other violations", "%d", r.count("slow answer", "did not return", "judge"))
 	row("unknown outcomes", "%d answered so, %d when the proxy was killed", r.unknown, r.broken)
 	row("refused writes", "%d", r.refused)
+	row("iterations", "%d came to their end", r.iterations)
 	row("mirrored keys not known", "%d answers", r.notHeld)
 	row("longest answer", "%v (while the proxy lived)", r.slowest.Round(time.Millisecond))
 	show := func(name string, list []time.Duration) {
