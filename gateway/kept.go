@@ -22,7 +22,7 @@ import (
 const (
 	responseLifetime = 24 * time.Hour // since it was made, or gone on from
 	maxKeptResponse  = 4 << 20
-	maxKeptResponses = 256 << 20
+	maxKeptResponses = 64 << 20
 )
 
 // former is what a request goes on from.

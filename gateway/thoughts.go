@@ -14,7 +14,7 @@ import (
 const (
 	thoughtLifetime = 24 * time.Hour
 	maxKeptThought  = 1 << 20
-	maxKeptThoughts = 128 << 20
+	maxKeptThoughts = 32 << 20
 )
 
 // thoughts keeps them, each with the account that it is of. Safe for concurrent use.
