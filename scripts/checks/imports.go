@@ -44,7 +44,7 @@ var within = map[string][]string{
 	"fallback/journal/faultfs": {"fallback/journal"},
 	"fallback/snapshot":        {"fallback/record"},
 
-	"gateway":          {"gateway/convert", "gateway/store"},
+	"gateway":          {"gateway/conversation", "gateway/convert", "gateway/store"},
 	"gateway/transfer": {"gateway/store"},
 	"proxy":            {"proxy/cache", "proxy/front"},
 }
