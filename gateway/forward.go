@@ -54,43 +54,43 @@ type attempt struct {
 	cause        error // for the log; holds no secrets
 }
 
-// serve answers a call: one account after another, until one has given its
-// first byte or the attempts are used up. The error, if any, is still to be
-// written, except errCutShort: then only cutting the connection can tell.
-func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *apiError {
-	tried := map[accountID]bool{}
-	tokenWait := f.tokens.wait // for all accounts together
-	var last *apiError
+// servePool tries the accounts of the call's pool, one after another. next says that
+// another pool may do better and the client has seen nothing yet.
+func (f *forwarder) servePool(ctx context.Context, w http.ResponseWriter, c *call, t *trial) (failure *apiError, next bool) {
 	pause := firstPause
-	for try := 0; try <= c.settings.switches; try++ {
-		a, why := f.roster.pick(c.pool, c.model, tried, time.Now())
+	for try := 0; try <= c.settings.switches && t.attempts > 0; try++ {
+		a, why := f.roster.pick(c.pool, c.model, t.tried, time.Now())
 		if a == nil {
-			if last == nil {
-				last = why.explain(c)
+			if failure == nil {
+				failure = why.explain(c)
 			}
-			break
+			return failure, true
 		}
 		if try > 0 && !wait(ctx, pause/2+rand.N(pause/2)) {
-			break
+			return failure, false
 		}
 		if try > 0 {
 			pause = min(2*pause, maxPause)
 		}
-		tried[a.id] = true
-		result := f.try(ctx, w, c, a, &tokenWait)
+		t.tried[a.id] = true
+		t.attempts--
+		result := f.try(ctx, w, c, a, &t.tokenWait)
 		f.record(c, a, result)
 		if result.failure == errCutShort {
-			return errCutShort
+			return errCutShort, false
 		}
 		if result.began || result.gone || result.failure == nil {
-			return nil
+			return nil, false
 		}
-		last = result.failure
-		if !result.retry || result.done && !c.repeatable() {
-			break
+		failure = result.failure
+		if result.done && !c.repeatable() {
+			return failure, false
+		}
+		if !result.retry { // a provider that does not know the model is not the last word
+			return failure, failure.status == http.StatusNotFound
 		}
 	}
-	return last
+	return failure, true
 }
 
 // wait pauses; false when ctx ended first.

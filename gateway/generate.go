@@ -19,7 +19,7 @@ func (g *Gateway) find(path string) (endpoint, bool) {
 	}
 	model, action, ok := parseGeminiPath(path)
 	if !ok {
-		return endpoint{}, false
+		return g.model(path)
 	}
 	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
 	route := "generate_content"
@@ -93,8 +93,5 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
-	if failure := c.convert(); failure != nil {
-		return failure
-	}
-	return g.forwarder.serve(r.Context(), w, c)
+	return g.forwarder.serve(r.Context(), w, c, r.state.places(c))
 }

@@ -25,6 +25,7 @@ var configFields = map[string]string{
 	"RATE_LIMIT_COOLDOWN_MS": honoured, "RATE_LIMIT_COOLDOWN_MAX_MS": honoured,
 	"CRON_NEAR_MINUTES": honoured, "CRON_REFRESH_TOKEN": honoured, "SCHEDULED_HEALTH_CHECK": honoured, "UI_ENABLED": honoured,
 	"LOGIN_EXPIRY": honoured, "LOGIN_MAX_ATTEMPTS": honoured, "LOGIN_LOCKOUT_DURATION": honoured, "LOGIN_MIN_INTERVAL": honoured,
+	"providerFallbackChain": honoured, "modelFallbackMapping": honoured,
 	"PROVIDER_POOLS_FILE_PATH": honoured, "CUSTOM_MODELS_FILE_PATH": honoured, // another place than the usual one is refused
 
 	"RATE_LIMIT_COOLDOWN_ENABLED":   "an account with a 429 always rests",
@@ -38,8 +39,6 @@ var configFields = map[string]string{
 	"REQUEST_BASE_DELAY":            "a request goes to another account at once",
 	"TRUST_PROXY":                   "attempts to log in are counted by the address of the connection",
 	"TRUSTED_PROXY_IPS":             "attempts to log in are counted by the address of the connection",
-	"providerFallbackChain":         "a request is answered by the pool it names, or with an error",
-	"modelFallbackMapping":          "a request is answered with the model it names, or with an error",
 	"PROXY_URL":                     "providers are reached directly, or through HTTPS_PROXY of the environment",
 	"PROXY_ENABLED_PROVIDERS":       "providers are reached directly, or through HTTPS_PROXY of the environment",
 	"LOG_ENABLED":                   logsInstead, "LOG_OUTPUT_MODE": logsInstead, "LOG_LEVEL": logsInstead, "LOG_DIR": logsInstead,

@@ -92,6 +92,12 @@ func (l *link) nameUnused(s *snapshot) {
 	for _, u := range fields {
 		say("account field", u, "accounts", counts[u])
 	}
+	for _, name := range s.settings.fallbacks.types() {
+		if typ, _ := s.resolve(name); s.pools[typ] == nil && !l.named["fallback "+name] {
+			l.named["fallback "+name] = true
+			l.log.Warn("a fallback leads to a provider type without accounts", "type", name)
+		}
+	}
 	if addr, err := ListenAddress([]byte(s.raw.config)); l.listens != "" && (err != nil || addr != l.listens) && !l.named[addr] {
 		l.named[addr] = true
 		l.log.Warn("HOST and SERVER_PORT take effect at the next start", "listening", l.listens, "configured", addr, "error", err)

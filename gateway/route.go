@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type call struct {
 	contentType string
 	body        []byte
 	model       string
+	asked       string // the model as the client names it
 	stream      bool
 	pool        *pool
 	settings    settings
@@ -70,55 +72,57 @@ func splitProvider(path string, s *snapshot) (provider, rest string) {
 	return "", path
 }
 
-// chooseProvider decides the provider type and rewrites the model where its
-// name carries the provider. In rising order: the defaults, the header, the
-// path, an alias, the prefix of the model.
+// chooseProvider decides the provider type, and the model where its name leads to
+// another one. In rising order: the defaults, the pool that names the model, the
+// header, the path, an alias, the prefix of the model.
 func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
-	explicit := fromPath
-	if explicit == "" {
-		if name := strings.TrimSpace(c.header.Get("Model-Provider")); name != "" {
-			typ, ok := s.resolve(name)
-			if name != autoProvider && !ok {
-				return invalidRequest("unknown_provider", fmt.Sprintf("Model-Provider %.80q is no provider type: use the name of a pool, like openai-custom", name))
-			}
+	explicit, failure := namedProvider(c.header, s, fromPath)
+	if failure != nil {
+		return failure
+	}
+	c.asked = c.model
+	explicit, model := s.destination(c.model, explicit)
+	if model != c.model {
+		c.setModel(model)
+	}
+	if explicit == "" || explicit == autoProvider {
+		if typ := s.owner(c); typ != "" {
 			explicit = typ
-			if name == autoProvider {
-				explicit = autoProvider
-			}
-		}
-	}
-	for _, alias := range s.custom {
-		if alias.id == c.model {
-			if typ, ok := s.resolve(alias.provider); ok {
-				explicit = typ
-				if alias.model != "" {
-					c.setModel(alias.model)
-				}
-			}
-			break
-		}
-	}
-	if prefix, model, ok := strings.Cut(c.model, ":"); ok && model != "" {
-		if _, stored := s.raw.pools[prefix]; stored {
-			c.setModel(model)
-			explicit = prefix
 		}
 	}
 	if explicit == autoProvider {
-		return invalidRequest("provider_required", "provider auto needs a model with its provider in front, like openai-custom:gpt-4o; GET /v1/models lists the models")
+		return invalidRequest("provider_required", "provider auto needs a model that GET /v1/models lists, or one with its provider in front, like openai-custom:gpt-4o")
 	}
 	return c.setPool(s, explicit)
 }
 
+// namedProvider is the provider that a request names beside its model: in its path,
+// else in a header. "" is none.
+func namedProvider(h http.Header, s *snapshot, fromPath string) (string, *apiError) {
+	name := strings.TrimSpace(h.Get("Model-Provider"))
+	if fromPath != "" || name == "" || name == autoProvider {
+		return cmp.Or(fromPath, name), nil
+	}
+	typ, ok := s.resolve(name)
+	if !ok {
+		return "", invalidRequest("unknown_provider", fmt.Sprintf("Model-Provider %.80q is no provider type: use the name of a pool, like openai-custom", name))
+	}
+	return typ, nil
+}
+
 // setPool finds the pool of an explicit type, or the first default that speaks
-// the client's protocol, or else the first that this request can be converted for.
+// the client's protocol, or else the first that this request can be converted for:
+// among those whose accounts let the model pass, if there are any.
 func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	if explicit == "" {
-		for _, want := range []suit{suitNative, suitConverted} {
-			for _, typ := range s.defaults {
-				if info, _, _ := lookupProvider(typ); c.suits(info) == want && s.pools[typ] != nil {
-					c.pool = s.pools[typ]
-					return nil
+		for _, lenient := range []bool{false, true} {
+			for _, want := range []suit{suitNative, suitConverted} {
+				for _, typ := range s.defaults {
+					p := s.pools[typ]
+					if p != nil && c.suits(p.info) == want && (lenient || p.mayServe(c.model)) {
+						c.pool = p
+						return nil
+					}
 				}
 			}
 		}

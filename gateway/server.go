@@ -133,8 +133,9 @@ func (g *Gateway) route(r *request) (endpoint, *apiError) {
 	ep, ok := g.find(r.path)
 	if !ok {
 		r.provider, r.path = splitProvider(r.path, r.state)
-		if ep, ok = g.find(r.path); !ok {
-			ep, ok = g.forwarded(r)
+		ep, ok = g.find(r.path)
+		if own, forwards := g.forwarded(r); forwards && (!ok || ep.route == routeModel) {
+			ep, ok = own, true
 		}
 		ok = ok && ep.api
 	}

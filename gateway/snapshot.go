@@ -39,6 +39,7 @@ type snapshot struct {
 	defaults []string // default providers, in their known spelling
 	unknown  []string // configured defaults that are no provider type
 	custom   []customModel
+	owners   map[string][]string // model → types that name it
 	configOK bool
 }
 
@@ -49,7 +50,9 @@ type pool struct {
 	accounts []*account
 }
 
-// customModel is an alias: a name for one model of one provider.
+// customModel is an alias: a name for one model of one provider. A * in the name
+// stands for any letters, and in the model for the same ones. Without a provider the
+// model's owner serves it.
 type customModel struct{ id, provider, model string }
 
 // buildSnapshot parses raw. Entries whose text is unchanged are taken over from
@@ -75,6 +78,7 @@ func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *sn
 		s.pools[typ] = p
 	}
 	s.custom = parseCustomModels(raw.customModels)
+	s.owners = s.findOwners()
 	return s
 }
 
@@ -126,10 +130,13 @@ func (s *snapshot) resolveDefaults() {
 	}
 }
 
-// enabled reports whether the defaults name a type. Those of
-// DEFAULT_MODEL_PROVIDERS are meant exactly; MODEL_PROVIDER means a type with the
+// enabled reports whether the defaults name a type, or a fallback leads to it. Those
+// of DEFAULT_MODEL_PROVIDERS are meant exactly; MODEL_PROVIDER means a type with the
 // groups that go by its name and a suffix.
 func (s *snapshot) enabled(typ string) bool {
+	if slices.ContainsFunc(s.settings.fallbacks.types(), func(name string) bool { return s.same(name, typ) }) {
+		return true
+	}
 	return slices.ContainsFunc(s.defaults, func(name string) bool {
 		return typ == name || s.settings.derived && strings.HasPrefix(typ, name+"-")
 	})
@@ -184,7 +191,7 @@ func parseCustomModels(raw string) []customModel {
 }
 
 func appendAlias(list []customModel, c customModel, id string) []customModel {
-	if id == "" || c.provider == "" {
+	if id == "" || c.provider == "" && c.model == "" {
 		return list
 	}
 	for _, have := range list {
