@@ -127,8 +127,12 @@ func (a *account) redact(text []byte) []byte {
 	return bytes.ReplaceAll(text, []byte(a.key), []byte("***"))
 }
 
-// serves reports whether the account's model lists let model pass.
+// serves reports whether the account's model lists let model pass; "" is a request
+// that names none.
 func (a *account) serves(model string) bool {
+	if model == "" {
+		return true
+	}
 	if a.managed && len(a.supported) > 0 {
 		return contains(a.supported, model)
 	}

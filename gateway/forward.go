@@ -82,6 +82,9 @@ func (f *forwarder) servePool(ctx context.Context, w http.ResponseWriter, c *cal
 		if result.began || result.gone || result.failure == nil {
 			return nil, false
 		}
+		if failure != nil && failure.status == http.StatusTooManyRequests && result.failure.status == http.StatusTooManyRequests {
+			result.failure.retryAfter = min(failure.retryAfter, result.failure.retryAfter) // the first of them that is back
+		}
 		failure = result.failure
 		if result.done && !c.repeatable() {
 			return failure, false
@@ -175,9 +178,9 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
 	switch {
-	case resp.StatusCode != http.StatusOK && (c.op != opForward || resp.StatusCode/100 != 2):
+	case resp.StatusCode != http.StatusOK && (c.op != opForward && c.op != opNamed || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
-	case (c.stream || c.op == opForward) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
+	case (c.stream || c.op == opForward || c.op == opNamed) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
 		return f.relayStream(ctx, w, c, a, resp)
 	case c.conversion != nil:
 		return f.relayConverted(ctx, w, c, a, resp)

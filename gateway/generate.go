@@ -21,15 +21,9 @@ func (g *Gateway) find(path string) (endpoint, bool) {
 	if !ok {
 		return g.model(path)
 	}
-	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
-	route := "generate_content"
-	switch {
-	case action == "countTokens":
-		route, c.op = "count_tokens", opCount
-	case c.stream:
-		route = "stream_generate_content"
-	}
-	return endpoint{route: route, method: http.MethodPost, api: true, dialect: gemini{}, handler: func(w http.ResponseWriter, r *request) *apiError {
+	kind := geminiActions[action]
+	c := call{dialect: gemini{}, op: kind.op, model: model, action: action, stream: action == "streamGenerateContent"}
+	return endpoint{route: kind.route, method: http.MethodPost, api: true, dialect: gemini{}, handler: func(w http.ResponseWriter, r *request) *apiError {
 		if c.stream && r.URL.Query().Get("alt") != "sse" {
 			c.dialect = &geminiArray{}
 		}
@@ -76,7 +70,7 @@ func escapes(path string) bool {
 
 // serveCall routes a call and answers it from an account.
 func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiError {
-	body, failure := readBody(w, r.Request)
+	body, failure := readBody(w, r.Request, g.cfg.BodyLimits.of(r.path))
 	if failure != nil {
 		return failure
 	}

@@ -66,8 +66,8 @@ func grantError(ctx context.Context, err error) *tokenError {
 			}
 			return e
 		}
-		if v := answer.Response.Header.Get("Retry-After"); v != "" {
-			e.retry = coolFor(answer.Response.Header, settings{cooldownMax: maxBackoff}, time.Now())
+		if d := retryAfter(answer.Response.Header, nil, time.Now()); d > 0 {
+			e.retry = min(d, maxBackoff)
 		}
 		return e
 	}

@@ -73,5 +73,8 @@ func (openAI) keepAlive() []byte { return commentLine }
 var commentLine = []byte(": keep-alive\n\n")
 
 func (openAI) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
+	if c.op == opNamed {
+		return c.post(ctx, a, c.namedTarget("/chat/completions"))
+	}
 	return c.post(ctx, a, target{version: "/v1", ending: "/chat/completions", path: "/chat/completions"})
 }

@@ -44,5 +44,8 @@ func (responses) judge(event []byte) eventKind {
 }
 
 func (responses) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
+	if c.op == opNamed {
+		return c.post(ctx, a, c.namedTarget("/responses"))
+	}
 	return c.post(ctx, a, target{version: "/v1", ending: "/responses", path: "/responses"})
 }

@@ -25,6 +25,7 @@ const (
 	opGenerate operation = iota
 	opCount              // tokens of a request
 	opForward            // whatever is at the path
+	opNamed              // another operation whose bytes pass: embeddings, images, audio …
 )
 
 // call is one client request on its way to an account.
@@ -32,12 +33,13 @@ type call struct {
 	requestID   string
 	dialect     dialect
 	op          operation
-	method      string // of a forwarded call, as its contentType
+	method      string // of a forwarded call
+	action      string // of a Gemini path
 	path        string // without the provider in front
 	header      http.Header
 	query       url.Values
 	presented   []string // the client's keys, which must not pass
-	contentType string
+	contentType string   // of a forwarded or named call
 	body        []byte
 	model       string
 	asked       string // the model as the client names it
@@ -157,6 +159,9 @@ func (c *call) suits(info providerInfo) suit {
 		return suitNone
 	}
 	w := info.adapter.wire()
+	if c.op == opNamed {
+		return c.suitsNamed(w)
+	}
 	_, from := formats[c.dialect.wire()]
 	_, to := formats[w]
 	switch {
@@ -193,8 +198,11 @@ func (c *call) convert() *apiError {
 
 // wanted names what the client wants, for an error.
 func (c *call) wanted() string {
-	if c.op == opCount {
+	switch c.op {
+	case opCount:
 		return "requests to count tokens"
+	case opNamed:
+		return "requests to " + cmp.Or(c.action, c.path)
 	}
 	switch c.dialect.wire() {
 	case wireChat:
@@ -213,11 +221,14 @@ func (c *call) wanted() string {
 // the kind of answer in its path, and what goes to a forwarded path need not be
 // JSON at all.
 func (c *call) parseBody() *apiError {
-	if c.op == opForward {
+	switch c.op {
+	case opForward:
 		if json.Valid(c.body) {
 			c.model = gjson.GetBytes(c.body, "model").Str
 		}
 		return nil
+	case opNamed:
+		return c.parseNamed()
 	}
 	// Not gjson's own check: it recurses, and deep nesting would end the process.
 	if !json.Valid(c.body) || !gjson.ParseBytes(c.body).IsObject() {
@@ -236,16 +247,45 @@ func (c *call) parseBody() *apiError {
 }
 
 // setModel changes the model in the body and nothing else: every other byte is
-// passed on as the client wrote it. Gemini's model is in the path.
+// passed on as the client wrote it. Gemini's model is in the path, and some of its
+// bodies repeat it.
 func (c *call) setModel(model string) {
+	old := c.model
 	c.model = model
-	old := gjson.GetBytes(c.body, "model")
-	if c.dialect.wire() == wireGemini || !old.Exists() {
+	if boundary, ok := c.form(); ok && c.op == opNamed {
+		if body, err := withField(c.body, boundary, "model", model); err == nil { // it was read before
+			c.body = body
+		}
 		return
 	}
-	quoted, _ := json.Marshal(model) // a string cannot fail
-	body := make([]byte, 0, len(c.body)+len(quoted))
-	body = append(body, c.body[:old.Index]...)
-	body = append(body, quoted...)
-	c.body = append(body, c.body[old.Index+len(old.Raw):]...)
+	body := gjson.ParseBytes(c.body)
+	if c.dialect.wire() != wireGemini {
+		c.replace(model, body.Get("model"))
+		return
+	}
+	repeats := []gjson.Result{body.Get("model"), body.Get("generateContentRequest.model")}
+	body.Get("requests").ForEach(func(_, r gjson.Result) bool {
+		repeats = append(repeats, r.Get("model"))
+		return true
+	})
+	repeats = slices.DeleteFunc(repeats, func(r gjson.Result) bool { return r.Str != "models/"+old })
+	c.replace("models/"+model, repeats...)
+}
+
+// replace puts a text in the place of some texts of the body.
+func (c *call) replace(with string, texts ...gjson.Result) {
+	slices.SortFunc(texts, func(a, b gjson.Result) int { return a.Index - b.Index })
+	quoted, _ := json.Marshal(with) // a string cannot fail
+	var body []byte
+	done := 0
+	for _, t := range texts {
+		if t.Type != gjson.String || t.Index == 0 {
+			continue
+		}
+		body = append(append(body, c.body[done:t.Index]...), quoted...)
+		done = t.Index + len(t.Raw)
+	}
+	if done > 0 {
+		c.body = append(body, c.body[done:]...)
+	}
 }

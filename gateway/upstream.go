@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		t.cool = untilNextMonth(time.Now())
 	case status == http.StatusTooManyRequests:
 		t.outcome, t.retry, t.blame = outcomeRateLimited, true, true
-		t.cool = coolFor(resp.Header, c.settings, time.Now())
+		t.cool = coolFor(resp.Header, body, c.settings, time.Now())
 	case status >= 500:
 		t.outcome, t.retry, t.blame, t.done = "server_error", true, true, status != http.StatusServiceUnavailable
 	case status < 400: // a redirect, or a success this protocol does not have
@@ -74,7 +75,10 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		status: status, kind: kindOf(status), code: "upstream_error",
 		message: fmt.Sprintf("the provider answered %d", resp.StatusCode),
 	}
-	if t.outcome == outcomeRateLimited {
+	if t.blame {
+		t.failure.retryAfter = retryAfter(resp.Header, body, time.Now())
+	}
+	if t.outcome == outcomeRateLimited && t.failure.retryAfter == 0 {
 		t.failure.retryAfter = t.cool
 	}
 	body = a.redact(body)
@@ -119,15 +123,36 @@ func untilNextMonth(now time.Time) time.Duration {
 
 // coolFor is how long an account rests after a 429: what the provider asks for,
 // within the configured maximum, or the configured default.
-func coolFor(h http.Header, s settings, now time.Time) time.Duration {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	d := s.cooldown
-	if sec, err := strconv.Atoi(v); err == nil && sec >= 0 {
-		d = time.Duration(min(sec, 24*60*60)) * time.Second
-	} else if at, err := http.ParseTime(v); err == nil {
-		d = at.Sub(now)
+func coolFor(h http.Header, body []byte, s settings, now time.Time) time.Duration {
+	d := retryAfter(h, body, now)
+	if d == 0 {
+		d = s.cooldown
 	}
 	return min(max(d, time.Second), s.cooldownMax)
+}
+
+// retryAfter is when a provider wants to be asked again, by its headers or, as
+// Google does, in the body of its error. Zero: it does not say.
+func retryAfter(h http.Header, body []byte, now time.Time) time.Duration {
+	const day = 24 * time.Hour
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 {
+		return min(time.Duration(ms*float64(time.Millisecond)), day)
+	}
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if sec, err := strconv.ParseFloat(v, 64); err == nil && sec >= 0 {
+		return max(min(time.Duration(min(sec, day.Seconds())*float64(time.Second)), day), time.Second)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return min(max(at.Sub(now), time.Second), day)
+	}
+	if bytes.Contains(body, []byte("retryDelay")) && json.Valid(body) {
+		for _, detail := range gjson.GetBytes(body, "error.details").Array() {
+			if d, err := time.ParseDuration(detail.Get("retryDelay").Str); err == nil && d > 0 {
+				return min(max(d, time.Second), day)
+			}
+		}
+	}
+	return 0
 }
 
 // maxRetryAfter bounds what a client is told: an account may be back, or be
@@ -140,6 +165,12 @@ func (s shortage) explain(c *call) *apiError {
 		return &apiError{
 			status: http.StatusNotFound, kind: kindInvalid, code: "model_not_found",
 			message: fmt.Sprintf("no account of provider %s serves model %.200q; GET /v1/models lists the models", c.pool.typ, c.model),
+		}
+	}
+	if usable := s.total - s.disabled - s.noModel - s.noEndpoint - s.signedOut; usable > 0 && s.limited == usable {
+		return &apiError{
+			status: http.StatusTooManyRequests, kind: kindRateLimit, code: "rate_limited", retryAfter: min(max(time.Until(s.recovery), time.Second), maxRetryAfter),
+			message: fmt.Sprintf("every account of provider %s that could answer this rests because of a rate limit (429): try again after the time in Retry-After", c.pool.typ),
 		}
 	}
 	e := &apiError{
