@@ -26,6 +26,9 @@ type Request struct {
 	Until time.Time
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
+	// Arrived is when a blocking command came in, in nanoseconds of Unix time: those who
+	// wait for the same key are served in this order.
+	Arrived int64
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the

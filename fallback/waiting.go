@@ -57,13 +57,22 @@ func (s *Store) Block(req Request) (reply []byte, p Pending, w *Waiter, err erro
 	if wt.lines == nil {
 		wt.lines, wt.noted = map[keyID][]*Waiter{}, map[keyID]struct{}{}
 	}
-	wt.all = append(wt.all, w)
+	wt.all = inLine(wt.all, w)
 	wt.count.Add(1)
 	for _, on := range w.waits {
 		id := keyID{req.DB, on.Key}
-		wt.lines[id] = append(wt.lines[id], w)
+		wt.lines[id] = inLine(wt.lines[id], w)
 	}
 	return nil, Pending{}, w, nil
+}
+
+// inLine puts a client behind those whose commands arrived before its own.
+func inLine(line []*Waiter, w *Waiter) []*Waiter {
+	at := len(line)
+	for at > 0 && line[at-1].req.Arrived > w.req.Arrived {
+		at--
+	}
+	return slices.Insert(line, at, w)
 }
 
 // Unblock ends the waiting of a client. False: it was served, or unblocked before.

@@ -41,10 +41,11 @@ func (c *client) blockHere(argv [][]byte) bool {
 		return false
 	}
 	c.flush()
+	c.s.handovers.note()
 	if cmd, ok := command.Lookup(argv); ok {
 		c.noteTracked(cmd, argv)
 	}
-	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{argv}})
+	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{argv}, Arrived: c.arrived()})
 	switch {
 	case err != nil:
 		c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())

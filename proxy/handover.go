@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"runtime"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/backend/command"
+	"holdfast/proxy/front"
 )
 
 // A command that needs a connection of its own reaches Redis later than what other
@@ -25,9 +27,9 @@ const handoverPart = 10
 // else pays one atomic load while there are none.
 type handovers struct {
 	n      atomic.Int32 // len(open)
-	recent atomic.Bool  // there was one lately
+	recent atomic.Bool  // there was one lately, or a client that waits or watches here
 	mu     sync.Mutex
-	open   []*handover // in the order of arrival
+	open   []*handover // in the order of at
 }
 
 // handover is such a command, from when it was read to when Redis has it.
@@ -36,25 +38,36 @@ type handover struct {
 	cmd  *command.Command // nil: nobody knows it
 	argv [][]byte
 	keys [][]byte // that it waits for, or watches
+	at   int64    // when it arrived
 	in   *handovers
 	done chan struct{}
 }
 
 // begin registers a command of c that needs a connection of its own.
 func (h *handovers) begin(c *client, argv [][]byte) *handover {
-	o := &handover{of: c, argv: argv, in: h, done: make(chan struct{})}
+	o := &handover{of: c, argv: argv, at: c.arrived(), in: h, done: make(chan struct{})}
 	if cmd, ok := command.Lookup(argv); ok {
 		o.cmd, o.keys = cmd, cmd.Keys(nil, argv)
 	}
-	if !h.recent.Load() && h.recent.CompareAndSwap(false, true) {
-		time.AfterFunc(recently, func() { h.recent.Store(false) })
-	}
+	h.note()
 	h.mu.Lock()
-	h.open = append(h.open, o)
+	place, _ := slices.BinarySearchFunc(h.open, o.at+1, func(o *handover, at int64) int { return cmp.Compare(o.at, at) })
+	h.open = slices.Insert(h.open, place, o)
 	h.n.Store(int32(len(h.open)))
 	h.mu.Unlock()
 	return o
 }
+
+// note makes writes look out for what was sent before them.
+func (h *handovers) note() {
+	if !h.recent.Load() && h.recent.CompareAndSwap(false, true) {
+		time.AfterFunc(recently, func() { h.recent.Store(false) })
+	}
+}
+
+// lookAround is how long a command that gets a connection of its own waits for those that
+// arrived before it to be read. That connection takes longer to make.
+const lookAround = 50 * time.Microsecond
 
 // recently is how long after a hand-over all writes look out for the next one.
 const recently = 10 * time.Second
@@ -86,8 +99,9 @@ func (o *handover) end() {
 func (h *handovers) before(c *client, own *handover, cmd *command.Command, argv [][]byte) (found []*handover) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	arrived := c.arrived()
 	for _, o := range h.open {
-		if o == own {
+		if o == own || own == nil && o.at > arrived {
 			break
 		}
 		if o.of != c && o.concerns(cmd, argv) {
@@ -176,11 +190,26 @@ func (c *client) yield(cmd *command.Command, argv [][]byte) {
 	}
 }
 
+// arrived is when the command that is served came in; zero for a connection that cannot tell.
+func (c *client) arrived() int64 {
+	if guarded, ok := c.conn.(*front.Conn); ok {
+		return guarded.Arrived()
+	}
+	return 0
+}
+
 // handOver registers a command that needs a connection of its own, and waits for those
 // that came before it.
 func (c *client) handOver(argv [][]byte) {
 	if c.handing == nil {
 		c.handing = c.s.handovers.begin(c, argv)
+		// Of two sockets that are ready the poller may have the later one read first: by
+		// the end of a sleep it has looked at all of them, and who came before is registered.
+		if c.relay == nil {
+			time.Sleep(lookAround)
+		} else {
+			runtime.Gosched() // it has its connection: a sleep would double the time of each command
+		}
 	}
 	if c.s.handovers.n.Load() > 1 {
 		c.yield(c.handing.cmd, argv)

@@ -20,6 +20,7 @@ import (
 type twoClients struct {
 	t             *testing.T
 	first, second net.Conn
+	third         net.Conn // whose answers nobody reads
 	rd, rd2       *resp.Reader
 }
 
@@ -39,6 +40,7 @@ func newTwoClients(t *testing.T, addr string, hello string) *twoClients {
 	}
 	c.first, c.rd = dial()
 	c.second, c.rd2 = dial()
+	c.third, _ = dial()
 	return c
 }
 
@@ -84,6 +86,14 @@ func TestWhatWasSentFirstIsNotOvertaken(t *testing.T) {
 				v, err := c.rd.ReadReply(nil)
 				return err == nil && !v.Null
 			},
+			"BLPOP, BLPOP, RPUSH": func(c *twoClients, id string) bool {
+				c.send(c.first, "BLPOP", "aiclient:l"+id, "1")
+				c.send(c.second, "BLPOP", "aiclient:l"+id, "1")
+				c.send(c.third, "RPUSH", "aiclient:l"+id, "1", "2")
+				require.NoError(c.t, c.first.SetReadDeadline(time.Now().Add(patience)))
+				v, err := c.rd.ReadReply(nil)
+				return err == nil && len(v.Elems) == 2 && string(v.Elems[1].Str) == "1"
+			},
 			"WATCH, SET": func(c *twoClients, id string) bool {
 				c.send(c.first, "WATCH", "aiclient:w"+id)
 				c.send(c.second, "SET", "aiclient:w"+id, "1")
@@ -106,11 +116,11 @@ func TestWhatWasSentFirstIsNotOvertaken(t *testing.T) {
 					if round(c, fmt.Sprint(i)) {
 						kept++
 					}
-					_, _ = c.first.Close(), c.second.Close()
+					_, _, _ = c.first.Close(), c.second.Close(), c.third.Close()
 				}
 				// Which of two sockets is read first is a matter of chance where both are ready,
 				// for Redis on a busy machine as well: so not all of them.
-				t.Logf("in order: %d of %d", kept, rounds)
+				t.Logf("%s, in order: %d of %d", t.Name(), kept, rounds)
 				require.True(t, where == "directly" || kept > rounds/4)
 			})
 		}

@@ -31,3 +31,30 @@ func TestAnErrorThatLooksLikeARefusal(t *testing.T) {
 		assert.NotContains(t, p.logs.String(), "upstream lost")
 	}
 }
+
+// A server that was made a replica refuses a script at its first write, and answers
+// reads. That is a refusal: the script is executed locally, and replayed.
+func TestScriptAtARedisThatWasDemoted(t *testing.T) {
+	for _, fenced := range []bool{true, false} {
+		srv := redistest.Start(t)
+		p := startProxy(t, srv.URL(), func(s *proxySettings) { s.fenceWrites = fenced })
+		p.awaitMode(fallback.Online)
+		c, d := p.client(), directClient(t, srv)
+		const script = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
+		want := 0
+		for range 10 {
+			want++
+			require.NoError(t, c.Eval(bg, script, []string{"aiclient:n"}, 1).Err())
+			require.NoError(t, d.ReplicaOf(bg, "127.0.0.1", "1").Err())
+			want++
+			n, err := c.Eval(bg, script, []string{"aiclient:n"}, 1).Int()
+			require.NoError(t, err, "fences %v", fenced)
+			assert.Equal(t, want, n)
+			require.NoError(t, d.ReplicaOf(bg, "NO", "ONE").Err())
+			p.awaitMode(fallback.Online)
+			n, err = d.Get(bg, "aiclient:n").Int()
+			require.NoError(t, err)
+			assert.Equal(t, want, n)
+		}
+	}
+}

@@ -35,6 +35,9 @@ type Conn struct {
 	ahead bool // the last read from the socket filled its buffer: more is waiting there
 	lent  bool // in is a chunk of the pool
 
+	stamped *stampedReader // nil: what was read has the time of its reading
+	arrived atomic.Int64
+
 	bigMu sync.Mutex
 	big   []stoodIn // behind stand-ins; big[:taken] redcon has handed on
 	taken int
@@ -51,7 +54,7 @@ type Conn struct {
 var _ net.Conn = (*Conn)(nil)
 
 func newConn(nc net.Conn, l *Listener) *Conn {
-	c := &Conn{Conn: nc, l: l}
+	c := &Conn{Conn: nc, l: l, stamped: newStampedReader(nc)}
 	c.scan.lim = &l.cfg.Limits
 	c.scan.authed = func() bool { return l.cfg.Authed == nil || l.cfg.Authed(c) }
 	return c
@@ -60,6 +63,11 @@ func newConn(nc net.Conn, l *Listener) *Conn {
 // NoIdle exempts the connection from IdleTimeout, or ends that. Redis exempts
 // subscribers, whose silence is normal.
 func (c *Conn) NoIdle(exempt bool) { c.noIdle.Store(exempt) }
+
+// Arrived is when the last bytes read came in, in nanoseconds of Unix time. The kernel
+// tells it where it can (TCP without TLS, on Linux): two connections are then compared in
+// the order in which their clients sent, whoever of them is read first.
+func (c *Conn) Arrived() int64 { return c.arrived.Load() }
 
 // Read delivers whole commands only. It returns io.EOF after a violation, whose
 // error reply it has then written: redcon has flushed the replies to all
@@ -285,7 +293,7 @@ func (c *Conn) readSocket(b []byte) (int, error) {
 	if c.l.draining.Load() {
 		return 0, io.EOF
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.receive(b)
 	if c.ahead = n == len(b); n > 0 {
 		return n, nil // an error with it comes again
 	}
@@ -296,6 +304,20 @@ func (c *Conn) readSocket(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return 0, err
+}
+
+// receive reads from the connection and notes when that arrived.
+func (c *Conn) receive(b []byte) (int, error) {
+	if c.stamped == nil {
+		n, err := c.Conn.Read(b)
+		c.arrived.Store(time.Now().UnixNano())
+		return n, err
+	}
+	n, at, err := c.stamped.read(b)
+	if n > 0 {
+		c.arrived.Store(at)
+	}
+	return n, err
 }
 
 // armRead moves the idle deadline, at most once in an eighth of it: a timer

@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // hotWorkers write to one key each, or to one pair or queue, without a pause: a
 // mirrored key that is written all the time is held like any other.
@@ -23,34 +26,46 @@ func newHotWorker(w *world, n, i int) *worker {
 	return wk
 }
 
-// runHot sends one command after the other until the world stops.
+// runHot sends one command after the other until the world stops. A key that was
+// written and acknowledged in this life of the proxy is held: refusing it at a cut
+// is a violation.
 func (wk *worker) runHot() {
 	defer wk.conn.Close()
+	ackedIn := map[string]int64{} // key: the life in which it was last acknowledged
 	for !wk.w.stopping.Load() {
-		life, before := wk.w.currentLife(), wk.notHeld
-		acked := wk.acked
-		wk.do([]op{wk.hot(wk.keys)})
+		life, acked, notHeld := wk.w.currentLife(), wk.acked, wk.notHeld
+		o := wk.hot(wk.keys)
+		wk.do([]op{o})
+		keys := hotKeys(o.cmds)
+		held := !slices.ContainsFunc(keys, func(k string) bool { return ackedIn[k] != life })
 		switch {
 		case life != wk.w.currentLife():
 		case wk.acked > acked:
-			wk.ackedLife = life
-		case wk.notHeld > before && wk.ackedLife == life:
-			wk.w.heldKeyRefused(wk.id, life)
+			for _, k := range keys {
+				ackedIn[k] = life
+			}
+		case wk.notHeld > notHeld && held:
+			wk.w.heldKeyRefused(wk.id, life, keys)
 			time.Sleep(100 * time.Millisecond)
-		case wk.notHeld > before:
+		case wk.notHeld > notHeld:
 			time.Sleep(5 * time.Millisecond) // a restart before Redis is there again
 		}
 	}
 }
 
-// heldKeyRefused notes that a key was refused which this life of the proxy had held.
-// It is no lie and loses nothing, and it still happens now and then behind a restart
-// of the proxy: a violation with --strict only, and always counted.
-func (w *world) heldKeyRefused(client int, life int64) {
-	w.heldRefused.Add(1)
-	if w.cfg.strict {
-		w.violate("held key refused", "client %d, life %d", client, life)
-		return
+// hotKeys are the keys of a hot worker's commands. Only the queue's differ from one
+// command to the next; all others write the same keys each time, which "" stands for.
+func hotKeys(cmds [][]string) []string {
+	switch c := cmds[0]; c[0] {
+	case "RPUSH", "LPOP":
+		return c[1:2]
+	case "LMOVE":
+		return c[1:3]
 	}
-	w.logf("held key refused: client %d, life %d", client, life)
+	return []string{""}
+}
+
+// heldKeyRefused notes that a key was refused which this life of the proxy had held.
+func (w *world) heldKeyRefused(client int, life int64, keys []string) {
+	w.violate("held key refused", "client %d, life %d, keys %q", client, life, keys)
 }

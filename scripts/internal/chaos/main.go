@@ -21,7 +21,6 @@ func main() {
 	flag.StringVar(&cfg.dir, "dir", "", "`DIR` for all files, kept after a violation; empty = a temporary one")
 	flag.StringVar(&cfg.only, "faults", "", "only faults whose name contains this, for a closer look; empty = all")
 	flag.BoolVar(&cfg.noKills, "no-proxy-kills", false, "leave the proxy alone")
-	flag.BoolVar(&cfg.strict, "strict", false, "a mirrored key that was held and is refused at a cut is a violation, too")
 	flag.Parse()
 	if cfg.binary == "" || cfg.duration <= 0 || cfg.workers < 1 || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: ./scripts/chaos DURATION [SEED] (see its header)")

@@ -9,26 +9,24 @@ import (
 
 // report is the verdict.
 type report struct {
-	cfg     config
-	dir     string
-	acked   int64
-	refused int64
-	unknown int64 // answered with "may or may not have been applied"
-	broken  int64 // the proxy was killed before it answered
-	reads   int64
-	notHeld int64 // answers that a mirrored key is not known, as after a restart until it is loaded
-	faults  int64
-	// heldRefused are those among notHeld of a key that this life of the proxy had held.
-	heldRefused int64
-	kills       int64
-	slowest     time.Duration
-	local       localTimes
-	texts       map[string]int64
-	violations  []violation
+	cfg        config
+	dir        string
+	acked      int64
+	refused    int64
+	unknown    int64 // answered with "may or may not have been applied"
+	broken     int64 // the proxy was killed before it answered
+	reads      int64
+	notHeld    int64 // answers that a mirrored key is not known, as after a restart until it is loaded
+	faults     int64
+	kills      int64
+	slowest    time.Duration
+	local      localTimes
+	texts      map[string]int64
+	violations []violation
 }
 
 func (w *world) report(workers []*worker) *report {
-	r := &report{cfg: w.cfg, dir: w.dir, faults: w.faults.Load(), kills: w.kills.Load(), heldRefused: w.heldRefused.Load(), local: w.local,
+	r := &report{cfg: w.cfg, dir: w.dir, faults: w.faults.Load(), kills: w.kills.Load(), local: w.local,
 		violations: w.violations, texts: map[string]int64{}}
 	for _, wk := range workers {
 		r.acked += wk.acked
@@ -71,7 +69,6 @@ func (r *report) print(out io.Writer) {
 	row("doubled or out of order", "%d", r.count("doubled", "doubled or out of order", "torn unit", "unexpected key"))
 	row("unexplained errors", "%d", r.count("unexplained error", "connection closed", "proxy died"))
 	row("wrong answers", "%d", r.count("wrong answer", "wrong expiry"))
-	row("held keys refused", "%d (a violation with --strict)", r.heldRefused)
 	row("other violations", "%d", r.count("slow answer", "did not return", "judge"))
 	row("unknown outcomes", "%d answered so, %d when the proxy was killed", r.unknown, r.broken)
 	row("refused writes", "%d", r.refused)

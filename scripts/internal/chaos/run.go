@@ -19,7 +19,6 @@ type config struct {
 	dir      string
 	only     string
 	noKills  bool
-	strict   bool
 	progress io.Writer
 }
 

@@ -33,8 +33,7 @@ type worker struct {
 	conn clients.Conn
 	keys *keys
 
-	hot       func(k *keys) op // all it does, without a pause; nil: random things
-	ackedLife int64            // of a hot one: the life in which it was last acknowledged
+	hot func(k *keys) op // all it does, without a pause; nil: random things
 
 	db      int
 	trusted int64    // life whose state was whole when the commands left

@@ -25,7 +25,7 @@ type world struct {
 	direct   *redis.Client // straight to Redis, past link and proxy
 	stopping atomic.Bool
 
-	faults, kills, acked, heldRefused atomic.Int64
+	faults, kills, acked atomic.Int64
 
 	proxyMu sync.Mutex // one start or kill of the proxy at a time
 	lifeMu  sync.Mutex
