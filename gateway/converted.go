@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,10 @@ const maxAnswer = 64 << 20
 // was asked for a stream may give one as well.
 func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body = unzipped(body, maxAnswer)
+	if status, ok := disguised(body); ok && err == nil {
+		return disguisedError(c, a, status, resp.Header, body)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return leftAlone(context.Cause(ctx), false)
@@ -27,24 +32,19 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 		err = fmt.Errorf("the provider's answer is over %d MiB", maxAnswer>>20)
 	}
 	var out []byte
-	contentType := "application/json"
 	if err == nil && c.stream {
-		var events [][]byte
-		events, err = c.conversion.AnswerAsStream(body)
-		out, contentType = framed(c.dialect, events), "text/event-stream"
-		if f, ok := c.dialect.(framer); ok {
-			end, _ := c.dialect.streamEnd(true)
-			out, contentType = append(out, end...), f.contentType()
+		if out, err = asStream(c.dialect, c.conversion, body); err == nil {
+			return answerAsStream(c, out, func(h http.Header) { convertedHeader(h, resp.Header, "text/event-stream") })
 		}
 	} else if err == nil {
 		out, err = c.conversion.Answer(body)
 	}
 	if err != nil {
-		told := &toldError{string(a.redact([]byte(err.Error())))}
+		told := errors.New(string(a.redact([]byte(err.Error()))))
 		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: told, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
 	}
-	convertedHeader(w.Header(), resp.Header, contentType)
+	convertedHeader(w.Header(), resp.Header, "application/json")
 	w.Header().Set("Content-Length", fmt.Sprint(len(out)))
 	w.WriteHeader(http.StatusOK)
 	to := newPatientWriter(w, writeTimeout)
@@ -67,23 +67,42 @@ func framed(d dialect, events [][]byte) []byte {
 	return out.Bytes()
 }
 
-// toldError is an error that the provider told of within its stream, or an
-// answer that is none. Its text holds no secrets.
-type toldError struct{ text string }
-
-func (e *toldError) Error() string { return e.text }
-
-func (s *relay) told(text string) error {
-	if text == "" {
-		text = "it does not say which"
+// asStream is a whole answer as the stream that the client asked for.
+func asStream(d dialect, conversion *convert.Conversion, body []byte) ([]byte, error) {
+	events, err := conversion.AnswerAsStream(body)
+	if err != nil {
+		return nil, err
 	}
-	return &toldError{"the provider answered with an error: " + string(s.account.redact([]byte(text)))}
+	out := framed(d, events)
+	if _, ok := d.(framer); ok {
+		end, _ := d.streamEnd(true)
+		out = append(out, end...)
+	}
+	return out, nil
 }
 
+// answerAsStream sends a stream that is complete.
+func answerAsStream(c *call, out []byte, header func(http.Header)) attempt {
+	c.client.disarm()
+	if c.client.send(out, header) != nil {
+		return attempt{outcome: "client_gone", began: true, gone: true}
+	}
+	return attempt{outcome: "ok", began: true}
+}
+
+// toldError is an error that the provider told of within its stream, before
+// anything else, and the status that goes with it.
+type toldError struct {
+	status int
+	body   []byte
+}
+
+func (e *toldError) Error() string { return "the provider's stream began with an error" }
+
 // passConverted sends one event on in the client's protocol.
-func (s *relay) passConverted(event []byte) (end bool, err error) {
-	events, end, err := s.convert.Event(eventData(event))
-	if err := s.converted(events, err); err != nil {
+func (s *relay) passConverted(data []byte, kind eventKind) (end bool, err error) {
+	events, end, err := s.convert.Event(data)
+	if err := s.converted(events, kind, err); err != nil {
 		return false, err
 	}
 	if end {
@@ -93,19 +112,22 @@ func (s *relay) passConverted(event []byte) (end bool, err error) {
 }
 
 // converted sends events, and what ended them too early.
-func (s *relay) converted(events [][]byte, err error) error {
-	if sendErr := s.send(framed(s.dialect, events)); sendErr != nil {
-		return sendErr
+func (s *relay) converted(events [][]byte, kind eventKind, err error) error {
+	if err == nil || s.began { // what fails before the client has anything can still become another attempt
+		if sendErr := s.forward(framed(s.dialect, events), kind); sendErr != nil {
+			return sendErr
+		}
 	}
 	var upstream *convert.UpstreamError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &upstream) && !s.began:
-		return s.told(upstream.Message)
+		body, _ := json.Marshal(map[string]any{"error": map[string]string{"message": upstream.Message}}) // plain values cannot fail
+		return &toldError{http.StatusBadGateway, body}
 	case errors.As(err, &upstream):
 		s.reported = true
-		s.fail(&apiError{kind: kindServer, code: "upstream_error", message: s.told(upstream.Message).Error()})
+		s.fail(&apiError{kind: kindServer, code: "upstream_error", message: "the provider answered with an error: " + string(s.account.redact([]byte(upstream.Message)))})
 		return nil
 	case s.began:
 		s.fail(&apiError{kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off: the answer is not complete"})

@@ -139,6 +139,18 @@ type trial struct {
 // if any, is still to be written, except errCutShort: then only cutting the
 // connection can tell.
 func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call, places []place) *apiError {
+	c.client = newStreamClient(w, c.dialect, f.keepAlive, c.stream && (c.op == opGenerate || c.dialect == openAI{}))
+	defer c.client.end()
+	failure := f.answer(ctx, w, c, places)
+	if failure != nil && failure != errCutShort && c.client.isOpen() {
+		c.client.disarm() // the status is out: only the stream can tell
+		_ = c.client.send(c.dialect.streamError(failure), nil)
+		return nil
+	}
+	return failure
+}
+
+func (f *forwarder) answer(ctx context.Context, w http.ResponseWriter, c *call, places []place) *apiError {
 	sent := *c
 	if failure := c.convert(); failure != nil {
 		return failure

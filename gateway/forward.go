@@ -10,8 +10,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
+
+	"holdfast/gateway/convert"
 )
 
 const (
@@ -177,16 +179,23 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	}
 	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
+	if !decode(resp) && (c.stream || c.conversion != nil || !accepts(c.header, resp.Header.Get("Content-Encoding"))) {
+		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: errNotDecoded, failure: &apiError{
+			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNotDecoded.Error()}}
+	}
 	switch {
 	case resp.StatusCode != http.StatusOK && (c.op != opForward && c.op != opNamed || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
-	case (c.stream || c.op == opForward || c.op == opNamed) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
+	case streamed(c, resp):
 		return f.relayStream(ctx, w, c, a, resp)
 	case c.conversion != nil:
 		return f.relayConverted(ctx, w, c, a, resp)
 	}
-	return relayPlain(ctx, w, resp)
+	return relayPlain(ctx, w, c, a, resp)
 }
+
+// errNotDecoded is an answer that nobody can read.
+var errNotDecoded = errors.New("the provider's answer is compressed in a way that nobody asked for")
 
 // errHeaderTimeout is an upstream that took the request and sent no status.
 var errHeaderTimeout = errors.New("the provider sent no status in time")
@@ -224,8 +233,7 @@ func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *c
 	var told *toldError
 	switch {
 	case errors.As(err, &told): // and the client has nothing yet
-		return attempt{outcome: "stream_error", blame: true, retry: true, done: true, cause: told, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
+		return disguisedError(c, a, told.status, resp.Header, told.body)
 	case errors.As(err, &broken):
 		return attempt{outcome: "broken", began: s.began, blame: true, retry: !errors.Is(broken.error, errSilent), done: true, cause: broken.error, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
@@ -241,27 +249,37 @@ func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *c
 
 // relayPlain passes a plain answer. It is held until it is complete, or is
 // larger than what is held.
-func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response) attempt {
+func relayPlain(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
 	var held bytes.Buffer
-	n, err := io.CopyN(&held, resp.Body, holdBody)
+	if n := resp.ContentLength; n > 0 && n < holdBody {
+		held.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := io.CopyN(&held, resp.Body, holdBody)
 	if err != nil && err != io.EOF {
 		if ctx.Err() != nil {
 			return leftAlone(context.Cause(ctx), false)
 		}
 		return bodyFailed(err)
 	}
+	body := held.Bytes()
+	if err == io.EOF && textual(resp.Header) {
+		body = unzipped(body, maxAnswer)
+		if t, over := judgeWhole(c, a, resp, body); over {
+			return t
+		}
+	}
 	copyResponseHeader(w.Header(), resp.Header)
 	if resp.StatusCode == http.StatusNoContent {
 		w.Header().Del("Content-Length")
 	} else if err == io.EOF {
-		w.Header().Set("Content-Length", fmt.Sprint(n))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	} else if resp.ContentLength >= 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(resp.ContentLength))
 	}
 	w.WriteHeader(resp.StatusCode)
 	out := newPatientWriter(w, writeTimeout)
 	defer out.end()
-	if _, werr := out.Write(held.Bytes()); werr != nil {
+	if _, werr := out.Write(body); werr != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	if err == nil {
@@ -269,6 +287,42 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 	}
 	return attempt{outcome: "ok", began: true}
 }
+
+// judgeWhole looks at a whole answer in the client's own protocol: over says that it
+// is not to be passed as it is.
+func judgeWhole(c *call, a *account, resp *http.Response, body []byte) (t attempt, over bool) {
+	if c.op == opForward {
+		return attempt{}, false
+	}
+	if status, ok := disguised(body); ok {
+		return disguisedError(c, a, status, resp.Header, body), true
+	}
+	if c.op != opNamed && noAnswer(body) {
+		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: errNoAnswer, failure: &apiError{
+			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNoAnswer.Error()}}, true
+	}
+	if !c.stream || c.op != opGenerate {
+		return attempt{}, false
+	}
+	// A provider that takes no notice of the wish for a stream.
+	format := formats[c.dialect.wire()]
+	if conversion, _, err := convert.New(format, format, c.body, c.model, true); err == nil {
+		if out, err := asStream(c.dialect, conversion, body); err == nil {
+			return answerAsStream(c, out, func(h http.Header) { convertedHeader(h, resp.Header, "text/event-stream") }), true
+		}
+	}
+	c.client.disarm()
+	if !c.client.isOpen() {
+		return attempt{}, false
+	}
+	return attempt{outcome: "unusable", blame: true, cause: errNoStream, failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNoStream.Error()}}, true
+}
+
+var (
+	errNoAnswer = errors.New("the provider's answer is empty, or a web page")
+	errNoStream = errors.New("the provider answered without a stream")
+)
 
 // bodyFailed is an attempt whose answer broke off before the client saw any of it.
 func bodyFailed(err error) attempt {

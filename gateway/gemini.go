@@ -73,7 +73,7 @@ func (gemini) isErrorBody(body []byte) bool {
 }
 
 func (g gemini) streamError(e *apiError) []byte {
-	return append(append([]byte("data: "), g.errorBody(e)...), "\n\n"...)
+	return append(append([]byte("data: "), e.in(g)...), "\n\n"...)
 }
 
 // streamEnd is nothing: this protocol's streams just end.

@@ -39,6 +39,8 @@ func (responses) judge(event []byte) eventKind {
 		return eventEnd
 	case "response.failed", "error":
 		return eventError
+	case "response.created", "response.in_progress", "response.queued":
+		return eventPrelude
 	}
 	return eventPart
 }

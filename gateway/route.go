@@ -46,6 +46,7 @@ type call struct {
 	stream      bool
 	pool        *pool
 	settings    settings
+	client      *streamClient // who gets the answer
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion

@@ -3,10 +3,13 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"holdfast/gateway/convert"
@@ -89,21 +92,29 @@ type streamItem struct {
 // relay passes one stream to a client.
 type relay struct {
 	dialect   dialect
-	w         http.ResponseWriter
-	rc        *http.ResponseController
+	provider  dialect // what the provider speaks
+	client    *streamClient
 	keepAlive time.Duration
 	header    http.Header // of the upstream's answer
-	began     bool        // the client has its status: no other account can be tried
+	held      []byte      // the begin of the answer, as long as there is nothing in it
+	began     bool        // the client has a part of the answer: no other account can be tried
 	reported  bool        // the upstream sent an error event of its own
 	finished  bool        // the upstream said that the answer is complete
 	account   *account
 	convert   *convert.Stream // nil: events pass as they are
 }
 
+// maxHeld bounds what is held of an answer without content.
+const maxHeld = 64 << 10
+
 func newRelay(w http.ResponseWriter, c *call, a *account, resp *http.Response, keepAlive time.Duration) *relay {
-	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: keepAlive, header: resp.Header, account: a}
+	s := &relay{dialect: c.dialect, provider: c.dialect, client: c.client, keepAlive: keepAlive, header: resp.Header, account: a}
+	if s.client == nil {
+		s.client = newStreamClient(w, c.dialect, keepAlive, false)
+	}
 	if c.conversion != nil {
 		s.convert = c.conversion.Stream()
+		s.provider, _ = c.pool.info.adapter.(dialect)
 	}
 	return s
 }
@@ -114,11 +125,14 @@ type framer interface {
 	frame(event []byte) []byte
 }
 
-// run relays body until its end. Headers go out with the first event, or with
-// the first keep-alive: until then a failure can still become another attempt
-// or a real error status. A brokenError means that the upstream failed (began
-// says if the client saw the start), any other error that nobody listens.
+// run relays body until its end. Headers go out with the first event that has
+// something in it, or with the first keep-alive: until then a failure can still
+// become a real error status, and until that event another attempt. A brokenError
+// means that the upstream failed (began says if the client saw the start), any other
+// error that nobody listens.
 func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
+	s.client.disarm()
+	defer s.client.arm() // for the pause before another attempt
 	items := make(chan streamItem)
 	stop := make(chan struct{})
 	readerDone := make(chan struct{})
@@ -131,7 +145,6 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 		_ = body.Close()
 		<-readerDone
 	}()
-	defer func() { _ = s.rc.SetWriteDeadline(time.Time{}) }() // the connection may serve another request
 	quiet := time.NewTimer(s.keepAlive)
 	defer quiet.Stop()
 	for {
@@ -139,7 +152,7 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 		case <-ctx.Done():
 			return s.interrupted(ctx)
 		case <-quiet.C:
-			if err := s.send(s.dialect.keepAlive()); err != nil {
+			if err := s.client.send(s.dialect.keepAlive(), s.answerHeader); err != nil {
 				return err
 			}
 		case item := <-items:
@@ -149,6 +162,9 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 			if end, err := s.pass(item.event); end || err != nil {
 				return err
 			}
+			if !s.began { // nor has the client anything
+				continue
+			}
 		}
 		quiet.Reset(s.keepAlive)
 	}
@@ -156,12 +172,20 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 
 // pass sends one event on; end says that it was the last.
 func (s *relay) pass(event []byte) (end bool, err error) {
-	if s.convert != nil {
-		return s.passConverted(event)
+	data := eventData(event)
+	kind := eventPart
+	if data != nil || s.provider.wire() == wireAny {
+		kind = s.provider.judge(event)
+	} else if bare := bytes.TrimSpace(event); len(bare) > 0 && bare[0] == '{' {
+		data = bare // a body that is no stream, whatever its header says
+	} else {
+		kind = eventPrelude // a comment, or an event without data
 	}
-	kind := s.dialect.judge(event)
-	if kind == eventError && !s.began {
-		return false, s.told(errorText(eventData(event)))
+	if status, ok := disguised(data); ok && !s.began {
+		return false, &toldError{status: status, body: bytes.Clone(data)}
+	}
+	if s.convert != nil {
+		return s.passConverted(data, kind)
 	}
 	switch kind {
 	case eventEnd:
@@ -169,20 +193,43 @@ func (s *relay) pass(event []byte) (end bool, err error) {
 	case eventFinished:
 		s.finished = true
 	case eventError:
+		if !s.began {
+			return false, &toldError{status: http.StatusBadGateway, body: bytes.Clone(data)}
+		}
 		s.reported = true
 	}
 	if f, ok := s.dialect.(framer); ok {
 		event = f.frame(event)
 	}
-	if err := s.send(event); err != nil || !end {
+	if err := s.forward(event, kind); err != nil || !end {
 		return false, err
 	}
 	return true, nil
 }
 
+// forward sends a piece of the answer, or holds it where nothing is in it yet: a
+// provider that fails now has not answered.
+func (s *relay) forward(piece []byte, kind eventKind) error {
+	if kind == eventPrelude && !s.began && len(s.held)+len(piece) <= maxHeld {
+		s.held = append(s.held, piece...)
+		return nil
+	}
+	if len(s.held) > 0 {
+		piece = append(s.held, piece...)
+		s.held = nil
+	}
+	return s.send(piece)
+}
+
 // readEvents hands out events until the stream ends or nobody wants them.
 func readEvents(body io.Reader, items chan<- streamItem, stop <-chan struct{}) {
-	events := eventReader{bufio.NewReaderSize(body, 16<<10)}
+	src := bufio.NewReaderSize(body, 16<<10)
+	if head, err := src.Peek(2); err == nil && bytes.Equal(head, gzipMagic) { // the header did not say so
+		if unzip, err := gzip.NewReader(src); err == nil {
+			src = bufio.NewReaderSize(unzip, 16<<10)
+		}
+	}
+	events := eventReader{src}
 	for {
 		event, err := events.next()
 		select {
@@ -213,7 +260,7 @@ func (s *relay) end(ctx context.Context, err error) error {
 	}
 	if err == io.EOF && s.convert != nil {
 		events, err := s.convert.End()
-		if err := s.converted(events, err); err != nil || s.reported {
+		if err := s.converted(events, eventPart, err); err != nil || s.reported {
 			return err
 		}
 		return s.close()
@@ -241,36 +288,29 @@ type brokenError struct{ error }
 // fail sends one error event and the end of the stream.
 func (s *relay) fail(e *apiError) { _ = s.send(s.dialect.streamError(e)) }
 
-// errClientGone is a client that could not be written to.
-var errClientGone = errors.New("client went away")
-
-// send writes and flushes; the first time with the headers.
+// send passes a piece of the answer; the first time with the headers.
 func (s *relay) send(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if !s.began {
-		h := s.w.Header()
-		if s.convert != nil {
-			convertedHeader(h, s.header, "text/event-stream")
-		} else {
-			copyResponseHeader(h, s.header)
-		}
-		h.Del("Content-Length")
-		h.Set("Cache-Control", "no-cache")
-		if f, ok := s.dialect.(framer); ok {
-			h.Set("Content-Type", f.contentType())
-		}
-		h.Set("X-Accel-Buffering", "no") // proxies in front must not collect events
-		s.w.WriteHeader(http.StatusOK)
-		s.began = true
+	s.began = true
+	return s.client.send(p, s.answerHeader)
+}
+
+// answerHeader is what the client is told of the answer's header.
+func (s *relay) answerHeader(h http.Header) {
+	if s.convert != nil {
+		convertedHeader(h, s.header, "text/event-stream")
+		return
 	}
-	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := s.w.Write(p); err != nil {
-		return errClientGone
+	copyResponseHeader(h, s.header)
+	h.Set("Content-Type", cmp.Or(eventStream(s.header), "text/event-stream"))
+}
+
+// eventStream is the content type of a stream, if it is called one.
+func eventStream(h http.Header) string {
+	if kind := h.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
+		return kind
 	}
-	if err := s.rc.Flush(); err != nil {
-		return errClientGone
-	}
-	return nil
+	return ""
 }

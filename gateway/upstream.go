@@ -51,7 +51,12 @@ func withoutURL(err error) error {
 // account; those that are about the request would not.
 func upstreamError(c *call, a *account, resp *http.Response) attempt {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	status := resp.StatusCode
+	return failedWith(c, a, resp.StatusCode, resp.Header, unzipped(body, maxErrorBody))
+}
+
+// failedWith is the attempt that got an error of a status.
+func failedWith(c *call, a *account, answered int, h http.Header, body []byte) attempt {
+	status := answered
 	t := attempt{outcome: "request_error", unauthorized: status == http.StatusUnauthorized}
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
@@ -61,7 +66,7 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		t.cool = untilNextMonth(time.Now())
 	case status == http.StatusTooManyRequests:
 		t.outcome, t.retry, t.blame = outcomeRateLimited, true, true
-		t.cool = coolFor(resp.Header, body, c.settings, time.Now())
+		t.cool = coolFor(h, body, c.settings, time.Now())
 	case status >= 500:
 		t.outcome, t.retry, t.blame, t.done = "server_error", true, true, status != http.StatusServiceUnavailable
 	case status < 400: // a redirect, or a success this protocol does not have
@@ -69,23 +74,24 @@ func upstreamError(c *call, a *account, resp *http.Response) attempt {
 		status, body = http.StatusBadGateway, nil
 	}
 	if t.blame {
-		t.cause = fmt.Errorf("provider answered %d", resp.StatusCode)
+		t.cause = fmt.Errorf("provider answered %d", answered)
 	}
 	t.failure = &apiError{
 		status: status, kind: kindOf(status), code: "upstream_error",
-		message: fmt.Sprintf("the provider answered %d", resp.StatusCode),
+		message: fmt.Sprintf("the provider answered %d", answered),
 	}
 	if t.blame {
-		t.failure.retryAfter = retryAfter(resp.Header, body, time.Now())
+		t.failure.retryAfter = retryAfter(h, body, time.Now())
 	}
 	if t.outcome == outcomeRateLimited && t.failure.retryAfter == 0 {
 		t.failure.retryAfter = t.cool
 	}
 	body = a.redact(body)
+	if text := errorText(body); text != "" {
+		t.failure.message += ": " + text
+	}
 	if c.conversion == nil && c.dialect.isErrorBody(body) {
 		t.failure.body = body
-	} else if text := errorText(body); text != "" {
-		t.failure.message += ": " + text
 	}
 	if c.conversion != nil && status == statusOverloaded {
 		t.failure.status = http.StatusServiceUnavailable // the others know no 529

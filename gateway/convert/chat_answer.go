@@ -30,6 +30,9 @@ func decodeChat(v gjson.Result) (*answer, error) {
 	}
 	for _, c := range calls {
 		args, ok := argsOf(c.Get("function.arguments"))
+		if !ok && v.Get("choices.0.finish_reason").Str == "length" {
+			continue // the limit cut it, and the end of the answer says so
+		}
 		if !ok {
 			return nil, fmt.Errorf("%w: the arguments of a call are no JSON object", errMalformed)
 		}
