@@ -27,7 +27,7 @@ type Request struct {
 	// Takeovers is, with an Origin, what Store.Takeovers was when the write was sent.
 	Takeovers uint64
 	// Arrived is when a blocking command came in, in nanoseconds of Unix time: those who
-	// wait for the same key are served in this order.
+	// wait for the same key are served in this order. 0: in the order of the calls.
 	Arrived int64
 }
 

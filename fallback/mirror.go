@@ -286,11 +286,16 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	do := s.eng.DoKept // queue has made them ours
 	if c.Flags&command.Script != 0 {
 		if s.scripts.slow(argv, followTwice) {
+			s.unfollowable.note(argv, true)
 			return false
 		}
 		do = s.scripts.followed(do)
 	}
-	return s.replayLocally(do, db, argv) == nil
+	err := s.replayLocally(do, db, argv)
+	if err != nil && err != errNotHeld && c.Flags&command.Script != 0 {
+		s.unfollowable.note(argv, true)
+	}
+	return err == nil
 }
 
 // replayLocally executes a write of the past on the local state: one that Redis

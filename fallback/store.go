@@ -51,6 +51,8 @@ type Store struct {
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
+	unfollowable unfollowable // scripts whose effects are fetched; a lock of its own
+
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]

@@ -69,7 +69,7 @@ func (s *Store) Block(req Request) (reply []byte, p Pending, w *Waiter, err erro
 // inLine puts a client behind those whose commands arrived before its own.
 func inLine(line []*Waiter, w *Waiter) []*Waiter {
 	at := len(line)
-	for at > 0 && line[at-1].req.Arrived > w.req.Arrived {
+	for w.req.Arrived != 0 && at > 0 && line[at-1].req.Arrived > w.req.Arrived {
 		at--
 	}
 	return slices.Insert(line, at, w)

@@ -27,6 +27,7 @@ type item struct {
 	spans   []int           // how many of wire belong to each command; nil: they are the same
 	first   int             // index of its first reply in the call
 	replies int             // how many replies of the call are this item's
+	values  [][]byte        // keys of a script that are read behind it, see fallback.Store.NeedsValues
 	skip    int             // how many of them come before the one the client gets
 	fill    cache.Fill      // of a cacheable read
 	wrote   bool            // cache.WriteBegin was called for its keys

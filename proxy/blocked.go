@@ -41,7 +41,7 @@ func (c *client) blockHere(argv [][]byte) bool {
 		return false
 	}
 	c.flush()
-	c.s.handovers.note()
+	c.s.handovers.note(c)
 	if cmd, ok := command.Lookup(argv); ok {
 		c.noteTracked(cmd, argv)
 	}

@@ -65,7 +65,8 @@ func (c *client) forwardFenced(it item) {
 		c.openFence()
 	}
 	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
-	c.addFenced(it, 1)
+	c.readValues(&it)
+	c.addFenced(it, it.replies)
 }
 
 func (c *client) openFence() {
@@ -161,6 +162,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		c.batch.out = append(c.batch.out, exec...)
 		return
 	}
+	c.valuesRefused(it)
 	queued := c.replyAt(it.first)
 	// Redis that is out of memory refuses everything inside MULTI, also what frees
 	// memory: that goes alone.

@@ -27,7 +27,8 @@ const handoverPart = 10
 // else pays one atomic load while there are none.
 type handovers struct {
 	n      atomic.Int32 // len(open)
-	recent atomic.Bool  // there was one lately, or a client that waits or watches here
+	recent lately       // there was one, or a client that waits or watches here
+	fresh  lately       // it was a client's first
 	mu     sync.Mutex
 	open   []*handover // in the order of at
 }
@@ -38,7 +39,7 @@ type handover struct {
 	cmd  *command.Command // nil: nobody knows it
 	argv [][]byte
 	keys [][]byte // that it waits for, or watches
-	at   int64    // when it arrived
+	at   int64    // when it arrived; 0: nobody knows, and it counts as first
 	in   *handovers
 	done chan struct{}
 }
@@ -49,7 +50,7 @@ func (h *handovers) begin(c *client, argv [][]byte) *handover {
 	if cmd, ok := command.Lookup(argv); ok {
 		o.cmd, o.keys = cmd, cmd.Keys(nil, argv)
 	}
-	h.note()
+	h.note(c)
 	h.mu.Lock()
 	place, _ := slices.BinarySearchFunc(h.open, o.at+1, func(o *handover, at int64) int { return cmp.Compare(o.at, at) })
 	h.open = slices.Insert(h.open, place, o)
@@ -58,25 +59,56 @@ func (h *handovers) begin(c *client, argv [][]byte) *handover {
 	return o
 }
 
-// note makes writes look out for what was sent before them.
-func (h *handovers) note() {
-	if !h.recent.Load() && h.recent.CompareAndSwap(false, true) {
-		time.AfterFunc(recently, func() { h.recent.Store(false) })
+// note makes writes look out for what was sent before them. A client's first one may be
+// a sign of more: whoever has its connection already is not so easily overtaken.
+func (h *handovers) note(c *client) {
+	h.recent.note(recently)
+	if !c.detached {
+		h.fresh.note(freshly)
 	}
 }
 
-// lookAround is how long a command that gets a connection of its own waits for those that
-// arrived before it to be read. That connection takes longer to make.
-const lookAround = 50 * time.Microsecond
+// lately is a flag that goes down by itself.
+type lately struct{ up atomic.Bool }
 
-// recently is how long after a hand-over all writes look out for the next one.
-const recently = 10 * time.Second
+func (l *lately) note(d time.Duration) {
+	if !l.up.Load() && l.up.CompareAndSwap(false, true) {
+		time.AfterFunc(d, func() { l.up.Store(false) })
+	}
+}
+
+// lookAround lets what arrived before a command be read first. Yielding once is enough
+// for what was read together with it. While clients need their first connection, the
+// command waits until lookAround behind its arrival: one that had to queue waits no more.
+func (h *handovers) lookAround(arrived int64) {
+	runtime.Gosched() // the poller has the last first
+	if !h.fresh.up.Load() {
+		return
+	}
+	start, left := time.Now(), lookAround
+	if arrived != 0 {
+		left -= time.Duration(start.UnixNano() - arrived)
+	}
+	for time.Since(start) < min(left, lookAround) {
+		runtime.Gosched()
+	}
+}
+
+// lookAround is how long a command waits for those that arrived before it to be read.
+const lookAround = 100 * time.Microsecond
+
+// How long after a hand-over all writes look out for the next one, and how long after
+// the first one of a client they look around.
+const (
+	recently = 10 * time.Second
+	freshly  = time.Second
+)
 
 // mayConcern reports whether a command is worth a look at what others sent just
 // before: it is what others wait for, or it writes and somebody needed a connection of
 // its own lately. What waits itself is not: it would be late.
 func (h *handovers) mayConcern(cmd *command.Command) bool {
-	return cmd.Flags&command.Blocking == 0 && (cmd.Flags&command.Wakes != 0 || cmd.Flags&isWriting != 0 && h.recent.Load())
+	return cmd.Flags&command.Blocking == 0 && (cmd.Flags&command.Wakes != 0 || cmd.Flags&isWriting != 0 && h.recent.up.Load())
 }
 
 // end says that Redis has the command, or never will. Idempotent; nil does nothing.
@@ -101,7 +133,7 @@ func (h *handovers) before(c *client, own *handover, cmd *command.Command, argv 
 	defer h.mu.Unlock()
 	arrived := c.arrived()
 	for _, o := range h.open {
-		if o == own || own == nil && o.at > arrived {
+		if o == own || own == nil && arrived != 0 && o.at > arrived {
 			break
 		}
 		if o.of != c && o.concerns(cmd, argv) {
@@ -156,7 +188,7 @@ func (o *handover) hears(cmd *command.Command, argv [][]byte) bool {
 func (c *client) lookOut(cmd *command.Command, argv [][]byte) {
 	if cmd != nil && !c.batch.yielded && c.s.handovers.mayConcern(cmd) {
 		c.batch.yielded = true
-		runtime.Gosched() // who sent before has been read by then: the poller has the last first
+		c.s.handovers.lookAround(c.arrived())
 	}
 	if c.s.handovers.n.Load() != 0 {
 		c.yield(cmd, argv)
@@ -190,7 +222,7 @@ func (c *client) yield(cmd *command.Command, argv [][]byte) {
 	}
 }
 
-// arrived is when the command that is served came in; zero for a connection that cannot tell.
+// arrived is when the command that is served came in; 0: nobody knows.
 func (c *client) arrived() int64 {
 	if guarded, ok := c.conn.(*front.Conn); ok {
 		return guarded.Arrived()
@@ -203,8 +235,9 @@ func (c *client) arrived() int64 {
 func (c *client) handOver(argv [][]byte) {
 	if c.handing == nil {
 		c.handing = c.s.handovers.begin(c, argv)
-		// Of two sockets that are ready the poller may have the later one read first: by
-		// the end of a sleep it has looked at all of them, and who came before is registered.
+		// Of two sockets that are ready the poller may have the later one read first: by the
+		// end of a sleep it has looked at all of them, and who came before is registered.
+		// It takes about a millisecond, once for a client.
 		if c.relay == nil {
 			time.Sleep(lookAround)
 		} else {

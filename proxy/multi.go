@@ -248,7 +248,7 @@ func (c *client) cmdWatch(argv [][]byte) {
 		c.answer(replyOK) // EXEC is refused anyway
 		return
 	}
-	c.s.handovers.note()
+	c.s.handovers.note(c)
 	w, err := c.s.cfg.Local.Watch(c.db, argv[1:])
 	if busy := (fallback.BusyError{}); errors.As(err, &busy) {
 		c.answer(resp.AppendError(nil, busy.Error()))

@@ -1,11 +1,11 @@
 package front
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,11 +39,7 @@ func newStampedReader(nc net.Conn) *stampedReader {
 	if err != nil {
 		return nil
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-	})
-	if err != nil || failed != nil {
+	if stampArrivals(raw) != nil {
 		return nil
 	}
 	r := &stampedReader{raw: raw}
@@ -51,7 +47,28 @@ func newStampedReader(nc net.Conn) *stampedReader {
 	return r
 }
 
-// read is Read of the socket, and the moment of arrival in nanoseconds of Unix time.
+// stampArrivals makes the kernel note when data arrives on a socket, or on those that a
+// listening socket accepts.
+func stampArrivals(raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	})
+	return errors.Join(err, failed)
+}
+
+// stampAccepted does that for all connections of a listener. The kernel begins to note
+// times a moment after the first socket wants them: it is the listener, for good.
+func stampAccepted(ln net.Listener) {
+	if tcp, ok := ln.(*net.TCPListener); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = stampArrivals(raw) // without, commands count in the order in which they are read
+		}
+	}
+}
+
+// read is Read of the socket, and the moment of arrival in nanoseconds of Unix time, 0
+// where the kernel does not tell.
 func (r *stampedReader) read(p []byte) (n int, arrived int64, err error) {
 	r.p, r.n, r.errno = p, 0, 0
 	err = r.raw.Read(r.wait)
@@ -87,11 +104,11 @@ func (r *stampedReader) receive(fd uintptr) bool {
 	}
 }
 
-// stamp reads the kernel's timestamp; the time of now without one.
+// stamp reads the kernel's timestamp; 0 without one.
 func (r *stampedReader) stamp() int64 {
 	head := (*unix.Cmsghdr)(unsafe.Pointer(&r.control[0]))
 	if int(r.msg.Controllen) < unix.SizeofCmsghdr+int(unsafe.Sizeof(unix.Timespec{})) || head.Level != unix.SOL_SOCKET || head.Type != unix.SCM_TIMESTAMPNS {
-		return time.Now().UnixNano()
+		return 0
 	}
 	return (*unix.Timespec)(unsafe.Pointer(&r.control[unix.SizeofCmsghdr])).Nano()
 }

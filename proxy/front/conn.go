@@ -35,7 +35,7 @@ type Conn struct {
 	ahead bool // the last read from the socket filled its buffer: more is waiting there
 	lent  bool // in is a chunk of the pool
 
-	stamped *stampedReader // nil: what was read has the time of its reading
+	stamped *stampedReader // nil: nobody knows when something arrived
 	arrived atomic.Int64
 
 	bigMu sync.Mutex
@@ -64,9 +64,9 @@ func newConn(nc net.Conn, l *Listener) *Conn {
 // subscribers, whose silence is normal.
 func (c *Conn) NoIdle(exempt bool) { c.noIdle.Store(exempt) }
 
-// Arrived is when the last bytes read came in, in nanoseconds of Unix time. The kernel
-// tells it where it can (TCP without TLS, on Linux): two connections are then compared in
-// the order in which their clients sent, whoever of them is read first.
+// Arrived is when the last bytes read came in, in nanoseconds of Unix time, for the order
+// of what two clients sent, whoever is read first. The kernel tells it for TCP without
+// TLS, on Linux; elsewhere it is 0.
 func (c *Conn) Arrived() int64 { return c.arrived.Load() }
 
 // Read delivers whole commands only. It returns io.EOF after a violation, whose
@@ -309,9 +309,7 @@ func (c *Conn) readSocket(b []byte) (int, error) {
 // receive reads from the connection and notes when that arrived.
 func (c *Conn) receive(b []byte) (int, error) {
 	if c.stamped == nil {
-		n, err := c.Conn.Read(b)
-		c.arrived.Store(time.Now().UnixNano())
-		return n, err
+		return c.Conn.Read(b)
 	}
 	n, at, err := c.stamped.read(b)
 	if n > 0 {

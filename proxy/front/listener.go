@@ -88,6 +88,7 @@ func Listen(cfg Config) (*Listener, error) {
 			_ = l.Close()
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}
+		stampAccepted(ln)
 		if cfg.TLS != nil && ln.Addr().Network() != "unix" {
 			ln = tls.NewListener(ln, cfg.TLS)
 		}
