@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/gateway/convert"
@@ -156,7 +157,7 @@ func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *
 
 // send sends a call to an account, once.
 func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a *account) attempt {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(a.withProxy(ctx))
 	defer cancel(nil)
 	req, err := c.pool.info.adapter.newRequest(ctx, a, c)
 	if err != nil {
@@ -175,7 +176,7 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	resp, err := f.client.Do(req)
 	timer.Stop()
 	if err != nil {
-		return unreachable(ctx, err)
+		return unreachable(ctx, a, err)
 	}
 	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
@@ -184,6 +185,8 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNotDecoded.Error()}}
 	}
 	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired && a.proxy != nil:
+		return unreachable(ctx, a, errProxyRefuses)
 	case resp.StatusCode != http.StatusOK && (c.op != opForward && c.op != opNamed || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
 	case streamed(c, resp):
@@ -194,6 +197,9 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	return relayPlain(ctx, w, c, a, resp)
 }
 
+// errProxyRefuses is a proxy that wants other credentials than those of its URL.
+var errProxyRefuses = errors.New("the proxy refuses its credentials (407)")
+
 // errNotDecoded is an answer that nobody can read.
 var errNotDecoded = errors.New("the provider's answer is compressed in a way that nobody asked for")
 
@@ -201,7 +207,7 @@ var errNotDecoded = errors.New("the provider's answer is compressed in a way tha
 var errHeaderTimeout = errors.New("the provider sent no status in time")
 
 // unreachable is an attempt without any answer.
-func unreachable(ctx context.Context, err error) attempt {
+func unreachable(ctx context.Context, a *account, err error) attempt {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, errHeaderTimeout) {
 		// Not tried again: the client has waited long, and the request was taken.
@@ -212,9 +218,13 @@ func unreachable(ctx context.Context, err error) attempt {
 		return leftAlone(cause, false)
 	}
 	var op *net.OpError
-	dialing := errors.As(err, &op) && op.Op == "dial"
+	dialing := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks"))
+	message := "the provider could not be reached"
+	if a.proxy != nil {
+		message += " through its proxy (PROXY_URL)"
+	}
 	return attempt{outcome: "unreachable", blame: true, retry: true, done: !dialing, cause: withoutURL(err), failure: &apiError{
-		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: "the provider could not be reached"}}
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: message}}
 }
 
 // leftAlone is an attempt that ended because the client left or the process ends.

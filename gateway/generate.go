@@ -87,5 +87,6 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
+	c.applyPrompt()
 	return g.forwarder.serve(r.Context(), w, c, r.state.places(c))
 }

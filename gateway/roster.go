@@ -119,6 +119,8 @@ func (r *roster) diagnose(a *account, m *mark, now time.Time) diagnosis {
 	switch {
 	case !a.valid:
 		return diagnosis{ailment: unreadable, text: "the entry is not a JSON object"}
+	case a.badProxy != "":
+		return diagnosis{ailment: noEndpoint, text: a.badProxy}
 	case a.baseURL == "" || a.key == "" && !a.oauth:
 		return diagnosis{ailment: noEndpoint, text: "no endpoint configured"}
 	case a.marked(now) && m.healed != a.raw:

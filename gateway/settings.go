@@ -42,6 +42,8 @@ type settings struct {
 	checks      checkSettings
 	login       loginSettings
 	fallbacks   fallbacks
+	proxy       proxyChoice
+	prompt      systemPrompt
 }
 
 // parseSettings reads the configuration's text; override wins over its key.
@@ -71,6 +73,7 @@ func parseSettings(raw, override string) (settings, bool) {
 		s.sweepTokens = cfg.Get("CRON_REFRESH_TOKEN").Bool()
 		s.login = parseLogin(cfg)
 		s.fallbacks = parseFallbacks(cfg)
+		s.proxy, s.prompt = parseProxyChoice(cfg), parsePrompt(cfg)
 		s.checks = parseChecks(cfg.Get("SCHEDULED_HEALTH_CHECK"))
 		s.cooldownMax = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MAX_MS"), defaultCooldownMax)
 	}

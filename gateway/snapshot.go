@@ -20,6 +20,7 @@ const (
 // rawState is the stored state as text, from Redis or from files.
 type rawState struct {
 	config       string
+	prompt       string // the file that the configuration names for system prompts
 	customModels string
 	pools        map[string]map[string]string // type → uuid → entry
 }
@@ -60,6 +61,9 @@ type customModel struct{ id, provider, model string }
 func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *snapshot {
 	s := &snapshot{raw: raw, source: source, loadedAt: time.Now(), pools: map[string]*pool{}}
 	s.settings, s.configOK = parseSettings(raw.config, keyOverride)
+	if strings.TrimSpace(raw.prompt) != "" {
+		s.settings.prompt.text = raw.prompt
+	}
 	s.types = slices.Sorted(maps.Keys(raw.pools))
 	s.resolveDefaults()
 	for _, typ := range s.types {
@@ -72,7 +76,7 @@ func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *sn
 			if a == nil || a.raw != entry {
 				a = parseAccount(accountID{typ, uuid}, info, entry)
 			}
-			p.accounts = append(p.accounts, a)
+			p.accounts = append(p.accounts, a.through(s.settings))
 		}
 		sort.Slice(p.accounts, func(i, j int) bool { return p.accounts[i].id.UUID < p.accounts[j].id.UUID })
 		s.pools[typ] = p

@@ -23,7 +23,7 @@ func newHTTPClient(cfg Config) *http.Client {
 	dialer := &net.Dialer{Timeout: cfg.UpstreamConnectTimeout, KeepAlive: 30 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
+			Proxy:               proxyOf,
 			DialContext:         dialer.DialContext,
 			TLSHandshakeTimeout: cfg.UpstreamConnectTimeout,
 			MaxIdleConns:        256,
