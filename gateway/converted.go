@@ -106,17 +106,15 @@ func (s *relay) passConverted(data []byte, kind eventKind) (end bool, err error)
 		return false, err
 	}
 	if end {
-		return true, s.close()
+		s.close()
 	}
-	return s.reported, nil
+	return end || s.reported, nil
 }
 
 // converted sends events, and what ended them too early.
 func (s *relay) converted(events [][]byte, kind eventKind, err error) error {
 	if err == nil || s.began { // what fails before the client has anything can still become another attempt
-		if sendErr := s.forward(framed(s.dialect, events), kind); sendErr != nil {
-			return sendErr
-		}
+		s.forward(framed(s.dialect, events), kind)
 	}
 	var upstream *convert.UpstreamError
 	switch {
@@ -136,10 +134,9 @@ func (s *relay) converted(events [][]byte, kind eventKind, err error) error {
 }
 
 // close ends a stream that has no end in its events.
-func (s *relay) close() error {
-	if _, ok := s.dialect.(framer); !ok {
-		return nil
+func (s *relay) close() {
+	if _, ok := s.dialect.(framer); ok {
+		end, _ := s.dialect.streamEnd(true)
+		s.send(end)
 	}
-	end, _ := s.dialect.streamEnd(true)
-	return s.send(end)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/gateway/convert"
@@ -84,9 +85,10 @@ func eventData(event []byte) (data []byte) {
 	return data
 }
 
+// streamItem is events that arrived together, and what came after them.
 type streamItem struct {
-	event []byte
-	err   error
+	events [][]byte
+	err    error
 }
 
 // relay passes one stream to a client.
@@ -96,6 +98,7 @@ type relay struct {
 	client    *streamClient
 	keepAlive time.Duration
 	header    http.Header // of the upstream's answer
+	out       []byte      // what goes to the client next
 	held      []byte      // the begin of the answer, as long as there is nothing in it
 	began     bool        // the client has a part of the answer: no other account can be tried
 	reported  bool        // the upstream sent an error event of its own
@@ -156,10 +159,11 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 				return err
 			}
 		case item := <-items:
-			if item.err != nil {
-				return s.end(ctx, item.err)
+			end, err := s.take(ctx, item)
+			if sendErr := s.flush(); err == nil {
+				err = sendErr
 			}
-			if end, err := s.pass(item.event); end || err != nil {
+			if end || err != nil {
 				return err
 			}
 			if !s.began { // nor has the client anything
@@ -170,9 +174,25 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 	}
 }
 
+// take passes what arrived together; the client gets it in one piece.
+func (s *relay) take(ctx context.Context, item streamItem) (end bool, err error) {
+	for _, event := range item.events {
+		if end, err := s.pass(event); end || err != nil {
+			return end, err
+		}
+	}
+	if item.err != nil {
+		return true, s.end(ctx, item.err)
+	}
+	return false, nil
+}
+
 // pass sends one event on; end says that it was the last.
 func (s *relay) pass(event []byte) (end bool, err error) {
 	data := eventData(event)
+	if s.began && s.convert != nil {
+		return s.passConverted(data, eventPart)
+	}
 	kind := eventPart
 	if data != nil || s.provider.wire() == wireAny {
 		kind = s.provider.judge(event)
@@ -181,8 +201,10 @@ func (s *relay) pass(event []byte) (end bool, err error) {
 	} else {
 		kind = eventPrelude // a comment, or an event without data
 	}
-	if status, ok := disguised(data); ok && !s.began {
-		return false, &toldError{status: status, body: bytes.Clone(data)}
+	if !s.began {
+		if status, ok := disguised(data); ok {
+			return false, &toldError{status: status, body: bytes.Clone(data)}
+		}
 	}
 	if s.convert != nil {
 		return s.passConverted(data, kind)
@@ -201,43 +223,70 @@ func (s *relay) pass(event []byte) (end bool, err error) {
 	if f, ok := s.dialect.(framer); ok {
 		event = f.frame(event)
 	}
-	if err := s.forward(event, kind); err != nil || !end {
-		return false, err
-	}
-	return true, nil
+	s.forward(event, kind)
+	return end, nil
 }
 
 // forward sends a piece of the answer, or holds it where nothing is in it yet: a
 // provider that fails now has not answered.
-func (s *relay) forward(piece []byte, kind eventKind) error {
+func (s *relay) forward(piece []byte, kind eventKind) {
 	if kind == eventPrelude && !s.began && len(s.held)+len(piece) <= maxHeld {
 		s.held = append(s.held, piece...)
-		return nil
+		return
 	}
-	if len(s.held) > 0 {
-		piece = append(s.held, piece...)
-		s.held = nil
-	}
-	return s.send(piece)
+	s.send(s.held)
+	s.held = nil
+	s.send(piece)
 }
+
+// maxTogether bounds the events that are handed over, and sent, together.
+const maxTogether = 64
+
+// more reports that another whole event is there already.
+func (e eventReader) more() bool {
+	there, _ := e.src.Peek(e.src.Buffered())
+	return bytes.Contains(there, []byte("\n\n")) || bytes.Contains(there, []byte("\n\r\n"))
+}
+
+// together is the next event, and those that arrived with it.
+func (e eventReader) together() (item streamItem) {
+	for {
+		event, err := e.next()
+		if err != nil {
+			item.err = err
+			return item
+		}
+		if item.events = append(item.events, event); len(item.events) == maxTogether || !e.more() {
+			return item
+		}
+	}
+}
+
+// readers are the buffers of streams that have ended.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
 
 // readEvents hands out events until the stream ends or nobody wants them.
 func readEvents(body io.Reader, items chan<- streamItem, stop <-chan struct{}) {
-	src := bufio.NewReaderSize(body, 16<<10)
+	src := readers.Get().(*bufio.Reader)
+	src.Reset(body)
+	defer func(own *bufio.Reader) {
+		own.Reset(nil) // which would keep the connection
+		readers.Put(own)
+	}(src)
 	if head, err := src.Peek(2); err == nil && bytes.Equal(head, gzipMagic) { // the header did not say so
 		if unzip, err := gzip.NewReader(src); err == nil {
-			src = bufio.NewReaderSize(unzip, 16<<10)
+			src = bufio.NewReaderSize(unzip, 8<<10)
 		}
 	}
 	events := eventReader{src}
 	for {
-		event, err := events.next()
+		item := events.together()
 		select {
-		case items <- streamItem{event, err}:
+		case items <- item:
 		case <-stop:
 			return
 		}
-		if err != nil {
+		if item.err != nil {
 			return
 		}
 	}
@@ -263,7 +312,8 @@ func (s *relay) end(ctx context.Context, err error) error {
 		if err := s.converted(events, eventPart, err); err != nil || s.reported {
 			return err
 		}
-		return s.close()
+		s.close()
+		return nil
 	}
 	if err == io.EOF && !s.began {
 		return brokenError{errEmptyStream}
@@ -271,7 +321,8 @@ func (s *relay) end(ctx context.Context, err error) error {
 	if err == io.EOF {
 		end, complete := s.dialect.streamEnd(s.finished)
 		if complete || s.reported {
-			return s.send(end)
+			s.send(end)
+			return nil
 		}
 		err = errNoEnd
 	}
@@ -286,15 +337,27 @@ func (s *relay) end(ctx context.Context, err error) error {
 type brokenError struct{ error }
 
 // fail sends one error event and the end of the stream.
-func (s *relay) fail(e *apiError) { _ = s.send(s.dialect.streamError(e)) }
+func (s *relay) fail(e *apiError) {
+	s.send(s.dialect.streamError(e))
+	_ = s.flush()
+}
 
-// send passes a piece of the answer; the first time with the headers.
-func (s *relay) send(p []byte) error {
-	if len(p) == 0 {
+// send passes a piece of the answer, with the next flush.
+func (s *relay) send(p []byte) {
+	s.began = s.began || len(p) > 0
+	if s.out == nil {
+		s.out = make([]byte, 0, max(2<<10, len(p)))
+	}
+	s.out = append(s.out, p...)
+}
+
+func (s *relay) flush() error {
+	if len(s.out) == 0 {
 		return nil
 	}
-	s.began = true
-	return s.client.send(p, s.answerHeader)
+	err := s.client.send(s.out, s.answerHeader)
+	s.out = s.out[:0]
+	return err
 }
 
 // answerHeader is what the client is told of the answer's header.
