@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/fallback/clock"
+
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/fallback/journal"
@@ -123,7 +125,7 @@ func (c *Config) withDefaults() error {
 		c.Now = time.Now
 	}
 	if c.Elapsed == nil {
-		c.Elapsed, c.look = newElapsed(sleepSinceNow())
+		c.Elapsed, c.look = clock.NewElapsed(clock.SleepSinceNow())
 	}
 	if !c.Embedded && c.NewClient == nil {
 		return fmt.Errorf("open store: no Redis client given and not embedded")

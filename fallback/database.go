@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 )
 
 // needsDatabase files a record for a database that Redis does not have: one with
 // fewer of them took over. A SELECT that fails inside EXEC does not stop EXEC: the
 // commands behind it would change the database before it.
-func (r *replayer) needsDatabase(ctx context.Context, rec *Record) error {
+func (r *replayer) needsDatabase(ctx context.Context, rec *record.Record) error {
 	if len(rec.Commands) == 0 || rec.DB == r.s.cfg.BaseDB {
 		return nil
 	}

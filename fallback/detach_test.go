@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/fallback/datadir"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,7 +69,7 @@ func TestDetach(t *testing.T) {
 
 	require.NoError(t, r.store.saveSnapshot())
 	r.close()
-	require.NoError(t, os.Remove(snapshotPath(r.dir)))
+	require.NoError(t, os.Remove(datadir.Snapshot(r.dir)))
 	for range 2 {
 		_, err := Open(r.cfg)
 		require.ErrorContains(t, err, "put both back", "its snapshot is the database now")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -82,7 +84,7 @@ func (r *replayer) queueWatch(ctx context.Context, p redis.Pipeliner) *redis.Str
 func (r *replayer) foreignFence(ctx context.Context, fence, held uint64) error {
 	r.s.log.Error("fence at redis is ahead of the journal: the data directory is an older copy; the writes queued in it were applied before",
 		"fence", fence, "held", held, "last", r.s.jr.Stats().LastSeq)
-	if err := r.noteUnjudged(ctx, r.s.settled.Load(), held, func(Record) bool { return true }); err != nil {
+	if err := r.noteUnjudged(ctx, r.s.settled.Load(), held, func(record.Record) bool { return true }); err != nil {
 		return err
 	}
 	if err := r.send(ctx, nil, held); err != nil {

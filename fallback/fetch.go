@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"holdfast/fallback/record"
+
 	"holdfast/backend/resp"
 )
 
@@ -22,7 +24,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 	m.mu.Lock()
 	if m.flush {
 		m.flush = false
-		m.dirty = map[keyID]int{}
+		m.dirty = map[record.KeyID]int{}
 		m.mu.Unlock()
 		_ = src.Close() // its connections may be of an earlier link
 		m.reload(ctx, src)
@@ -83,7 +85,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, k := range keys {
-		id := keyID{db, k}
+		id := record.KeyID{DB: db, Key: k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
 		// Not of an earlier link: local writes may have overtaken it. Nor from before a
@@ -106,7 +108,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 
 // takeOver stores one fetched value, unless a write of ours has overtaken it.
 // Both locks are held; a value is gone from v once it is stored.
-func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
+func (m *mirror) takeOver(id record.KeyID, v *value, overtaken bool) {
 	s := m.s
 	if v.later {
 		m.postpone(id)
@@ -118,11 +120,11 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	}
 	switch known := s.res.known(id); {
 	case known && overtaken: // it stays known: our writes are followed, and it is fetched again soon
-	case overtaken, v.busy && !(known && s.eng.Has(id.db, []byte(id.key))):
+	case overtaken, v.busy && !(known && s.eng.Has(id.DB, []byte(id.Key))):
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}
 	switch {
-	case overtaken && !s.cfg.mirrored(id.key) && !s.res.resident(id):
+	case overtaken && !s.cfg.mirrored(id.Key) && !s.res.resident(id):
 		delete(m.dirty, id) // written and not followed: it is among m.wrote, or the next read asks for it
 		return
 	case overtaken:
@@ -137,7 +139,7 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 		return
 	case v.large:
 		delete(m.dirty, id)
-		s.eng.Delete(id.db, []byte(id.key))
+		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
 		return
 	}
@@ -155,20 +157,20 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 }
 
 // fetching notes that a fetch of the key is about to be sent. m.mu is held.
-func (m *mirror) fetching(id keyID) {
+func (m *mirror) fetching(id record.KeyID) {
 	if _, ok := m.last[id]; !ok {
-		m.s.res.interest.add(id.key, 1)
+		m.s.res.interest.add(id.Key, 1)
 	}
 	m.last[id] = 0
 	delete(m.again, id)
 }
 
 // fetched ends what fetching began. m.mu is held.
-func (m *mirror) fetched(id keyID) {
+func (m *mirror) fetched(id record.KeyID) {
 	if _, ok := m.last[id]; ok {
 		delete(m.last, id)
 		delete(m.again, id)
-		m.s.res.interest.add(id.key, -1)
+		m.s.res.interest.add(id.Key, -1)
 	}
 }
 
@@ -181,19 +183,19 @@ func (m *mirror) longest(key string) int64 {
 }
 
 // retry keeps the key dirty, a bounded number of times.
-func (m *mirror) retry(id keyID) {
+func (m *mirror) retry(id record.KeyID) {
 	if m.dirty[id]++; m.dirty[id] > busyTries {
 		delete(m.dirty, id)
 	}
 }
 
 // store replaces the local value by the fetched one. The store's lock is held.
-func (m *mirror) store(id keyID, v value) {
+func (m *mirror) store(id record.KeyID, v value) {
 	s := m.s
-	s.eng.Delete(id.db, []byte(id.key))
+	s.eng.Delete(id.DB, []byte(id.Key))
 	for _, argv := range v.commands {
-		if err := s.eng.ApplyKept(id.db, argv); err != nil {
-			s.eng.Delete(id.db, []byte(id.key))
+		if err := s.eng.ApplyKept(id.DB, argv); err != nil {
+			s.eng.Delete(id.DB, []byte(id.Key))
 			s.res.forget(id)
 			s.log.Debug("value does not fit the local engine", "error", err)
 			return
@@ -262,10 +264,10 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 // those. Both locks are held.
 func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 	s := m.s
-	mirrored := func(id keyID) bool { return id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) }
-	var unseen []keyID
+	mirrored := func(id record.KeyID) bool { return id.DB == s.cfg.BaseDB && s.cfg.mirrored(id.Key) }
+	var unseen []record.KeyID
 	s.eng.ForEachKey(func(db int, key string) bool {
-		id := keyID{db, key}
+		id := record.KeyID{DB: db, Key: key}
 		if _, ok := seen[key]; !ok || !mirrored(id) {
 			unseen = append(unseen, id)
 			if mirrored(id) {
@@ -277,8 +279,8 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 		}
 		return true
 	})
-	s.res.eachResident(func(id keyID) {
-		if !s.eng.Has(id.db, []byte(id.key)) {
+	s.res.eachResident(func(id record.KeyID) {
+		if !s.eng.Has(id.DB, []byte(id.Key)) {
 			unseen = append(unseen, id) // it was absent; somebody may have set it since
 		}
 	})
@@ -288,7 +290,7 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 			continue
 		}
 		// Too many to ask about: absent after a complete scan, or unknown.
-		s.eng.Delete(id.db, []byte(id.key))
+		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
 		if mirrored(id) {
 			s.res.learn(id, 0)
@@ -296,7 +298,7 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 	}
 	for id := range s.res.doubt {
 		// Beyond the room the next load asks: a write may have come behind the SCAN.
-		if _, ok := seen[id.key]; (!ok || id.db != s.cfg.BaseDB) && len(m.dirty) < m.room {
+		if _, ok := seen[id.Key]; (!ok || id.DB != s.cfg.BaseDB) && len(m.dirty) < m.room {
 			m.markDirty(id)
 		}
 	}
@@ -320,7 +322,7 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 			part := append([]string(nil), keys[:n]...)
 			m.mu.Lock()
 			for _, k := range part {
-				m.fetching(keyID{m.s.cfg.BaseDB, k})
+				m.fetching(record.KeyID{DB: m.s.cfg.BaseDB, Key: k})
 				seen[k] = struct{}{}
 			}
 			m.mu.Unlock()

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -254,7 +256,7 @@ func (r *rig) settle() {
 
 func (r *rig) lost() { r.store.Lost(io.ErrUnexpectedEOF) }
 
-func words(args ...string) [][]byte { return argvOf(args...) }
+func words(args ...string) [][]byte { return record.ArgvOf(args...) }
 
 // do executes a command locally and waits until it is durable.
 func (r *rig) do(args ...string) string {

@@ -125,12 +125,3 @@ func literalPrefix(pattern []byte) string {
 	}
 	return string(pattern)
 }
-
-// commandKeys are the keys that argv names.
-func commandKeys(argv [][]byte) [][]byte {
-	c, ok := command.Lookup(argv)
-	if !ok {
-		return nil
-	}
-	return c.Keys(nil, argv)
-}

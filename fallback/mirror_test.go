@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stretchr/testify/require"
@@ -110,7 +112,7 @@ func TestFetchOfAnEarlierLinkIsDropped(t *testing.T) {
 	r.online()
 	m := r.store.mirror
 	m.mu.Lock()
-	m.last[keyID{0, "m:a"}] = 0
+	m.last[record.KeyID{DB: 0, Key: "m:a"}] = 0
 	m.mu.Unlock()
 	src := newSource(r.cfg.NewClient)
 	defer src.Close()
@@ -136,8 +138,8 @@ func TestMoreResidentKeysThanTheQueueHolds(t *testing.T) {
 	s.mirror.room = room
 	s.mu.Lock()
 	for i := range room + 100 {
-		id := keyID{0, fmt.Sprint("w", i)}
-		require.NoError(t, s.eng.Apply(0, words("SET", id.key, "v")))
+		id := record.KeyID{DB: 0, Key: fmt.Sprint("w", i)}
+		require.NoError(t, s.eng.Apply(0, words("SET", id.Key, "v")))
 		s.res.learn(id, 1)
 	}
 	s.mu.Unlock()
@@ -200,7 +202,7 @@ func TestChangeDuringAFetchIsNotForgotten(t *testing.T) {
 	r.redis("SET", "m:a", "old")
 	r.loaded()
 	m := r.store.mirror
-	id := keyID{0, "m:a"}
+	id := record.KeyID{DB: 0, Key: "m:a"}
 	m.mu.Lock()
 	m.markDirty(id)
 	m.fetching(id)

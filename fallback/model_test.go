@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -127,7 +129,7 @@ func routed(t *testing.T, r *rig, args ...string) {
 		}
 		return
 	}
-	for _, k := range commandKeys(words(args...)) {
+	for _, k := range record.CommandKeys(words(args...)) {
 		r.store.Sending(0, k)
 		defer r.store.Sent(0, k)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"holdfast/fallback/record"
+
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
@@ -57,8 +59,8 @@ func TestAFlushVoidsAFetchUnderWay(t *testing.T) {
 	r.online()
 	m := r.store.mirror
 	m.mu.Lock()
-	m.fetching(keyID{0, "m:a"})
-	m.fetching(keyID{0, "other"})
+	m.fetching(record.KeyID{DB: 0, Key: "m:a"})
+	m.fetching(record.KeyID{DB: 0, Key: "other"})
 	m.flush = false
 	m.mu.Unlock()
 	src := newSource(r.cfg.NewClient)

@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
+	"holdfast/fallback/datadir"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -163,7 +167,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("APPEND", "a", "2")
 		r.do("SET", "b", "3")
 		r.redis("RPUSH", "other", "x")
-		_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+		_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 		require.NoError(t, err)
 		r.do("SET", "c", "4")
 		r.online()
@@ -267,7 +271,7 @@ func TestFenceStories(t *testing.T) {
 		r.online()
 		r.lost()
 		r.close()
-		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.RemoveAll(datadir.Journal(r.dir)))
 		r.open()
 		r.do("SET", "x", "1")
 		r.do("SET", "y", "1")

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"holdfast/fallback/engine"
 )
 
@@ -101,7 +103,7 @@ func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 		s.res.completed(db)
 	}
 	for _, argv := range argvs { // these keys are what the commands make them, not what was in doubt
-		delete(s.res.doubt, keyID{db, recreated(argv)})
+		delete(s.res.doubt, record.KeyID{DB: db, Key: record.Recreated(argv)})
 	}
 	for _, argv := range argvs {
 		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -51,7 +53,7 @@ func TestAScriptHasOnlyWhatIsLeftOfItsTime(t *testing.T) {
 	// Another one, so that it is not refused at once.
 	slow = words("EVAL", spinIncr, "1", "m:n", "1000000001")
 	unit := Request{Proto: 2, Unit: true, Commands: [][][]byte{words("INCR", "m:o"), slow}, Until: soon(),
-		Origin: Origin{Key: "fence", Number: 1}, Takeovers: r.store.Takeovers()}
+		Origin: record.Origin{Key: "fence", Number: 1}, Takeovers: r.store.Takeovers()}
 	require.True(t, strings.HasPrefix(ask(unit), "-"+replyScriptTime))
 	require.Zero(t, r.store.Status().QueuedWrites)
 	refused(t, r.do("GET", "m:o"))

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 
+	"holdfast/fallback/record"
+
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 )
@@ -79,7 +81,7 @@ func (s *Store) NeedsValues(db int, c *command.Command, argv [][]byte) [][]byte 
 	defer s.mu.Unlock()
 	followed := false
 	for _, k := range keys {
-		id := keyID{db, string(k)}
+		id := record.KeyID{DB: db, Key: string(k)}
 		followed = followed || db == s.cfg.BaseDB && s.cfg.mirroredKey(k) || s.res.resident(id)
 		if n := s.eng.Size(db, k); n > valueElements && (n > valueLength || s.eng.Type(db, k) != "string") {
 			return nil

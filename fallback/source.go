@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unsafe"
+
+	"holdfast/fallback/record"
 
 	"github.com/redis/go-redis/v9"
-
-	"holdfast/backend/resp"
 )
 
 // source reads values from the real Redis with plain commands, one client for
@@ -258,25 +257,13 @@ type builder struct {
 
 const buildChunk = 512 // arguments in one command
 
-func argvOf(args ...string) [][]byte {
-	out := make([][]byte, len(args))
-	for i, a := range args {
-		if len(a) >= resp.Large { // nobody writes to it: see engine.ApplyKept
-			out[i] = unsafe.Slice(unsafe.StringData(a), len(a))
-			continue
-		}
-		out[i] = []byte(a)
-	}
-	return out
-}
-
 func (b *builder) add(typ string, v any) bool {
 	switch typ {
 	case "string":
 		s, ok := v.(string)
 		if ok {
 			b.size = int64(len(s))
-			b.out = append(b.out, argvOf("SET", b.key, s))
+			b.out = append(b.out, record.ArgvOf("SET", b.key, s))
 		}
 		return ok
 	case "hash":
@@ -317,7 +304,7 @@ func (b *builder) chunks(name string, items []string) bool {
 		for _, it := range items[:n] {
 			b.size += int64(len(it)) + 16
 		}
-		b.out = append(b.out, argvOf(args...))
+		b.out = append(b.out, record.ArgvOf(args...))
 		items = items[n:]
 	}
 	return true

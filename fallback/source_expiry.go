@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -42,6 +44,6 @@ func (f *source) deadline(answer int64, asked time.Time) int64 {
 // expireAt adds the expiry, unless there is none.
 func (b *builder) expireAt(deadline int64) {
 	if deadline >= 0 {
-		b.out = append(b.out, argvOf("PEXPIREAT", b.key, strconv.FormatInt(deadline, 10)))
+		b.out = append(b.out, record.ArgvOf("PEXPIREAT", b.key, strconv.FormatInt(deadline, 10)))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -156,7 +158,7 @@ func fieldDeadlines(key string, names []string, reply any) (out [][][]byte) {
 	}
 	for ms, fields := range byMoment {
 		args := append([]string{"HPEXPIREAT", key, strconv.FormatInt(ms, 10), "FIELDS", strconv.Itoa(len(fields))}, fields...)
-		out = append(out, argvOf(args...))
+		out = append(out, record.ArgvOf(args...))
 	}
 	return out
 }

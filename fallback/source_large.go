@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/backend/resp"
@@ -29,7 +31,7 @@ func (f *source) fetchLarge(ctx context.Context, c *redis.Client, db int, keys [
 		case "hash":
 			hashes = append(hashes, k)
 		case "string":
-			if err := f.compareHeld(ctx, c, keyID{db, k}, now, out); err != nil {
+			if err := f.compareHeld(ctx, c, record.KeyID{DB: db, Key: k}, now, out); err != nil {
 				return nil, err
 			}
 		}
@@ -120,20 +122,20 @@ func (f *source) finish(ctx context.Context, conn *redis.Conn, b *builder, now f
 // compareHeld adds a large string to out if Redis has just what is held of it, as
 // behind a write of ours: reading 100 MB once more would take as much memory again
 // while a client's next value comes in.
-func (f *source) compareHeld(ctx context.Context, c *redis.Client, id keyID, now func() time.Time, out map[string]value) error {
+func (f *source) compareHeld(ctx context.Context, c *redis.Client, id record.KeyID, now func() time.Time, out map[string]value) error {
 	if f.held == nil {
 		return nil
 	}
-	held := f.held(id.db, id.key)
+	held := f.held(id.DB, id.Key)
 	if held == nil {
 		return nil
 	}
-	v, same, err := f.compareLarge(ctx, c, id.key, held, now)
+	v, same, err := f.compareLarge(ctx, c, id.Key, held, now)
 	if err != nil && !isReply(err) {
 		return fmt.Errorf("compare a large string: %w", err)
 	}
 	if same {
-		out[id.key] = v
+		out[id.Key] = v
 	}
 	return nil
 }

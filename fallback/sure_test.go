@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"holdfast/fallback/record"
+
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
@@ -165,7 +167,7 @@ func TestLettersOfAnotherJournalHideNothing(t *testing.T) {
 	r.do("SET", "a", "1")
 	stream := r.store.StreamID()
 	r.store.filed.stream = "other"
-	r.store.dead.add(Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
+	r.store.dead.add(record.Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
 	require.NoError(t, r.store.dead.flush())
 	r.store.filed.stream = stream
 	r.crash()

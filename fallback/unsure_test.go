@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/fallback/record"
+
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
@@ -76,7 +78,7 @@ func TestAWriteUnderWayIsOfItsOutage(t *testing.T) {
 	r.online()
 	r.lost()
 	_, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("INCR", "m:k")},
-		Origin: Origin{Key: "{holdfast}:fence:x:online:2:0", Number: 1}, Takeovers: sent})
+		Origin: record.Origin{Key: "{holdfast}:fence:x:online:2:0", Number: 1}, Takeovers: sent})
 	require.ErrorIs(t, err, ErrOnline)
 }
 

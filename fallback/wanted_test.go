@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/fallback/record"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -76,7 +78,7 @@ func TestAKeyThatIsWrittenAllTheTimeIsHeldInItsFirstPause(t *testing.T) {
 	m.drainLocked()
 	m.s.mu.Unlock()
 	m.fetchDue(context.Background(), src)
-	require.Contains(t, m.wrote.keys, keyID{0, "hot"})
+	require.Contains(t, m.wrote.keys, record.KeyID{DB: 0, Key: "hot"})
 	r.store.Sent(0, []byte("hot"))
 	m.fetchDue(context.Background(), src)
 	require.Empty(t, m.wrote.keys)
@@ -164,7 +166,7 @@ func TestFetchesOfWrittenKeysAreBounded(t *testing.T) {
 	for i := range 2 * wroteMax {
 		m.wantWritten(0, words(fmt.Sprint("k", i), "m:mirrored", strings.Repeat("k", wroteLongest+1)))
 	}
-	newest := keyID{0, fmt.Sprint("k", 2*wroteMax-1)}
+	newest := record.KeyID{DB: 0, Key: fmt.Sprint("k", 2*wroteMax-1)}
 	require.Len(t, m.wrote.keys, wroteMax)
 	require.Contains(t, m.wrote.keys, newest)
 	m.mu.Lock()
@@ -172,12 +174,12 @@ func TestFetchesOfWrittenKeysAreBounded(t *testing.T) {
 	require.Len(t, m.due()[0], wrotePerTick)
 	m.charge(newest, 1<<40)
 	require.Empty(t, m.due(), "its bytes are paid for first")
-	m.markDirty(keyID{0, "m:mirrored"})
+	m.markDirty(record.KeyID{DB: 0, Key: "m:mirrored"})
 	require.Len(t, m.due()[0], 1, "those under the prefixes do not wait")
-	delete(m.dirty, keyID{0, "m:mirrored"})
+	delete(m.dirty, record.KeyID{DB: 0, Key: "m:mirrored"})
 	for range fetchOwed / fetchCredit {
 		m.due()
 	}
 	require.NotEmpty(t, m.due(), "and nobody waits for longer than a second")
-	m.wrote.keys = map[keyID]struct{}{}
+	m.wrote.keys = map[record.KeyID]struct{}{}
 }

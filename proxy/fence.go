@@ -5,10 +5,11 @@ import (
 	"slices"
 	"strconv"
 
+	"holdfast/fallback/record"
+
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-	"holdfast/fallback"
 )
 
 // fenceGroup is one MULTI/EXEC around writes that must not be applied twice. It
@@ -246,7 +247,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 	call := c.batch.call
 	n := call.Fence + uint64(it.fence) - 1
 	req := c.request(it)
-	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
+	req.Origin = record.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
 	if c.s.cfg.Local.Takeovers() != it.sent || c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
 		c.outcomeUnknown(it)
 		return

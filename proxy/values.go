@@ -1,7 +1,8 @@
 package proxy
 
 import (
-	"holdfast/backend"
+	"bytes"
+
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 )
@@ -31,10 +32,12 @@ func (c *client) tellValues(it *item) bool {
 }
 
 // valuesRefused ends the reading of values if that is what Redis refused: one before
-// version 7, or a user without the rights. The mirror fetches the keys then.
+// version 7, or a user without the rights. The mirror fetches the keys then. Whatever else
+// it says inside MULTI, as without memory, holds for all commands and passes.
 func (c *client) valuesRefused(it *item) {
 	for i := 1; i < it.replies; i++ {
-		if reply := c.replyAt(it.first + i); reply[0] == '-' && !backend.IsRefusal(reply) {
+		reply := c.replyAt(it.first + i)
+		if bytes.HasPrefix(reply, []byte("-ERR ")) || bytes.HasPrefix(reply, []byte("-NOPERM ")) {
 			c.s.noValues.Store(true)
 		}
 	}

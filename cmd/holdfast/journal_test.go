@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"holdfast/fallback/datadir"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -197,7 +199,7 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	outage(5)
 	p.stop()
 	dir := p.st.settings.dataDir
-	files, err := filepath.Glob(filepath.Join(fallback.JournalDir(dir), "*.seg"))
+	files, err := filepath.Glob(filepath.Join(datadir.Journal(dir), "*.seg"))
 	require.NoError(t, err)
 	raw, err := os.ReadFile(files[0])
 	require.NoError(t, err)

@@ -30,6 +30,12 @@ func TestScriptsThatCannotBeFollowedAreHeld(t *testing.T) {
 	srv, p := online(t)
 	c, d := p.client(), directClient(t, srv)
 	for round := range 3 {
+		p.awaitMode(fallback.Online)
+		if round == 1 { // what Redis refuses for a while is asked for again
+			require.NoError(t, d.ConfigSet(bg, "maxmemory", "1").Err())
+			assert.ErrorContains(t, c.Eval(bg, scripts["hash"], []string{"aiclient:hash"}, 0).Err(), "OOM")
+			require.NoError(t, d.ConfigSet(bg, "maxmemory", "0").Err())
+		}
 		for name, script := range scripts {
 			p.awaitMode(fallback.Online)
 			last, err := c.Eval(bg, script, []string{"aiclient:" + name, "aiclient:" + name + "2"}, round).Result()
