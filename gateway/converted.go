@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"holdfast/gateway/convert"
 )
@@ -40,16 +41,25 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 		out, err = c.conversion.Answer(body)
 	}
 	if err != nil {
-		told := errors.New(string(a.redact([]byte(err.Error()))))
-		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: told, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
+		return unusable(errors.New(string(a.redact([]byte(err.Error())))))
 	}
 	convertedHeader(w.Header(), resp.Header, "application/json")
-	w.Header().Set("Content-Length", fmt.Sprint(len(out)))
+	return sendWhole(w, out)
+}
+
+// unusable is the attempt that got something that is no answer. err holds no secrets.
+func unusable(err error) attempt {
+	return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: err, failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: err.Error()}}
+}
+
+// sendWhole answers with a whole body.
+func sendWhole(w http.ResponseWriter, body []byte) attempt {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	to := newPatientWriter(w, writeTimeout)
 	defer to.end()
-	if _, err := to.Write(out); err != nil {
+	if _, err := to.Write(body); err != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	return attempt{outcome: "ok", began: true}

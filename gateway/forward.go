@@ -180,9 +180,8 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	}
 	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
-	if !decode(resp) && (c.stream || c.conversion != nil || !accepts(c.header, resp.Header.Get("Content-Encoding"))) {
-		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: errNotDecoded, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNotDecoded.Error()}}
+	if !decode(resp) && (c.stream || c.conversion != nil || c.embedding != nil || !accepts(c.header, resp.Header.Get("Content-Encoding"))) {
+		return unusable(errNotDecoded)
 	}
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired && a.proxy != nil:
@@ -191,6 +190,8 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 		return upstreamError(c, a, resp)
 	case streamed(c, resp):
 		return f.relayStream(ctx, w, c, a, resp)
+	case c.embedding != nil:
+		return relayEmbedding(ctx, w, c, a, resp)
 	case c.conversion != nil:
 		return f.relayConverted(ctx, w, c, a, resp)
 	}
@@ -308,8 +309,7 @@ func judgeWhole(c *call, a *account, resp *http.Response, body []byte) (t attemp
 		return disguisedError(c, a, status, resp.Header, body), true
 	}
 	if c.op != opNamed && noAnswer(body) {
-		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: errNoAnswer, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNoAnswer.Error()}}, true
+		return unusable(errNoAnswer), true
 	}
 	if !c.stream || c.op != opGenerate {
 		return attempt{}, false
@@ -325,8 +325,7 @@ func judgeWhole(c *call, a *account, resp *http.Response, body []byte) (t attemp
 	if !c.client.isOpen() {
 		return attempt{}, false
 	}
-	return attempt{outcome: "unusable", blame: true, cause: errNoStream, failure: &apiError{
-		status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: errNoStream.Error()}}, true
+	return unusable(errNoStream), true
 }
 
 var (

@@ -74,6 +74,8 @@ func (c *call) suitsNamed(w wire) suit {
 		c.dialect.wire() == wireGemini && w == wireGemini,
 		c.dialect.wire() == wireChat && (w == wireChat || w == wireResponses):
 		return suitNative
+	case c.embeds() && (w == wireGemini || w == wireChat || w == wireResponses):
+		return suitConverted
 	}
 	return suitNone
 }

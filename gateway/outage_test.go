@@ -64,7 +64,6 @@ func TestRedisDiesAndReturns(t *testing.T) {
 func TestTenThousandRequestsWithRedisKilledInTheMiddle(t *testing.T) {
 	f, good, bad := newFixture(t), newProvider(t), newProvider(t)
 	bad.fails(500)
-	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "MAX_ERROR_COUNT": 0})
 	f.account("openai-custom", "a", good.URL, "")
 	f.account("openai-custom", "b", bad.URL, "")
 	g := f.start(func(c *Config) { c.Logger = nil })

@@ -50,6 +50,7 @@ type call struct {
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion
+	embedding  *embedding // the same for vectors
 }
 
 // repeatable reports whether the provider may get the call twice: a generation costs
@@ -181,6 +182,9 @@ var formats = map[wire]convert.Format{wireChat: convert.Chat, wireClaude: conver
 func (c *call) convert() *apiError {
 	if c.suits(c.pool.info) != suitConverted {
 		return nil
+	}
+	if c.op == opNamed {
+		return c.convertEmbedding()
 	}
 	conversion, body, err := convert.New(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()], c.body, c.model, c.stream)
 	var field *convert.FieldError

@@ -20,8 +20,8 @@ import (
 	"holdfast/backend/redistest"
 )
 
-// binary answers with bytes that are no JSON.
-func binary(t *testing.T) *provider {
+// rawBytes answers with bytes that are no JSON.
+func rawBytes(t *testing.T) *provider {
 	p := newProvider(t)
 	p.set(func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 		w.Header().Set("Content-Type", "audio/mpeg")
@@ -33,7 +33,7 @@ func binary(t *testing.T) *provider {
 
 // Operations beside generation go to the pool that names the model, byte for byte.
 func TestNamedPathsPassBytesToTheModelsOwner(t *testing.T) {
-	f, one, two, gem, fwd := newFixture(t), binary(t), binary(t), binary(t), binary(t)
+	f, one, two, gem, fwd := newFixture(t), rawBytes(t), rawBytes(t), rawBytes(t), rawBytes(t)
 	f.account("openai-custom", "a", one.URL+"/v1", `,"supportedModels":["m1"]`)
 	f.account("openaiResponses-custom", "b", two.URL, `,"supportedModels":["m2"]`)
 	f.addWith(families[2], "c", gem.URL, `,"supportedModels":["g1"]`)

@@ -59,7 +59,7 @@ func failedWith(c *call, a *account, answered int, h http.Header, body []byte) a
 	status := answered
 	t := attempt{outcome: "request_error", unauthorized: status == http.StatusUnauthorized}
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusBadRequest && keyRefused(body):
 		t.outcome, t.retry, t.blame = "account_error", true, true
 	case status == http.StatusPaymentRequired:
 		t.outcome, t.retry, t.blame = outcomeUnpaid, true, true
@@ -67,6 +67,8 @@ func failedWith(c *call, a *account, answered int, h http.Header, body []byte) a
 	case status == http.StatusTooManyRequests:
 		t.outcome, t.retry, t.blame = outcomeRateLimited, true, true
 		t.cool = coolFor(h, body, c.settings, time.Now())
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly: // the provider's trouble, not the request's
+		t.outcome, t.retry, t.done = "server_error", true, true
 	case status >= 500:
 		t.outcome, t.retry, t.blame, t.done = "server_error", true, true, status != http.StatusServiceUnavailable
 	case status < 400: // a redirect, or a success this protocol does not have
@@ -90,13 +92,34 @@ func failedWith(c *call, a *account, answered int, h http.Header, body []byte) a
 	if text := errorText(body); text != "" {
 		t.failure.message += ": " + text
 	}
-	if c.conversion == nil && c.dialect.isErrorBody(body) {
+	if c.conversion == nil && c.embedding == nil && c.dialect.isErrorBody(body) {
 		t.failure.body = body
 	}
 	if c.conversion != nil && status == statusOverloaded {
 		t.failure.status = http.StatusServiceUnavailable // the others know no 529
 	}
 	return t
+}
+
+// keyRefused reports a 400 that is about the account: Google's answer to a bad key,
+// the code that others give one, and Anthropic's want of credit, which has none.
+func keyRefused(body []byte) bool {
+	if !json.Valid(body) {
+		return false
+	}
+	root := gjson.ParseBytes(body)
+	if code := root.Get("error.code").Str; code == "invalid_api_key" || code == "billing_hard_limit_reached" || code == "billing_not_active" {
+		return true
+	}
+	if root.Get("error.type").Str == "invalid_request_error" && strings.Contains(root.Get("error.message").Str, "credit balance is too low") {
+		return true
+	}
+	for _, detail := range root.Get("error.details").Array() {
+		if reason := detail.Get("reason").Str; reason == "API_KEY_INVALID" || reason == "API_KEY_EXPIRED" {
+			return true
+		}
+	}
+	return false
 }
 
 // errorText is what an error body of any protocol says, or a short text.
