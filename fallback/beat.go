@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // A Redis that was restarted, or a replica that was promoted, may lack the last writes
@@ -143,7 +144,7 @@ func (r *replayer) readBeat(ctx context.Context) error {
 	}
 	r.beat, err = strconv.ParseUint(text, 10, 64)
 	if r.hasBeat = err == nil; !r.hasBeat && r.fenceGone {
-		r.s.noteMark(false, func(m *replayMark) { m.WipedRun = r.server.RunID })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.WipedRun = r.server.RunID })
 	}
 	r.withLock(func() {
 		c := &r.s.changes

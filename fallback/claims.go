@@ -3,10 +3,9 @@ package fallback
 import (
 	"strconv"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // This file decides what a client gets, while Redis is away, that asks to be the

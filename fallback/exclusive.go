@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
 
@@ -116,7 +117,7 @@ func (m *mirror) askSoon(id record.KeyID) {
 
 // fetchUrgent fetches what writes wait for, a bounded number of times: there may
 // always be more, and others wait for the load.
-func (m *mirror) fetchUrgent(ctx context.Context, src *source) error {
+func (m *mirror) fetchUrgent(ctx context.Context, src *fetch.Fetcher) error {
 	for range urgentRounds {
 		m.mu.Lock()
 		var ids []record.KeyID
@@ -140,7 +141,7 @@ func (m *mirror) fetchUrgent(ctx context.Context, src *source) error {
 }
 
 // fetchExclusively fetches keys while no write of ours to them is sent.
-func (m *mirror) fetchExclusively(ctx context.Context, src *source, ids []record.KeyID) error {
+func (m *mirror) fetchExclusively(ctx context.Context, src *fetch.Fetcher, ids []record.KeyID) error {
 	m.shut(ids, 1)
 	defer m.open(ids)
 	start := time.Now()

@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 // hotClient writes to one key as the proxy does, as fast as it can.

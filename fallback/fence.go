@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // withoutFence goes on with a Redis whose user may not keep the fence, if nothing

@@ -4,20 +4,18 @@ import (
 	"context"
 	"slices"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
-
-// scanCount is the COUNT hint of the initial load's SCAN.
-const scanCount = 1000
 
 // busyTries is how often a key that changes its type under its fetch, or is of a
 // type that is not mirrored, is asked for again before the next invalidation.
 const busyTries = 8
 
 // fetchDue fetches what is due: dirty keys first, then a few of the wanted.
-func (m *mirror) fetchDue(ctx context.Context, src *source) {
+func (m *mirror) fetchDue(ctx context.Context, src *fetch.Fetcher) {
 	if m.s.Mode() != Online {
 		return
 	}
@@ -46,7 +44,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 }
 
 // fetchAwaited fetches what writes wait for, at once.
-func (m *mirror) fetchAwaited(ctx context.Context, src *source) {
+func (m *mirror) fetchAwaited(ctx context.Context, src *fetch.Fetcher) {
 	m.mu.Lock()
 	awaited, flush := len(m.urgent) > 0, m.flush
 	m.mu.Unlock()
@@ -61,7 +59,7 @@ func (m *mirror) fetchAwaited(ctx context.Context, src *source) {
 
 // fetchKeys fetches keys and takes over the values that no write of ours has
 // overtaken.
-func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []string) error {
+func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys []string) error {
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
@@ -73,12 +71,12 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 			begun[i] = ^n // never equal to what it will be
 		}
 	}
-	src.overtaken = func(key string) bool {
+	src.Overtaken = func(key string) bool {
 		_, n := m.flight.quiet(db, key)
 		i, _ := slices.BinarySearch(keys, key)
 		return n != begun[i] // and stays so: it only grows
 	}
-	values, err := src.fetch(ctx, db, keys, m.longest, s.serverNow)
+	values, err := src.Fetch(ctx, db, keys, m.longest, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.drainLocked() // so that every write acknowledged before now is noted in last
@@ -108,19 +106,19 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 
 // takeOver stores one fetched value, unless a write of ours has overtaken it.
 // Both locks are held; a value is gone from v once it is stored.
-func (m *mirror) takeOver(id record.KeyID, v *value, overtaken bool) {
+func (m *mirror) takeOver(id record.KeyID, v *fetch.Value, overtaken bool) {
 	s := m.s
-	if v.later {
+	if v.Later {
 		m.postpone(id)
 		return
 	}
-	m.charge(id, v.size)
-	if v.size >= resp.Large {
-		m.large += v.size // it, or the one it replaces, is dead soon
+	m.charge(id, v.Size)
+	if v.Size >= resp.Large {
+		m.large += v.Size // it, or the one it replaces, is dead soon
 	}
 	switch known := s.res.known(id); {
 	case known && overtaken: // it stays known: our writes are followed, and it is fetched again soon
-	case overtaken, v.busy && !(known && s.eng.Has(id.DB, []byte(id.Key))):
+	case overtaken, v.Busy && !(known && s.eng.Has(id.DB, []byte(id.Key))):
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}
 	switch {
@@ -134,10 +132,10 @@ func (m *mirror) takeOver(id record.KeyID, v *value, overtaken bool) {
 	}
 	delete(m.wrote.keys, id)
 	switch {
-	case v.busy:
+	case v.Busy:
 		m.retry(id)
 		return
-	case v.large:
+	case v.Large:
 		delete(m.dirty, id)
 		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
@@ -153,7 +151,7 @@ func (m *mirror) takeOver(id record.KeyID, v *value, overtaken bool) {
 	m.mu.Unlock()
 	m.store(id, *v)
 	m.mu.Lock()
-	*v = value{}
+	*v = fetch.Value{}
 }
 
 // fetching notes that a fetch of the key is about to be sent. m.mu is held.
@@ -190,10 +188,10 @@ func (m *mirror) retry(id record.KeyID) {
 }
 
 // store replaces the local value by the fetched one. The store's lock is held.
-func (m *mirror) store(id record.KeyID, v value) {
+func (m *mirror) store(id record.KeyID, v fetch.Value) {
 	s := m.s
 	s.eng.Delete(id.DB, []byte(id.Key))
-	for _, argv := range v.commands {
+	for _, argv := range v.Commands {
 		if err := s.eng.ApplyKept(id.DB, argv); err != nil {
 			s.eng.Delete(id.DB, []byte(id.Key))
 			s.res.forget(id)
@@ -201,7 +199,7 @@ func (m *mirror) store(id record.KeyID, v value) {
 			return
 		}
 	}
-	s.res.learn(id, v.size)
+	s.res.learn(id, v.Size)
 	s.noteChange(id)
 	s.dirtyGen++
 }
@@ -209,7 +207,7 @@ func (m *mirror) store(id record.KeyID, v value) {
 // reload loads the mirrored prefixes whole and fetches everything else that is
 // resident again. Until it is done, what was held before stays (it may be
 // stale, which an outage allows).
-func (m *mirror) reload(ctx context.Context, src *source) {
+func (m *mirror) reload(ctx context.Context, src *fetch.Fetcher) {
 	s := m.s
 	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	m.beforeLoad()
@@ -305,15 +303,15 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 	return gone
 }
 
-func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {
-	c := src.client(m.s.cfg.BaseDB)
-	pattern := escapeGlob(prefix) + "*"
+func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix string, seen map[string]struct{}) error {
+	c := src.Client(m.s.cfg.BaseDB)
+	pattern := datadir.EscapeGlob(prefix) + "*"
 	var cursor uint64
 	for {
 		if err := m.fetchUrgent(ctx, src); err != nil {
 			return err
 		}
-		keys, next, err := c.Scan(ctx, cursor, pattern, scanCount).Result()
+		keys, next, err := c.Scan(ctx, cursor, pattern, fetch.ScanCount).Result()
 		if err != nil {
 			return err
 		}
@@ -338,17 +336,4 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 			return nil
 		}
 	}
-}
-
-// escapeGlob makes a prefix literal in a MATCH pattern.
-func escapeGlob(prefix string) string {
-	out := make([]byte, 0, len(prefix))
-	for i := 0; i < len(prefix); i++ {
-		switch prefix[i] {
-		case '*', '?', '[', ']', '\\', '^':
-			out = append(out, '\\')
-		}
-		out = append(out, prefix[i])
-	}
-	return string(out)
 }

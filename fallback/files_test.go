@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"testing"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
 )
 
 // Whatever fails while a file is written anew, the old one is still there, whole,

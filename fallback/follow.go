@@ -4,10 +4,9 @@ import (
 	"strconv"
 	"strings"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // actual says what an acknowledged command did, by its reply: a refused SET NX

@@ -13,14 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 // bound is how long a test waits for what must happen; only a failing test does.

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // loadCommands are writes of every type; %s is a key.

@@ -5,12 +5,11 @@ import (
 	"slices"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // Request is one command, or the commands of one MULTI unit, to be executed on

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 func refused(t *testing.T, reply string) {

@@ -4,10 +4,9 @@ import (
 	"slices"
 	"strconv"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // maxLocks bounds the locks remembered. One that is forgotten is released by a

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Bounds of the mirror's queues. What does not fit is not lost, only unknown:
@@ -370,7 +370,7 @@ func (m *mirror) voidFetch(id record.KeyID) {
 }
 
 // run follows and fetches until ctx ends. One goroutine.
-func (m *mirror) run(ctx context.Context, src *source) {
+func (m *mirror) run(ctx context.Context, src *fetch.Fetcher) {
 	tick := time.NewTicker(fetchInterval)
 	defer tick.Stop()
 	for ctx.Err() == nil {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // model applies every acknowledged command once.

@@ -60,14 +60,14 @@ func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[r
 		for len(keys) > 0 && ctx.Err() == nil {
 			part := keys[:min(len(keys), fetchBatch)]
 			keys = keys[len(part):]
-			values, err := r.src.fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
+			values, err := r.src.Fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
 			if err != nil {
 				s.log.Debug("refresh at the cut-over ended early", "error", err)
 				return looked, err
 			}
 			looked += len(part)
 			for i, key := range part {
-				if values[i].busy || values[i].large {
+				if values[i].Busy || values[i].Large {
 					continue
 				}
 				s.mirror.store(record.KeyID{DB: db, Key: key}, values[i])

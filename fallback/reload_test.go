@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // What is in doubt when the link dies, and gone when it is back, is asked about:
@@ -63,7 +63,7 @@ func TestAFlushVoidsAFetchUnderWay(t *testing.T) {
 	m.fetching(record.KeyID{DB: 0, Key: "other"})
 	m.flush = false
 	m.mu.Unlock()
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	r.srv.Hang()
 	done := make(chan error, 1)

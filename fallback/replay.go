@@ -7,9 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Bounds of one replay batch: one MULTI/EXEC with the fence.
@@ -36,19 +39,19 @@ var errGuard = errors.New("fence moved under the replay")
 // but for the mark and what belongs to the replay.
 type replayState struct {
 	markMu         sync.Mutex // taken last
-	mark           replayMark
+	mark           datadir.Checkpoint
 	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
 	overwritten    uint64
 	deadLetters    uint64
 	lastTook       time.Duration
-	conflictsWhole bool                      // conflicts.jsonl ends with a whole line. Belongs to the replay
-	noRoom         bool                      // conflicts do not fit on the disk: said once. Belongs to the replay
-	stubborn       stubborn                  // belongs to the replay, too
-	unrefreshed    int                       // cut-overs given up in a row, see refresh. Belongs to the replay
-	sent           uint64                    // no later record can be at Redis: the last at Open, or sent since. As well
-	changed        map[record.KeyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
+	conflictsWhole bool                                 // conflicts.jsonl ends with a whole line. Belongs to the replay
+	noRoom         bool                                 // conflicts do not fit on the disk: said once. Belongs to the replay
+	stubborn       stubborn                             // belongs to the replay, too
+	unrefreshed    int                                  // cut-overs given up in a row, see refresh. Belongs to the replay
+	sent           uint64                               // no later record can be at Redis: the last at Open, or sent since. As well
+	changed        map[record.KeyID]deadletter.Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -90,7 +93,7 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	src := newSource(s.cfg.NewClient)
+	src := fetch.New(s.cfg.NewClient)
 	defer src.Close()
 	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.Steady()}
 	if err := r.loadChanged(); err != nil {
@@ -157,7 +160,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[record.KeyID]struct{}{}
 	clear(s.unclaimed)
 	clear(s.undo.rebase)
-	s.replay.changed = map[record.KeyID]Conflict{}
+	s.replay.changed = map[record.KeyID]deadletter.Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()
 	return nil
@@ -167,7 +170,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 type replayer struct {
 	s       *Store
 	conn    *redis.Conn
-	src     *source // for looking at keys; other connections
+	src     *fetch.Fetcher // for looking at keys; other connections
 	server  Server
 	started time.Time
 	done    uint64 // sequence number of the last write known to be settled
@@ -204,7 +207,7 @@ func (r *replayer) withLock(fn func()) {
 func (r *replayer) takeOver(ctx context.Context) error {
 	// The fence is past some of the letters that could not be written, and nothing
 	// but memory has them: they come first.
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	fence, there, err := r.watchFence(ctx)
@@ -248,7 +251,7 @@ func (r *replayer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.s.filed.has(seq) {
+		if r.s.filed.Has(seq) {
 			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
 		} else if err := r.needsDatabase(ctx, &rec); err != nil {
 			return err
@@ -284,16 +287,16 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	before := r.s.mark()
-	r.s.noteMark(before.nothingSent(), func(m *replayMark) {
+	r.s.noteMark(before.NothingSent(), func(m *datadir.Checkpoint) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
-	if before.nothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
-		r.s.noteMark(false, func(m *replayMark) { m.To = before.To })
+	if before.NothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = before.To })
 		return errors.New("the first batch after a hand-over needs the replay mark on disk")
 	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
@@ -305,7 +308,7 @@ func (r *replayer) flush(ctx context.Context) error {
 		err = r.oneByOne(ctx, apply, last)
 	}
 	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
-		r.s.noteMark(false, func(m *replayMark) { m.To = max(before.To, r.done) })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = max(before.To, r.done) })
 	}
 	if err != nil {
 		return err

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"holdfast/fallback/record"
-
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"holdfast/fallback/record"
 )
 
 // entryOverhead is what one resident key costs beside its own bytes: the LRU

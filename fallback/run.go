@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Run follows Redis and saves the state from time to time until ctx ends. It
@@ -21,8 +21,8 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			src := newSource(s.cfg.NewClient)
-			src.held, src.heavy = s.heldLarge, true
+			src := fetch.New(s.cfg.NewClient)
+			src.Held, src.Heavy = s.heldLarge, true
 			s.mirror.run(ctx, src)
 			if err := src.Close(); err != nil {
 				s.log.Debug("close mirror clients", "error", err)

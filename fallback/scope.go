@@ -3,9 +3,8 @@ package fallback
 import (
 	"errors"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
+	"holdfast/fallback/record"
 )
 
 // scope is what one request, or one acknowledged write being followed, has been

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 const spinIncr = `local n = redis.call('INCR', KEYS[1]) local x = 0 for i = 1, tonumber(ARGV[1]) do x = x + 1 end return n`

@@ -5,10 +5,9 @@ import (
 	"strconv"
 	"sync"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // A script that asks for time or chance, or takes long, has another result here than at

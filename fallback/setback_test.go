@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // setBack puts an earlier copy of the journal in the place of the present one; none: it is gone.
@@ -138,7 +138,7 @@ func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
 				}
 				r.setBack(old)
 				gone(r)
-				_, err := RetryDeadLetters(r.dir)
+				_, err := deadletter.RetryDeadLetters(r.dir)
 				require.ErrorContains(t, err, "older than the rest", "it would give used numbers")
 				r.open()
 				for range 3 {
@@ -212,7 +212,7 @@ func TestGuardedBatchCountsAsNeverSent(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	r.redis("FLUSHALL")
 	require.ErrorIs(t, p.run(ctx), errGuard)

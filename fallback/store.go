@@ -10,14 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/fallback/record"
-
-	"holdfast/fallback/datadir"
-
 	"holdfast/fallback/clock"
-
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // Store is the local state with its journal. All methods are safe for
@@ -73,8 +72,8 @@ type Store struct {
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
 	mirror    *mirror
-	dead      *deadLetters
-	filed     *filed
+	dead      *deadletter.Letters
+	filed     *deadletter.Filed
 	replay    replayState
 	snap      snapshotState
 	troubles  troubles
@@ -136,14 +135,14 @@ func Open(cfg Config) (*Store, error) {
 
 // recover loads the snapshot and re-executes the journaled writes after it.
 func (s *Store) recover() error {
-	if _, err := finishRetry(s.cfg.Dir, s.jr); err != nil {
+	if _, err := deadletter.FinishRetry(s.cfg.Dir, s.jr); err != nil {
 		return err
 	}
 	var err error
-	if s.filed, err = readFiled(s.cfg.Dir, s.StreamID()); err != nil {
+	if s.filed, err = deadletter.ReadFiled(s.cfg.Dir, s.StreamID()); err != nil {
 		return err
 	}
-	if s.dead, err = openDeadLetters(s.cfg.Dir, s.filed, s.log); err != nil {
+	if s.dead, err = deadletter.Open(s.cfg.Dir, s.filed, s.log); err != nil {
 		return err
 	}
 	if err := s.loadReplayMark(); err != nil {
@@ -192,7 +191,7 @@ func (s *Store) recover() error {
 // startFrom loads the snapshot and checks that it fits to the rest of the directory.
 func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
 	seq, wasEmbedded, err = s.loadSnapshot()
-	if errors.Is(err, ErrSnapshotDamaged) {
+	if errors.Is(err, snapshot.ErrDamaged) {
 		err = s.withoutSnapshot(err)
 	}
 	if err == nil {

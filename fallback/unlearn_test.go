@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // TestALateAnswerToSeveralKeys: Redis acknowledged a write to two keys, one of which

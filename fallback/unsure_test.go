@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // still ends the mirror's own work: what the outages that follow have is what the
@@ -162,7 +162,7 @@ func TestTheEndOfALoadIsSavedThoughNoValueChanges(t *testing.T) {
 	r.restartBlindTo("INCR", "m:a")
 	r.online()
 	r.redis("ACL", "SETUSER", "default", "allkeys")
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	m, seen := r.store.mirror, map[string]struct{}{}
 	require.NoError(t, m.loadPrefix(context.Background(), src, "m:", seen))

@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/datadir"
 )
 
 // kept are the files beside the snapshot, once the last load is over.

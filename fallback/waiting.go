@@ -5,11 +5,10 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // Waiter is a client of an embedded store that waits in a blocking command. Those who

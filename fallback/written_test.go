@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"holdfast/fallback/record"
-
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 func TestKeySetHasWhatWasAdded(t *testing.T) {

@@ -6,13 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"github.com/tidwall/redcon"
 
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/fallback"
+	"holdfast/fallback/record"
 	"holdfast/proxy/cache"
 )
 

@@ -5,11 +5,10 @@ import (
 	"slices"
 	"strconv"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // fenceGroup is one MULTI/EXEC around writes that must not be applied twice. It

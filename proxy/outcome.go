@@ -5,12 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"holdfast/fallback/record"
-
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
+	"holdfast/fallback/record"
 )
 
 // acts are the flags of commands that somebody notices if they are done twice: they

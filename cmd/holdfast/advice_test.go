@@ -9,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/fallback/datadir"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 )
 
 // advised returns the commands that a text tells to run, as they would be typed.
