@@ -220,7 +220,7 @@ func (k *control) beat(deep bool) error {
 		return err
 	}
 	// A script that runs for long lets Redis answer BUSY, but not push.
-	if e := v.Err(); e == nil || !strings.HasPrefix(e.Error(), "BUSY") {
+	if !k.g.noteBusy(v) {
 		k.g.u.beats.end(n)
 	}
 	if !deep {

@@ -30,6 +30,9 @@ func (u *Upstream) Reach(ctx context.Context, proto int, argv [][]byte) ([]byte,
 		return nil, &OutcomeError{Sent: true, Err: fmt.Errorf("reach upstream: %w", err)}
 	}
 	u.retryNow()
+	if g := u.live.Load(); g != nil {
+		g.want() // it may have ended what kept the server busy
+	}
 	return reply, nil
 }
 
