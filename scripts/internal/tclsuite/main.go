@@ -7,9 +7,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -39,7 +41,7 @@ type options struct {
 	exceptions string // file; see readExceptions
 	modes      string
 	timeout    time.Duration // of one unit
-	keep       string        // directory for the suite's output; "" throws it away
+	keep       string        // directory for the suite's output, written as it comes; "" throws it away
 	units      []string
 }
 
@@ -91,12 +93,6 @@ func run(o options) (bool, error) {
 				return false, fmt.Errorf("%s, %s: %w", unit, m, err)
 			}
 			report.add(unit, m, parseOutput(out))
-			if o.keep != "" {
-				name := strings.ReplaceAll(unit, "/", "_") + "." + m.String()
-				if err := os.WriteFile(filepath.Join(o.keep, name), []byte(out), 0o600); err != nil {
-					return false, err
-				}
-			}
 		}
 		report.printUnit(os.Stdout, unit)
 	}
@@ -130,13 +126,32 @@ func runUnit(o options, m mode, unit string) (string, error) {
 	cmd := exec.Command("timeout", args...)
 	cmd.Dir = tests
 	cmd.Env = append(os.Environ(), "TERM=dumb")
-	out, err := cmd.CombinedOutput()
+	out, err := stream(cmd, o, m, unit)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return "", err
 	}
 	if exit != nil && exit.ExitCode() >= 124 {
-		out = append(out, fmt.Sprintf("\n[timeout]: %s\n", unit)...)
+		out += fmt.Sprintf("\n[timeout]: not over after %v\n", o.timeout)
 	}
-	return string(out), nil
+	return out, nil
+}
+
+// stream runs the suite and gives its output. With o.keep it is in a file from the first
+// line on, so that a run can be watched and one that is stopped has said where it was.
+func stream(cmd *exec.Cmd, o options, m mode, unit string) (string, error) {
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if o.keep != "" {
+		name := strings.ReplaceAll(unit, "/", "_") + "." + m.String()
+		f, err := os.OpenFile(filepath.Join(o.keep, name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		cmd.Stdout = io.MultiWriter(&out, f)
+	}
+	cmd.Stderr = cmd.Stdout
+	err := cmd.Run()
+	return out.String(), err
 }

@@ -161,6 +161,20 @@ proc ::redis::__dispatch__raw__ {id method argv} {
 }
 `
 
+// watchable makes the suite say which test it begins, when it begins it.
+func watchable(path string) error {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	const begins = `set ::active_clients_task($fd) "(IN PROGRESS) $data"`
+	said := strings.Replace(string(source), begins, begins+"\n        puts \"\\[testing\\]: $data\"", 1)
+	if said == string(source) {
+		return fmt.Errorf("%s does not have the line %q", path, begins)
+	}
+	return os.WriteFile(path, []byte("fconfigure stdout -buffering line\n"+said), 0o600)
+}
+
 // copySuite gives each run a copy of the suite, as it writes beside its sources.
 func copySuite(suite, dir string, m mode) (string, error) {
 	dst := filepath.Join(dir, "suite")
@@ -176,8 +190,8 @@ func copySuite(suite, dir string, m mode) (string, error) {
 	for _, name := range []string{"redis-cli", "redis-benchmark", "redis-server"} {
 		_ = os.Symlink("/usr/bin/"+name, filepath.Join(dst, "src", name))
 	}
-	if m != offline {
-		return dst, nil
+	if err := watchable(filepath.Join(dst, "tests", "test_helper.tcl")); err != nil || m != offline {
+		return dst, err
 	}
 	f, err := os.OpenFile(filepath.Join(dst, "tests", "support", "redis.tcl"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

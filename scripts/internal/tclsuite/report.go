@@ -22,12 +22,13 @@ var (
 	okLine  = regexp.MustCompile(`^\[ok\]: (.*) \(\d+ ms\)$`)
 	errLine = regexp.MustCompile(`^\[err\]: (.*) in tests/\S+\.tcl$`)
 	badLine = regexp.MustCompile(`^\[(exception|timeout)\]: (.*)$`)
+	nowLine = regexp.MustCompile(`^\[testing\]: (.*)$`) // see watchable
 )
 
 // parseOutput reads what the suite printed.
 func parseOutput(out string) results {
 	r := results{passed: map[string]bool{}, errors: map[string]string{}}
-	lines := strings.Split(out, "\n")
+	lines, now := strings.Split(out, "\n"), ""
 	for i, line := range lines {
 		line = strings.TrimSuffix(line, "\r")
 		if m := okLine.FindStringSubmatch(line); m != nil {
@@ -39,8 +40,10 @@ func parseOutput(out string) results {
 			if i+1 < len(lines) && r.errors[m[1]] == "" {
 				r.errors[m[1]] = strings.TrimSpace(lines[i+1])
 			}
+		} else if m := nowLine.FindStringSubmatch(line); m != nil {
+			now = m[1]
 		} else if m := badLine.FindStringSubmatch(line); m != nil && r.broken == "" {
-			r.broken = m[1] + ": " + m[2]
+			r.broken = fmt.Sprintf("%s in %q: %s", m[1], now, m[2])
 		}
 	}
 	return r
@@ -144,7 +147,7 @@ func (r *report) printUnit(w io.Writer, unit string) {
 }
 
 // print prints the sums and the names, and reports whether one of them is no
-// exception.
+// exception, or a unit did not come to its end.
 func (r *report) print(w io.Writer) (failed bool) {
 	for _, m := range r.modes {
 		total, passed := 0, 0
@@ -154,6 +157,7 @@ func (r *report) print(w io.Writer) (failed bool) {
 			total += counted
 			passed += counted - len(missing)
 			unseen := 0
+			failed = failed || r.all[unit][m].broken != "" // a hang is no exception
 			for _, name := range missing {
 				mark := "FAIL "
 				if r.isExcepted(m, name) {
