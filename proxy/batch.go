@@ -150,6 +150,7 @@ func (c *client) answer(reply []byte) {
 func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	c.batch.reset()
 	c.batch.yielded = false
+	c.holdAgain()
 	for i, cmd := range cmds {
 		if !c.handle(cmd) {
 			c.handOver(cmd.Args)
@@ -169,6 +170,7 @@ func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	if rest == nil && c.handing != nil {
 		c.handedOver() // it did not need its own connection in the end
 	}
+	c.checkQueued()
 	c.release()
 	c.flush()
 	c.settle()

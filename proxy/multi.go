@@ -18,16 +18,17 @@ type transaction struct {
 	scans   bool // it has a step of an iteration
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
 
-	// held are the replies since MULTI while the batch lasts that it came in. If EXEC
-	// comes in the same one, Redis says which of them were refused; see unitHead.
+	// held are the replies of this batch. If EXEC comes in the same one, Redis says which
+	// of them were refused, see unitHead; else it is asked, see dryRuns.
 	held unitHead
 	free bool // replies are not held
 }
 
 // unitHead are the replies to MULTI and to what was queued, not yet sent to the client.
 type unitHead struct {
+	first   int // commands of the unit that were answered before
 	replies []byte
-	queued  []int // where in replies "QUEUED" is for each command of the unit
+	queued  []int // where in replies "QUEUED" is for each other command of the unit
 }
 
 // maxUnitBytes bounds what one client may queue in MULTI.
@@ -88,6 +89,13 @@ func (c *client) hold(reply []byte) bool {
 	return true
 }
 
+// holdAgain is called when a batch begins: its replies are held as well.
+func (c *client) holdAgain() {
+	if tx := c.multi; tx != nil {
+		tx.free, tx.held = false, unitHead{first: len(tx.unit)}
+	}
+}
+
 // release answers what was held: nothing more can be said about it.
 func (c *client) release() {
 	tx := c.multi
@@ -110,22 +118,22 @@ func (c *client) aborted(it *item, exec []byte, queued func(i int) []byte) []byt
 	}
 	b, head := &c.batch, it.head
 	var said, cause []byte
-	from, sent := 0, 0
+	from, sent, causeAt := 0, 0, 0
 	for i := range it.unit {
 		sent += it.span(i)
 		reply := queued(sent - 1)
 		if reply[0] == '-' && cause == nil {
-			cause = reply
+			cause, causeAt = reply, i
 		}
-		if i < len(head.queued) {
-			said = append(append(said, head.replies[from:head.queued[i]]...), reply...)
-			from = head.queued[i] + len(replyQueued)
+		if at := i - head.first; at >= 0 && at < len(head.queued) {
+			said = append(append(said, head.replies[from:head.queued[at]]...), reply...)
+			from = head.queued[at] + len(replyQueued)
 		}
 	}
 	switch {
 	case cause == nil:
 		return exec
-	case len(head.queued) == len(it.unit) && bytes.HasSuffix(b.out, head.replies):
+	case causeAt >= head.first && causeAt < head.first+len(head.queued) && bytes.HasSuffix(b.out, head.replies):
 		b.out = append(append(b.out[:len(b.out)-len(head.replies)], said...), head.replies[from:]...)
 		return exec
 	}
