@@ -36,10 +36,7 @@ func newDryRuns() *dryRuns {
 	return d
 }
 
-var (
-	errNotQueued = errors.New("the server did not queue")
-	discardRaw   = []byte("*1\r\n$7\r\nDISCARD\r\n")
-)
+var errNotQueued = errors.New("the server did not queue")
 
 // ask gives Redis's reply to each of the commands; nil: it is not known, in time.
 func (d *dryRuns) ask(u Upstream, db int, limit time.Duration, commands [][][]byte) [][]byte {
@@ -80,7 +77,7 @@ func (d *dryRuns) askOnce(ctx context.Context, u Upstream, db int, commands [][]
 		}
 	}()
 	if !old {
-		first, err := d.exchange(multiRaw, 1)
+		first, err := d.exchange(ownMultiRaw, 1)
 		if err != nil || !isOK(first[0]) {
 			return nil, false, errors.Join(err, errNotQueued)
 		}
@@ -89,7 +86,7 @@ func (d *dryRuns) askOnce(ctx context.Context, u Upstream, db int, commands [][]
 	for _, argv := range commands {
 		payload = resp.AppendCommand(payload, argv...)
 	}
-	payload = append(append(payload, discardRaw...), multiRaw...)
+	payload = append(append(payload, ownDiscardRaw...), ownMultiRaw...)
 	replies, err = d.exchange(payload, len(commands)+2)
 	if err != nil {
 		return nil, old, err

@@ -23,8 +23,16 @@ type fenceGroup struct {
 }
 
 var (
-	multiRaw  = []byte("*1\r\n$5\r\nMULTI\r\n")
-	execRaw   = []byte("*1\r\n$4\r\nEXEC\r\n")
+	multiRaw = []byte("*1\r\n$5\r\nMULTI\r\n")
+	execRaw  = []byte("*1\r\n$4\r\nEXEC\r\n")
+
+	// What the proxy adds to a client's commands is spelled like nobody spells it, so that
+	// MONITOR's feed can leave it out: see ownFeed.
+	ownMultiRaw   = []byte("*1\r\n$5\r\nmULTI\r\n")
+	ownExecRaw    = []byte("*1\r\n$4\r\neXEC\r\n")
+	ownDiscardRaw = []byte("*1\r\n$7\r\ndISCARD\r\n")
+	ownPTTL       = "*2\r\n$4\r\npTTL\r\n"
+
 	fenceZero = bytes.Repeat([]byte("0"), backend.FenceDigits)
 )
 
@@ -47,7 +55,7 @@ func (c *client) forwardFenced(it item) {
 	b := &c.batch
 	if it.unit != nil {
 		c.closeFence()
-		c.openFence()
+		c.openFence(true)
 		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
 		sent := it.sends()
 		for _, argv := range sent {
@@ -57,22 +65,24 @@ func (c *client) forwardFenced(it item) {
 		}
 		it.replies = len(sent)
 		c.addFenced(it, len(sent))
-		b.fences[len(b.fences)-1].unit = true
 		c.closeFence()
 		return
 	}
 	if !b.open {
-		c.openFence()
+		c.openFence(false)
 	}
 	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
 	c.addFenced(it, 1)
 }
 
-func (c *client) openFence() {
-	b := &c.batch
-	b.fences = append(b.fences, fenceGroup{first: b.call.N})
+func (c *client) openFence(unit bool) {
+	b, begin := &c.batch, ownMultiRaw
+	if unit {
+		begin = multiRaw
+	}
+	b.fences = append(b.fences, fenceGroup{first: b.call.N, unit: unit})
 	b.open = true
-	b.call.Payload = append(b.call.Payload, multiRaw...)
+	b.call.Payload = append(b.call.Payload, begin...)
 	b.call.N++
 }
 
@@ -90,6 +100,10 @@ func (c *client) closeFence() {
 		return
 	}
 	b.open = false
+	end := ownExecRaw
+	if b.fences[len(b.fences)-1].unit {
+		end = execRaw
+	}
 	p := append(b.call.Payload, "*3\r\n$3\r\nSET\r\n"...)
 	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto, c.db))
 	p = append(p, '$')
@@ -98,7 +112,7 @@ func (c *client) closeFence() {
 	b.call.FenceAt = append(b.call.FenceAt, len(p))
 	p = append(p, fenceZero...)
 	p = append(p, "\r\n"...)
-	b.call.Payload = append(p, execRaw...)
+	b.call.Payload = append(p, end...)
 	b.call.N += 2
 }
 

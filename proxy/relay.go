@@ -287,6 +287,9 @@ func (r *relay) send(rc redcon.Command) bool {
 	if queueing {
 		r.passExtras(rc.Args)
 	}
+	if cmd != nil && (cmd.Name == "sync" || cmd.Name == "psync") {
+		r.awaitOwed() // Redis refuses it while replies to what was sent before wait
+	}
 	// Its own reply may take for ever; that of a PING in the same write says that Redis has
 	// both. WAIT waits for what this connection has seen written, and the writes went
 	// over others: any command here takes note of them.

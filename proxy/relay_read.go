@@ -24,7 +24,8 @@ type pump struct {
 	head    [8]byte // its first bytes, which say how it went
 	whole   []byte  // all of it, for what looks into replies to writes
 	stream  bool    // from here on it is a replication stream, no frames
-	locked  bool    // the client's socket is ours: part of a frame has gone out
+	sync    *syncStream
+	locked  bool // the client's socket is ours: part of a frame has gone out
 }
 
 // run delivers until the client or the connection ends; after an outage it sets
@@ -102,10 +103,13 @@ func (p *pump) take(b []byte) error {
 			p.instead = nil
 		}
 	}
-	if run < len(b) {
-		if err := p.write(b[run:]); err != nil {
+	if run < i {
+		if err := p.write(b[run:i]); err != nil {
 			return err
 		}
+	}
+	if err := p.write(p.streamed(b[i:])); err != nil {
+		return err
 	}
 	p.r.settled(done)
 	return nil
@@ -119,8 +123,18 @@ func (p *pump) streams() bool {
 	}
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
-	p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream
+	if p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream; p.stream && p.r.queue[0].cmd.Name == "sync" {
+		p.sync = &syncStream{}
+	}
 	return p.stream
+}
+
+// streamed is what the client gets of b, which is of a replication stream.
+func (p *pump) streamed(b []byte) []byte {
+	if p.sync == nil {
+		return b
+	}
+	return p.sync.feed(b)
 }
 
 // settled counts replies that the client has got.

@@ -58,6 +58,9 @@ func needsPlain(modes []mode) bool {
 	return false
 }
 
+// suiteDB is the database that the suite uses: the one that is mirrored is that of the URL.
+const suiteDB = "/9"
+
 // servers are the processes that one unit runs against.
 type servers struct {
 	addr  string
@@ -83,7 +86,7 @@ func startServers(holdfast, dir string, m mode) (*servers, error) {
 		if err := redis.Start(extra...); err != nil {
 			return nil, err
 		}
-		s.addr, upstream = redis.Addr(), redis.Addr()
+		s.addr, upstream = redis.Addr(), redis.Addr()+suiteDB
 	}
 	if m == direct || m == plain {
 		return s, nil
