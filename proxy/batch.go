@@ -22,6 +22,7 @@ type item struct {
 	argv    [][]byte
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
+	bounds  [2][]byte       // MULTI and EXEC of the unit as the client spells them
 	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
 	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
 	spans   []int           // how many of wire belong to each command; nil: they are the same

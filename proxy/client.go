@@ -374,7 +374,7 @@ func (c *client) answerTo(it *item) []byte {
 		switch {
 		case g.elems == nil:
 			return nil
-		case g.unit:
+		case g.unit != nil:
 			return unitReply(g.elems[:g.count])
 		}
 		return g.elems[it.first-g.first-1]

@@ -15,16 +15,14 @@ import (
 // ends with a SET of the fence key to the group's number, so that after a dead
 // link the key tells whether the group was executed. See fallback.Origin.
 type fenceGroup struct {
-	first int // index of MULTI's reply in the call
-	count int // commands in it, the fence not counted
-	unit  bool
-	elems [][]byte // EXEC's replies, split once
+	first int        // index of MULTI's reply in the call
+	count int        // commands in it, the fence not counted
+	unit  *[2][]byte // a client's own unit: its MULTI and EXEC; nil for single commands
+	elems [][]byte   // EXEC's replies, split once
 	split bool
 }
 
 var (
-	multiRaw = []byte("*1\r\n$5\r\nMULTI\r\n")
-	execRaw  = []byte("*1\r\n$4\r\nEXEC\r\n")
 
 	// What the proxy adds to a client's commands is spelled like nobody spells it, so that
 	// MONITOR's feed can leave it out: see ownFeed.
@@ -55,7 +53,8 @@ func (c *client) forwardFenced(it item) {
 	b := &c.batch
 	if it.unit != nil {
 		c.closeFence()
-		c.openFence(true)
+		bounds := it.bounds
+		c.openFence(&bounds)
 		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
 		sent := it.sends()
 		for _, argv := range sent {
@@ -69,18 +68,18 @@ func (c *client) forwardFenced(it item) {
 		return
 	}
 	if !b.open {
-		c.openFence(false)
+		c.openFence(nil)
 	}
 	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
 	c.addFenced(it, 1)
 }
 
-func (c *client) openFence(unit bool) {
+func (c *client) openFence(of *[2][]byte) {
 	b, begin := &c.batch, ownMultiRaw
-	if unit {
-		begin = multiRaw
+	if of != nil {
+		begin = resp.AppendCommand(nil, of[0])
 	}
-	b.fences = append(b.fences, fenceGroup{first: b.call.N, unit: unit})
+	b.fences = append(b.fences, fenceGroup{first: b.call.N, unit: of})
 	b.open = true
 	b.call.Payload = append(b.call.Payload, begin...)
 	b.call.N++
@@ -101,8 +100,8 @@ func (c *client) closeFence() {
 	}
 	b.open = false
 	end := ownExecRaw
-	if b.fences[len(b.fences)-1].unit {
-		end = execRaw
+	if of := b.fences[len(b.fences)-1].unit; of != nil {
+		end = resp.AppendCommand(nil, of[1])
 	}
 	p := append(b.call.Payload, "*3\r\n$3\r\nSET\r\n"...)
 	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto, c.db))
@@ -132,9 +131,9 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		c.fencedAborted(it, g, reply)
 	case g.elems == nil:
 		c.fencedUnknown(it, true) // not what EXEC answers: do not guess
-	case g.unit && it.spans != nil:
+	case g.unit != nil && it.spans != nil:
 		c.delivered(it, unitReply(c.s.visible(c.proto, c.db, it.unit, it.spans, g.elems[:g.count])))
-	case g.unit:
+	case g.unit != nil:
 		c.delivered(it, unitReply(g.elems[:g.count]))
 	default:
 		c.delivered(it, g.elems[it.first-g.first-1])
@@ -166,7 +165,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		return
 	}
 	c.endWrite(it)
-	if g.unit {
+	if g.unit != nil {
 		if refusedAny(c, it) || c.fenceRefused(it, g) {
 			c.regrouped(it)
 			return
@@ -200,7 +199,7 @@ func (c *client) regrouped(it *item) {
 // withoutMulti answers an item of a group whose MULTI was refused: the user may
 // not use it.
 func (c *client) withoutMulti(it *item, g *fenceGroup) {
-	if !g.unit {
+	if g.unit == nil {
 		c.delivered(it, c.replyAt(it.first))
 		return
 	}

@@ -12,6 +12,7 @@ import (
 // transaction collects a MULTI unit. It is sent, or executed locally, as a
 // whole at EXEC, so it occupies no upstream connection while the client thinks.
 type transaction struct {
+	multi   []byte // MULTI as the client spells it: MONITOR shows that
 	unit    [][][]byte
 	bytes   int
 	writes  bool // it may change something
@@ -116,6 +117,9 @@ func (c *client) aborted(it *item, exec []byte, queued func(i int) []byte) []byt
 	if !bytes.HasPrefix(exec, []byte("-EXECABORT")) {
 		return exec
 	}
+	if reply := c.readUnitWithoutMemory(it, queued); reply != nil {
+		return reply
+	}
 	b, head := &c.batch, it.head
 	var said, cause []byte
 	from, sent, causeAt := 0, 0, 0
@@ -153,7 +157,7 @@ func (c *client) cmdMulti(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "ERR MULTI calls can not be nested"))
 		return
 	}
-	c.multi = &transaction{}
+	c.multi = &transaction{multi: bytes.Clone(argv[0])}
 	c.answer(replyOK)
 }
 
@@ -186,7 +190,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held}
+	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held, bounds: [2][]byte{tx.multi, argv[0]}}
 	if tx.writes {
 		it.cmd = execWrite
 	}

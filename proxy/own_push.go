@@ -31,7 +31,10 @@ func (s *Server) aboutOwn(b, word []byte, monitor bool) (hide bool, instead []by
 }
 
 // ownWords are the commands that the proxy adds to those of clients, as it spells them.
-var ownWords = [][]byte{[]byte(`] "mULTI"`), []byte(`] "eXEC"`), []byte(`] "dISCARD"`), []byte(`] "pTTL"`)}
+var ownWords = [][]byte{
+	[]byte(`] "mULTI"`), []byte(`] "eXEC"`), []byte(`] "dISCARD"`), []byte(`] "pTTL"`),
+	[]byte(`] "hELLO"`), []byte(`] "sELECT"`), []byte(`] "cLIENT"`), []byte(`] "pING"`), []byte(`] "iNFO"`), []byte(`] "tIME"`),
+}
 
 // ownFeed reports whether a line of MONITOR's feed is about a key or command of Holdfast.
 func ownFeed(line []byte) bool {

@@ -339,6 +339,8 @@ func (r *relay) note(e *expect) {
 			r.expectConfirm(e)
 		}
 	case queued:
+	case tellsRedirect[name]:
+		e.shown = r.shownRedirect()
 	case name == "multi":
 		if !e.cmd.ArityOK(len(e.argv)) || r.proto == 2 && r.subs.any() {
 			break // refused, and nothing changes

@@ -195,7 +195,7 @@ func (p *pump) take1(all bool) {
 		return
 	}
 	p.reply, p.isReply = *e, true
-	p.reply.keep = e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
+	p.reply.keep = e.shown != nil || e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
 	if e.cmd != nil && e.cmd.Name == "exec" {
 		for _, argv := range p.r.unit {
 			if cmd, ok := command.Lookup(argv); ok {

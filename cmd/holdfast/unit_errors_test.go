@@ -90,15 +90,20 @@ func TestUnitsSayWhyTheyWereRefused(t *testing.T) {
 
 	// Without the right to MULTI, what is asked for is never executed.
 	require.NoError(t, d.Do(ctx, "ACL", "SETUSER", "app", "-multi").Err())
-	require.NoError(t, d.Do(ctx, "CLIENT", "KILL", "USER", "app").Err())
-	p.awaitMode(fallback.Online)
-	redistest.Eventually(t, patience, "online", func() bool { return p.st.upstream.Up() })
-	two = dialRaw(t, p.addr())
-	two.do("MULTI")
-	two.do("INCR", "app:n")
-	two.do("DISCARD")
+	for range 3 {
+		two.do("MULTI")
+		two.do("INCR", "app:n")
+		two.do("DISCARD")
+	}
 	assert.Equal(t, "2", d.Get(ctx, "app:n").Val())
 	require.NoError(t, d.Do(ctx, "ACL", "SETUSER", "app", "+multi").Err())
+	// A unit that only reads is executed though memory has run out since it was queued.
+	for _, args := range [][]string{{"MULTI"}, {"STRLEN", "app:held"}, {"PING"}, {"GET", "app:none"}} {
+		assert.NotContains(t, two.do(args...), "-")
+	}
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "1").Err())
+	assert.Equal(t, "*3\r\n:1000\r\n+PONG\r\n$-1\r\n", two.do("EXEC"))
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "0").Err())
 	for _, args := range [][]string{{"MULTI"}, {"SET", "app:k", "1"}, {"EXEC"}} {
 		assert.NotContains(t, c.do(args...), "-")
 	}

@@ -143,9 +143,9 @@ func (s *servers) stop() {
 	}
 }
 
-// offlineHook is loaded into the suite while Redis is away. FLUSHALL and CONFIG
-// are refused then, on purpose, and the suite uses them to set up its tests: it
-// empties the databases with DEL, and goes on without the setting.
+// offlineHook is loaded into the suite while Redis is away. FLUSHALL, FUNCTION FLUSH
+// and CONFIG are refused then, on purpose, and the suite uses them to set up its tests:
+// it empties the databases with DEL, deletes libraries, and goes on without the setting.
 const offlineHook = `
 proc ::redis::__empty__ {id} {
     foreach key [::redis::__dispatch__raw__ $id keys {*}] { ::redis::__dispatch__raw__ $id del [list $key] }
@@ -159,6 +159,14 @@ proc ::redis::__dispatch__raw__ {id method argv} {
     if {$failed && [string equal -nocase $method config]} {
         if {[string equal -nocase [lindex $argv 0] set]} { return OK }
         return [list [lindex $argv 1] {}]
+    }
+    if {$failed && [string equal -nocase $method function] && [string equal -nocase [lindex $argv 0] flush]} {
+        catch {
+            foreach library [::redis::__dispatch__hooked__ $id function list] {
+                ::redis::__dispatch__hooked__ $id function [list delete [lindex $library 1]]
+            }
+        }
+        return OK
     }
     return -code $failed $reply
 }
