@@ -36,6 +36,14 @@ func (u *Upstream) Reach(ctx context.Context, proto int, argv [][]byte) ([]byte,
 	return reply, nil
 }
 
+// GiveUp ends the link for a reason that its user knows, as if it were lost: calls under way
+// fail and new attempts to connect follow. It does nothing while there is no link.
+func (u *Upstream) GiveUp(reason error) {
+	if g := u.live.Load(); g != nil {
+		g.fail(reason)
+	}
+}
+
 // readRaw reads one reply as it is on the wire, before the connection has another user.
 func readRaw(c *conn) (reply []byte, err error) {
 	split, buf := resp.Splitter{}, make([]byte, 16<<10)

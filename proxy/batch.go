@@ -22,6 +22,7 @@ type item struct {
 	argv    [][]byte
 	raw     []byte          // the command as the client sent it; for a unit, nil
 	unit    [][][]byte      // commands of a MULTI unit
+	server  bool            // of a unit: it changes the server for everybody
 	bounds  [2][]byte       // MULTI and EXEC of the unit as the client spells them
 	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
 	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
@@ -381,6 +382,9 @@ func acknowledged(reply []byte) []byte {
 
 // delivered notes the effects of an answered command and appends its reply.
 func (c *client) delivered(it *item, reply []byte) {
+	if (it.server || it.cmd.Flags&command.Dangerous != 0) && acknowledged(reply) != nil {
+		c.s.notePaused(it.commands())
+	}
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))
 	}

@@ -186,7 +186,12 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.elsewhere(&it)
 		return
 	}
+	c.awaitPause(rc.Args)
 	write := cmd.Flags&(command.Write|command.Script) != 0
+	if write && c.onlyReads(cmd, rc.Args) && readsAs[cmd] != nil {
+		c.s.scripts.note(c.s.cfg.Local, cmd, rc.Args)
+		it.cmd, write = readsAs[cmd], false
+	}
 	switch {
 	case write:
 		c.awaitReady(&it)

@@ -149,6 +149,9 @@ func (c *client) checkQueued() {
 	}
 	n := len(tx.held.queued)
 	commands := tx.unit[len(tx.unit)-n:]
+	if left, _ := c.s.writePause.left(); left > 0 {
+		return // Redis would hold a write that is queued
+	}
 	if n == 0 || n > maxDryCommands || unitBytes(commands) > maxDryBytes {
 		return
 	}

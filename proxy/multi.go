@@ -17,6 +17,7 @@ type transaction struct {
 	bytes   int
 	writes  bool // it may change something
 	scans   bool // it has a step of an iteration
+	server  bool // it changes the server for everybody
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
 
 	// held are the replies of this batch. If EXEC comes in the same one, Redis says which
@@ -71,7 +72,8 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		return true
 	}
 	tx.unit = append(tx.unit, copied)
-	tx.writes = tx.writes || cmd.Flags&acts != 0
+	tx.writes = tx.writes || cmd.Flags&acts != 0 && !c.onlyReads(cmd, argv)
+	tx.server = tx.server || cmd.Flags&command.Dangerous != 0
 	tx.scans = tx.scans || cursorPlace[cmd] != 0
 	if !tx.free {
 		tx.held.queued = append(tx.held.queued, len(tx.held.replies))
@@ -190,7 +192,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held, bounds: [2][]byte{tx.multi, argv[0]}}
+	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held, server: tx.server, bounds: [2][]byte{tx.multi, argv[0]}}
 	if tx.writes {
 		it.cmd = execWrite
 	}
@@ -205,6 +207,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.execLocally(&it)
 		return
 	}
+	c.awaitPause(it.unit...)
 	if tx.writes {
 		c.awaitReady(&it)
 	}

@@ -43,6 +43,7 @@ type Server struct {
 	scripts    scriptMemory
 	handovers  handovers
 	dry        *dryRuns
+	writePause writePause
 	own        ownKeys
 	http       sampledWarning
 	logins     logins

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -104,8 +105,11 @@ func (r *report) add(unit string, m mode, res results) {
 // for the local modes without DEBUG as well.
 func (r *report) reference(unit string, m mode) []string {
 	var names []string
+	if slices.Contains(apart[m], unit) {
+		return nil
+	}
 	for name, ok := range r.all[unit][direct].passed {
-		if ok && (!m.local() || r.all[unit][plain].passed[name]) {
+		if ok && r.all[unit][m.reference()].passed[name] && !strings.Contains(r.all[unit][m].errors[name], isApart) {
 			names = append(names, name)
 		}
 	}
