@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // A Redis that was restarted, or a replica that was promoted, may lack the last writes
@@ -36,7 +39,7 @@ type changes struct {
 	at    map[uint64]uint64 // by the hash of the key
 }
 
-func (c *changes) note(id keyID) {
+func (c *changes) note(id record.KeyID) {
 	if c.at == nil {
 		c.at = map[uint64]uint64{}
 	}
@@ -52,7 +55,7 @@ func (c *changes) all() {
 	c.floor, c.due = c.next, true
 }
 
-func (c *changes) of(id keyID) uint64 {
+func (c *changes) of(id record.KeyID) uint64 {
 	if n, ok := c.at[hashKey(id)]; ok {
 		return n
 	}
@@ -81,7 +84,7 @@ func (c *changes) decode(b []byte) {
 
 // noteChange notes that Redis has another value of a key than before, or was asked for
 // it. What is loaded from disk is noted there. The store's lock is held.
-func (s *Store) noteChange(id keyID) {
+func (s *Store) noteChange(id record.KeyID) {
 	if s.loading == 0 && !s.cfg.Embedded {
 		s.changes.note(id)
 	}
@@ -100,11 +103,11 @@ func (s *Store) beatLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if s.Mode() != Online || forbidden != 0 && forbidden == s.takeovers.Load() {
+		if s.Mode() != Online || forbidden != 0 && forbidden == s.outage.takeovers.Load() {
 			continue
 		}
 		if err := s.beat(ctx, client); isForbidden(err) {
-			forbidden = s.takeovers.Load()
+			forbidden = s.outage.takeovers.Load()
 			s.log.Warn("redis does not let this user write the beat: after a restart of redis, changes by others cannot be told from writes that it lost", "key", s.beatKey(), "error", err)
 		}
 	}
@@ -141,7 +144,7 @@ func (r *replayer) readBeat(ctx context.Context) error {
 	}
 	r.beat, err = strconv.ParseUint(text, 10, 64)
 	if r.hasBeat = err == nil; !r.hasBeat && r.fenceGone {
-		r.s.noteMark(false, func(m *replayMark) { m.WipedRun = r.server.RunID })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.WipedRun = r.server.RunID })
 	}
 	r.withLock(func() {
 		c := &r.s.changes

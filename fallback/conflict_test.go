@@ -7,6 +7,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/record"
 )
 
 // newRigClient is what NewClient was before the rig was made embedded.
@@ -19,10 +23,10 @@ func newRigClient(r *rig) func(db int) *redis.Client {
 }
 
 func TestConflicts(t *testing.T) {
-	for policy, want := range map[Conflict][]any{
-		Ours:             {"101", "1", "2", "5", "7"},
-		Theirs:           {"100", "0", "2", "5", "7"},
-		ConflictToLetter: {"100", "0", "2", "5", "7"},
+	for policy, want := range map[deadletter.Conflict][]any{
+		deadletter.Ours:     {"101", "1", "2", "5", "7"},
+		deadletter.Theirs:   {"100", "0", "2", "5", "7"},
+		deadletter.ToLetter: {"100", "0", "2", "5", "7"},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Conflict = policy })
@@ -45,8 +49,8 @@ func TestConflicts(t *testing.T) {
 			r.online()
 			require.Equal(t, want, r.redis("MGET", "m:n", "m:unit", "m:calm", "m:new", "unknown"))
 			require.EqualValues(t, 1, r.store.Status().Conflicts)
-			var found, filed []ConflictRecord
-			require.NoError(t, ReadConflicts(r.dir, func(c ConflictRecord) error {
+			var found, filed []deadletter.ConflictRecord
+			require.NoError(t, deadletter.ReadConflicts(r.dir, func(c deadletter.ConflictRecord) error {
 				if c.Key != nil {
 					found = append(found, c)
 				} else {
@@ -58,12 +62,12 @@ func TestConflicts(t *testing.T) {
 			require.Equal(t, "m:n", string(found[0].Key))
 			require.Equal(t, words("SET", "m:n", "100"), found[0].Theirs[0])
 			require.Equal(t, words("SET", "m:n", "2"), found[0].Ours[0])
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			switch policy {
-			case Theirs:
+			case deadletter.Theirs:
 				require.Len(t, filed, 2, "the unit follows its strictest key")
-			case ConflictToLetter:
+			case deadletter.ToLetter:
 				require.Len(t, letters, 2)
 			default:
 				require.Empty(t, letters)
@@ -73,22 +77,22 @@ func TestConflicts(t *testing.T) {
 }
 
 func TestDigestsOfEqualValuesAreEqual(t *testing.T) {
-	d := func(cmds ...[][]byte) digest { got, _ := digestOf(cmds); return got }
+	d := func(cmds ...[][]byte) record.Digest { got, _ := record.DigestOf(cmds); return got }
 	require.Equal(t, d(words("HSET", "k", "a", "1", "b", "2")), d(words("HSET", "k", "b", "2"), words("HSET", "k", "a", "1")))
 	require.Equal(t, d(words("ZADD", "k", "0.10000000000000001", "a")), d(words("ZADD", "k", "0.1", "a"), words("PEXPIREAT", "k", "9")))
 	require.NotEqual(t, d(words("RPUSH", "k", "a", "b")), d(words("RPUSH", "k", "b", "a")))
 	require.NotEqual(t, d(words("SADD", "k", "a")), d(words("RPUSH", "k", "a")))
-	require.Equal(t, digest{}, d())
+	require.Equal(t, record.Digest{}, d())
 }
 
 // The file is looked through for a torn line once, and again after a failed write.
 func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 	r := newRig(t)
 	file := func(seq uint64) error {
-		return r.store.fileConflict([]ConflictRecord{{Seq: seq, Policy: Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
+		return r.store.fileConflict([]deadletter.ConflictRecord{{Seq: seq, Policy: deadletter.Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
 	}
 	require.NoError(t, file(1))
-	path := conflictPath(r.dir)
+	path := datadir.Conflicts(r.dir)
 	require.NoError(t, os.Rename(path, path+".moved"))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	require.Error(t, file(2))
@@ -105,7 +109,7 @@ func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 // The letters of a batch are one write: an fsync for each would hold the clients
 // of a cut-over for seconds.
 func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = ConflictToLetter })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.ToLetter })
 	r.redis("SET", "m:k", "1")
 	r.loaded()
 	r.lost()
@@ -117,8 +121,8 @@ func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
 	// One at a time, the first would have ended it.
 	require.Equal(t, 100, r.store.Status().DeadLetters)
 	r.online()
-	require.True(t, r.store.filed.has(1))
-	letters, err := ReadDeadLetters(r.dir)
+	require.True(t, r.store.filed.Has(1))
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err)
 	require.Len(t, letters, 100)
 	require.Equal(t, "2", r.redis("GET", "m:k"))
@@ -127,7 +131,7 @@ func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
 // A script that selects another database writes a key there: the one of the same name
 // in its own is nothing to it.
 func TestNoConflictWithTheSameNameElsewhere(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 	r.redis("SET", "m:k", "zero")
 	_, err := r.direct.Pipelined(context.Background(), func(p redis.Pipeliner) error {
 		p.Do(context.Background(), "SELECT", 1)

@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // needsDatabase files a record for a database that Redis does not have: one with
 // fewer of them took over. A SELECT that fails inside EXEC does not stop EXEC: the
 // commands behind it would change the database before it.
-func (r *replayer) needsDatabase(ctx context.Context, rec *Record) error {
+func (r *replayer) needsDatabase(ctx context.Context, rec *record.Record) error {
 	if len(rec.Commands) == 0 || rec.DB == r.s.cfg.BaseDB {
 		return nil
 	}
@@ -29,7 +32,7 @@ func (r *replayer) needsDatabase(ctx context.Context, rec *Record) error {
 	if there {
 		return nil
 	}
-	r.s.dead.add(*rec, fmt.Sprintf("redis has no database %d", rec.DB), r.s.cfg.Now()) // flush writes it
+	r.s.dead.Add(*rec, fmt.Sprintf("redis has no database %d", rec.DB), r.s.cfg.Now()) // flush writes it
 	r.s.log.Error("journaled write is for a database that redis does not have: kept as a dead letter", "seq", rec.Seq, "db", rec.DB)
 	r.count(0, 1)
 	rec.Commands, rec.Bases = nil, nil
@@ -44,7 +47,7 @@ func (r *replayer) hasDatabase(ctx context.Context, db int) (bool, error) {
 		p.Do(ctx, "SELECT", r.s.cfg.BaseDB)
 		return nil
 	})
-	if no := sel.Err(); isReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
+	if no := sel.Err(); fetch.IsReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
 		return false, nil
 	}
 	if err != nil {

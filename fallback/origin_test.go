@@ -4,10 +4,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/record"
 )
 
 // underWay journals a write that had been sent with a fence of its own.
-func (r *rig) underWay(o Origin, args ...string) {
+func (r *rig) underWay(o record.Origin, args ...string) {
 	r.t.Helper()
 	r.request(Request{Proto: 2, Commands: [][][]byte{words(args...)}, Origin: o, Takeovers: r.store.Takeovers()})
 }
@@ -16,7 +19,7 @@ func (r *rig) underWay(o Origin, args ...string) {
 // to be found, nobody can say, and the write is kept as a dead letter.
 func TestFencesThatWereMovedOrRemoved(t *testing.T) {
 	const fence = "{holdfast}:fence:x:online:2:0"
-	sent := Origin{Key: fence, Number: 5, Seen: true}
+	sent := record.Origin{Key: fence, Number: 5, Seen: true}
 	for name, c := range map[string]struct {
 		executed bool
 		then     func(*rig)
@@ -53,7 +56,7 @@ func TestFencesThatWereMovedOrRemoved(t *testing.T) {
 			r.online()
 			require.Equal(t, c.want, r.redis("GET", "n"))
 			require.Equal(t, "1", r.redis("GET", "other"), "what was never sent is replayed")
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			require.Len(t, letters, c.letters)
 			if c.letters > 0 {

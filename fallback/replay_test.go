@@ -13,7 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 func TestAnswerWaitsForTheJournal(t *testing.T) {
@@ -99,7 +103,7 @@ func TestLateBatchOfAnEarlierConnection(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	// Somebody else with the same stream applies the first three.
 	_, err := r.direct.TxPipelined(ctx, func(q redis.Pipeliner) error {
@@ -152,7 +156,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("SET", "b", "3")
 		r.online()
 		require.Equal(t, []any{"1", "3"}, r.redis("MGET", "a", "b"))
-		letters, err := ReadDeadLetters(r.dir)
+		letters, err := deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Len(t, letters, 1)
 		require.Equal(t, words("APPEND", "a", "2"), letters[0].Commands[0])
@@ -163,13 +167,13 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("APPEND", "a", "2")
 		r.do("SET", "b", "3")
 		r.redis("RPUSH", "other", "x")
-		_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+		_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 		require.NoError(t, err)
 		r.do("SET", "c", "4")
 		r.online()
 		require.Equal(t, []any{"12", "3", "4"}, r.redis("MGET", "a", "b", "c"))
 		require.Equal(t, 1, r.store.Status().DeadLetters)
-		letters, err := ReadDeadLetters(r.dir)
+		letters, err := deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Contains(t, letters[0].Reason, "WRONGTYPE")
 	})
@@ -213,7 +217,7 @@ func TestFenceStories(t *testing.T) {
 		r.do("SET", "a", "1")
 		m := r.store.replay.mark
 		m.From, m.To = 2, 2 // as if the batch had been sent and the answer lost
-		require.NoError(t, r.store.changeMark(func(old *replayMark) { *old = m }))
+		require.NoError(t, r.store.changeMark(func(old *datadir.Checkpoint) { *old = m }))
 		r.do("SET", "b", "2")
 		r.crash()
 		r.redis("FLUSHALL")
@@ -267,7 +271,7 @@ func TestFenceStories(t *testing.T) {
 		r.online()
 		r.lost()
 		r.close()
-		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.RemoveAll(datadir.Journal(r.dir)))
 		r.open()
 		r.do("SET", "x", "1")
 		r.do("SET", "y", "1")

@@ -13,6 +13,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
+	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // A damaged snapshot does not keep a proxy from starting whose journal or Redis has all
@@ -23,7 +28,7 @@ func TestSnapshotDamage(t *testing.T) {
 	r.do("SET", "h", "1")
 	require.NoError(t, r.store.saveSnapshot())
 	r.close()
-	path := snapshotPath(r.dir)
+	path := datadir.Snapshot(r.dir)
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	info, err := os.Stat(path)
@@ -34,7 +39,7 @@ func TestSnapshotDamage(t *testing.T) {
 		t.Helper()
 		require.NoError(t, os.WriteFile(path, content, 0o600))
 		_, err := VerifySnapshot(r.dir)
-		require.ErrorIs(t, err, ErrSnapshotDamaged)
+		require.ErrorIs(t, err, snapshot.ErrDamaged)
 		require.ErrorContains(t, err, path)
 		r.open()
 		require.Equal(t, "$1\r\nv\r\n", r.do("GET", "k"), "the journal has it")
@@ -55,11 +60,11 @@ func TestSnapshotDamage(t *testing.T) {
 	try(good[:4])
 	try(nil)
 	newer := append([]byte(nil), good[:len(good)-4]...)
-	newer[8] = snapshotVersion + 1
-	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
+	newer[8] = snapshot.Version + 1
+	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, snapshot.Castagnoli))
 	require.NoError(t, os.WriteFile(path, newer, 0o600))
 	_, err = Open(r.cfg)
-	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorIs(t, err, record.ErrNewerFormat)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, os.Remove(path))
 	r.open() // the journal still has everything
@@ -148,13 +153,13 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 	r.request(Request{DB: 2, Proto: 2, Commands: [][][]byte{words("SET", "two", "2", "EX", "1000")}})
 	r.close()
 	old := filepath.Join(t.TempDir(), "snapshot")
-	raw, err := os.ReadFile(snapshotPath(r.dir))
+	raw, err := os.ReadFile(datadir.Snapshot(r.dir))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(old, raw, 0o600))
 
 	r.redis("SET", "n", "100")
 	r.redis("RPUSH", "l", "stale")
-	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, Ours
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, deadletter.Ours
 	r.open()
 	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
 	// Crash between queueing and the last snapshot: it still says "embedded".

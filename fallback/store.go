@@ -1,7 +1,6 @@
 package fallback
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/fallback/clock"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // Store is the local state with its journal. All methods are safe for
@@ -25,11 +29,8 @@ type Store struct {
 	eng       *engine.Engine
 	res       *residency
 	changed   chan struct{} // closed and replaced when mode changes
-	since     time.Time     // of the current mode; Offline lasts through attempts to replay that fail
-	away      time.Time     // when Redis was lost, or the store opened
-	failed    bool          // an attempt to replay has failed since then
-	staleAt   time.Time     // when local data stopped being coherent; zero while online
-	dirtyGen  uint64        // counts changes of the engine, for snapshots
+	outage    outage
+	dirtyGen  uint64 // counts changes of the engine, for snapshots
 	closed    bool
 	buf       []byte // record encoding, reused
 	scripts   scriptTime
@@ -37,10 +38,10 @@ type Store struct {
 	written   keySet // keys written in this outage
 	undo      undoLog
 	changes   changes
-	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
-	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
-	locks     map[keyID]lock
-	unclaimed map[keyID]int64               // keys that a client was refused to create with an expiry, and until when (Unix ms)
+	unsure    keySet                    // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt   map[record.KeyID]struct{} // those of them that came first, by name: also what is not here at all
+	locks     map[record.KeyID]lock
+	unclaimed map[record.KeyID]int64        // keys that a client was refused to create with an expiry, and until when (Unix ms)
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
@@ -51,22 +52,21 @@ type Store struct {
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
 
+	unfollowable unfollowable // scripts whose effects are fetched; a lock of its own
+
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]
-	mode     atomic.Int32
-	epoch    atomic.Uint64 // counts changes of mode
 	closing  atomic.Bool
 
 	lastStatus atomic.Pointer[Status]
 
-	takeovers atomic.Uint64 // changes to Online
-	clock     serverClock
+	clock     clock.Clock
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
 	mirror    *mirror
-	dead      *deadLetters
-	filed     *filed
+	dead      *deadletter.Letters
+	filed     *deadletter.Filed
 	replay    replayState
 	snap      snapshotState
 	troubles  troubles
@@ -82,40 +82,44 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+	if err := datadir.MakePrivate(cfg.Dir, cfg.Logger); err != nil {
 		return nil, err
 	}
 	jr, err := journal.Open(journal.Config{
-		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
+		Dir: datadir.Journal(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
 		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
-	s.away = s.since
-	s.clock.start(&s.cfg)
-	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
+	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{})}
+	if s.cfg.Embedded {
+		s.clock.FollowWall(s.cfg.Now)
+	} else {
+		s.clock.Start(s.cfg.Now, s.cfg.Elapsed, s.cfg.look)
+	}
+	s.locks, s.inDoubt, s.unclaimed = map[record.KeyID]lock{}, map[record.KeyID]struct{}{}, map[record.KeyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) {
-			s.snap.preimage(s, keyID{db, key})
+			s.snap.preimage(s, record.KeyID{DB: db, Key: key})
 			s.notifyExpired(db, key)
 		},
 		Notify:    s.event,
-		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Lock:      func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
-	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
-	s.held = func(db int, key string) bool { return s.res.known(keyID{db, key}) }
+	s.res = newResidency(&s.cfg, func(id record.KeyID) { s.eng.Delete(id.DB, []byte(id.Key)) })
+	s.held = func(db int, key string) bool { return s.res.known(record.KeyID{DB: db, Key: key}) }
 	s.mirror = newMirror(s)
-	s.mode.Store(int32(Offline))
+	mode := Offline
 	if cfg.Embedded {
-		s.mode.Store(int32(Embedded))
+		mode = Embedded
 	}
+	s.outage.begin(mode, cfg.Now())
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
@@ -124,20 +128,20 @@ func Open(cfg Config) (*Store, error) {
 
 // recover loads the snapshot and re-executes the journaled writes after it.
 func (s *Store) recover() error {
-	if _, err := finishRetry(s.cfg.Dir, s.jr); err != nil {
+	if _, err := deadletter.FinishRetry(s.cfg.Dir, s.jr); err != nil {
 		return err
 	}
 	var err error
-	if s.filed, err = readFiled(s.cfg.Dir, s.StreamID()); err != nil {
+	if s.filed, err = deadletter.ReadFiled(s.cfg.Dir, s.StreamID()); err != nil {
 		return err
 	}
-	if s.dead, err = openDeadLetters(s.cfg.Dir, s.filed, s.log); err != nil {
+	if s.dead, err = deadletter.Open(s.cfg.Dir, s.filed, s.log); err != nil {
 		return err
 	}
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
-	if err := syncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
+	if err := datadir.SyncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
 		return err
 	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
@@ -160,7 +164,7 @@ func (s *Store) recover() error {
 	if err := s.judgeSnapshot(s.snap.current); err != nil {
 		return err
 	}
-	s.staleAt = s.snap.savedAt
+	s.outage.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
 	case s.cfg.Embedded:
@@ -172,7 +176,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
-		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
+		s.kept.add(s.settled.Load(), st.Bytes, s.clock.Steady())
 	}
 	return nil
 }
@@ -180,7 +184,7 @@ func (s *Store) recover() error {
 // startFrom loads the snapshot and checks that it fits to the rest of the directory.
 func (s *Store) startFrom() (seq uint64, wasEmbedded bool, err error) {
 	seq, wasEmbedded, err = s.loadSnapshot()
-	if errors.Is(err, ErrSnapshotDamaged) {
+	if errors.Is(err, snapshot.ErrDamaged) {
 		err = s.withoutSnapshot(err)
 	}
 	if err == nil {
@@ -202,81 +206,24 @@ func (s *Store) serverNow() time.Time {
 	if s.loading != 0 {
 		return time.UnixMilli(s.loading)
 	}
-	return s.clock.now()
+	return s.clock.Now()
 }
 
 // SetServerTime tells what the server's clock shows now.
-func (s *Store) SetServerTime(now time.Time) { s.clock.set(now) }
+func (s *Store) SetServerTime(now time.Time) { s.clock.Set(now) }
 
 // noEarlierThan corrects a wall clock that is behind what was journaled by the
 // server's: set back since, or of a machine that begins at 1970. What is written
 // now would be long expired when Redis gets it.
 func (s *Store) noEarlierThan(unixMs int64) {
 	last := time.UnixMilli(unixMs)
-	if saved := s.snap.savedAt.Add(time.Duration(s.clock.offset.Load())); saved.After(last) {
+	if saved := s.snap.savedAt.Add(s.clock.Ahead()); saved.After(last) {
 		last = saved
 	}
-	if now := s.clock.now(); !s.cfg.Embedded && now.Before(last) {
+	if now := s.clock.Now(); !s.cfg.Embedded && now.Before(last) {
 		s.log.Warn("the clock of this machine is behind the last journaled write: going on from there", "clock", now, "write", last)
-		s.clock.set(last)
+		s.clock.Set(last)
 	}
-}
-
-// Mode is what the store does now. It may change right after the call.
-func (s *Store) Mode() Mode { return Mode(s.mode.Load()) }
-
-// Serving reports whether Do answers commands (every mode but Online).
-func (s *Store) Serving() bool { return s.Mode() != Online }
-
-// Changed returns a channel that is closed at the next change of mode.
-func (s *Store) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
-
-// setMode changes the mode and wakes who waits for it. The lock is held.
-func (s *Store) setMode(m Mode) {
-	old := s.Mode()
-	if old == m {
-		return
-	}
-	s.mode.Store(int32(m))
-	s.epoch.Add(1)
-	if s.since = s.cfg.Now(); old == Online {
-		s.away, s.failed = s.since, false
-	}
-	level := slog.LevelInfo
-	switch {
-	case m == Online:
-		s.takeovers.Add(1)
-		s.eng.OutageOver()
-	case m == Offline && old == Replaying:
-		s.since, s.failed, level = s.away, true, slog.LevelDebug // whoever connected tells why
-	case s.failed:
-		level = slog.LevelDebug
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
-	s.log.Log(context.Background(), level, "mode changed", "from", old.String(), "to", m.String())
-}
-
-// Lost begins an outage: what was acknowledged but not yet seen in the mirror
-// is applied, then the store answers. Safe to call in any mode.
-func (s *Store) Lost(cause error) {
-	if s.cfg.Embedded {
-		return
-	}
-	s.mu.Lock()
-	s.mirror.drainLocked()
-	if s.Mode() == Online {
-		s.staleAt = s.clock.local()
-		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
-	}
-	s.setMode(Offline)
-	s.mirror.drainLocked() // what came in between the two
-	s.mu.Unlock()
-	s.snap.request()
 }
 
 // StreamID names this data directory: it is part of the fence's key and of the

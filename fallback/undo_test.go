@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal/faultfs"
+	"holdfast/fallback/record"
 )
 
 // madeFS makes directories for real: the rest of a data directory is not in it.
@@ -78,7 +80,7 @@ func TestFullDiskGoesOnByItself(t *testing.T) {
 // Every kind of value is as it was before a refused write, and a conflict is still found.
 func TestRefusedWritesAreUndone(t *testing.T) {
 	disk := faultfs.New()
-	r := newRig(t, func(c *Config) { c.fs, c.Conflict = madeFS{disk}, Theirs })
+	r := newRig(t, func(c *Config) { c.fs, c.Conflict = madeFS{disk}, deadletter.Theirs })
 	r.redis("MSET", "m:s", "1", "m:gone", "x", "m:theirs", "1")
 	r.redis("HSET", "m:h", "a", "1")
 	r.redis("RPUSH", "m:l", "a", "b")
@@ -115,7 +117,7 @@ func TestRefusedWritesAreUndone(t *testing.T) {
 		if words[0] == "EVAL" {
 			words = []string{"EVAL", "redis.call('SET',KEYS[1],'script') redis.call('RPUSH',KEYS[2],'z')", "2", "m:s", "m:l"}
 		}
-		reply, p, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{argvOf(words...)}})
+		reply, p, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{record.ArgvOf(words...)}})
 		require.NoError(t, err)
 		require.NotEqual(t, byte('-'), reply[0], string(reply))
 		waits = append(waits, p)

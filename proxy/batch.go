@@ -11,6 +11,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/fallback"
+	"holdfast/fallback/record"
 	"holdfast/proxy/cache"
 )
 
@@ -20,29 +21,30 @@ type item struct {
 	kind    itemKind
 	cmd     *command.Command
 	argv    [][]byte
-	raw     []byte          // the command as the client sent it; for a unit, nil
-	unit    [][][]byte      // commands of a MULTI unit
-	server  bool            // of a unit: it changes the server for everybody
-	bounds  [2][]byte       // MULTI and EXEC of the unit as the client spells them
-	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
-	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
-	spans   []int           // how many of wire belong to each command; nil: they are the same
-	first   int             // index of its first reply in the call
-	replies int             // how many replies of the call are this item's
-	skip    int             // how many of them come before the one the client gets
-	fill    cache.Fill      // of a cacheable read
-	wrote   bool            // cache.WriteBegin was called for its keys
-	told    bool            // the mirror knows that it was acknowledged
-	plain   bool            // it was in a group that Redis refused: it goes without a fence now
-	maybe   bool            // an earlier try of this write may have been applied
-	digest  bool            // EVALSHA is in it as such: its fence does not prove that it ran
-	fence   int             // 1 + index in batch.fences; 0 = not fenced
-	after   int             // fences of the call before it
-	origin  fallback.Origin // set when Redis may have executed it
-	sent    uint64          // of a write: Local.Takeovers before it was sent
-	run     uint64          // of a step of an iteration: the server's process; see iterates
-	behind  bool            // a read that may tell of what a group before it writes
-	local   [2]int          // kindDone: the answer, in batch.aux
+	raw     []byte        // the command as the client sent it; for a unit, nil
+	unit    [][][]byte    // commands of a MULTI unit
+	server  bool          // of a unit: it changes the server for everybody
+	bounds  [2][]byte     // MULTI and EXEC of the unit as the client spells them
+	wire    [][][]byte    // what is sent for them, where that is not the same: see showing
+	head    unitHead      // of a unit: the replies before that of EXEC, if they are not sent yet
+	spans   []int         // how many of wire belong to each command; nil: they are the same
+	first   int           // index of its first reply in the call
+	replies int           // how many replies of the call are this item's
+	values  [][]byte      // keys of a script that are read behind it, see fallback.Store.NeedsValues
+	skip    int           // how many of them come before the one the client gets
+	fill    cache.Fill    // of a cacheable read
+	wrote   bool          // cache.WriteBegin was called for its keys
+	told    bool          // the mirror knows that it was acknowledged
+	plain   bool          // it was in a group that Redis refused: it goes without a fence now
+	maybe   bool          // an earlier try of this write may have been applied
+	digest  bool          // EVALSHA is in it as such: its fence does not prove that it ran
+	fence   int           // 1 + index in batch.fences; 0 = not fenced
+	after   int           // fences of the call before it
+	origin  record.Origin // set when Redis may have executed it
+	sent    uint64        // of a write: Local.Takeovers before it was sent
+	run     uint64        // of a step of an iteration: the server's process; see iterates
+	behind  bool          // a read that may tell of what a group before it writes
+	local   [2]int        // kindDone: the answer, in batch.aux
 }
 
 type itemKind uint8
@@ -152,7 +154,7 @@ func (c *client) answer(reply []byte) {
 func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	c.batch.reset()
 	c.batch.yielded = false
-	c.holdAgain()
+	c.multi.holdAgain()
 	for i, cmd := range cmds {
 		if !c.handle(cmd) {
 			c.handOver(cmd.Args)
@@ -383,7 +385,7 @@ func acknowledged(reply []byte) []byte {
 // delivered notes the effects of an answered command and appends its reply.
 func (c *client) delivered(it *item, reply []byte) {
 	if (it.server || it.cmd.Flags&command.Dangerous != 0) && acknowledged(reply) != nil {
-		c.s.notePaused(it.commands())
+		c.s.writePause.noteAll(it.commands())
 	}
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))

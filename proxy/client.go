@@ -188,7 +188,7 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 	}
 	c.awaitPause(rc.Args)
 	write := cmd.Flags&(command.Write|command.Script) != 0
-	if write && c.onlyReads(cmd, rc.Args) && readsAs[cmd] != nil {
+	if write && onlyReads(c, cmd, rc.Args) && readsAs[cmd] != nil {
 		c.s.scripts.note(c.s.cfg.Local, cmd, rc.Args)
 		it.cmd, write = readsAs[cmd], false
 	}
@@ -343,7 +343,7 @@ func (c *client) tell(it *item, reply []byte) {
 	it.told = true
 	if len(it.unit) > 0 {
 		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
-	} else if it.unit == nil {
+	} else if it.unit == nil && !c.tellValues(it) {
 		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
 		c.s.cfg.Local.AckedOne(c.db, it.cmd, it.argv, c.keys, reply)
 	}

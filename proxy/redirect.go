@@ -50,7 +50,7 @@ var tellsRedirect = map[string]bool{"client|getredir": true, "client|trackinginf
 
 // shownRedirect makes the reply to one of them name the other client by the id that it has
 // here; nil where nothing is redirected. The lock is held.
-func (r *relay) shownRedirect() func(whole []byte) []byte {
+func shownRedirect(r *relay) func(whole []byte) []byte {
 	if r.tracking == nil {
 		return nil
 	}

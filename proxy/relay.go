@@ -288,7 +288,7 @@ func (r *relay) send(rc redcon.Command) bool {
 		r.passExtras(rc.Args)
 	}
 	if cmd != nil && (cmd.Name == "sync" || cmd.Name == "psync") {
-		r.awaitOwed() // Redis refuses it while replies to what was sent before wait
+		awaitOwed(r) // Redis refuses it while replies to what was sent before wait
 	}
 	// Its own reply may take for ever; that of a PING in the same write says that Redis has
 	// both. WAIT waits for what this connection has seen written, and the writes went
@@ -340,7 +340,7 @@ func (r *relay) note(e *expect) {
 		}
 	case queued:
 	case tellsRedirect[name]:
-		e.shown = r.shownRedirect()
+		e.shown = shownRedirect(r)
 	case name == "multi":
 		if !e.cmd.ArityOK(len(e.argv)) || r.proto == 2 && r.subs.any() {
 			break // refused, and nothing changes

@@ -7,6 +7,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/proxy/syncstream"
 )
 
 // pump delivers the frames of one upstream connection. It looks at the first
@@ -24,7 +25,7 @@ type pump struct {
 	head    [8]byte // its first bytes, which say how it went
 	whole   []byte  // all of it, for what looks into replies to writes
 	stream  bool    // from here on it is a replication stream, no frames
-	sync    *syncStream
+	sync    *syncstream.Filter
 	locked  bool // the client's socket is ours: part of a frame has gone out
 }
 
@@ -124,7 +125,7 @@ func (p *pump) streams() bool {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 	if p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream; p.stream && p.r.queue[0].cmd.Name == "sync" {
-		p.sync = &syncStream{}
+		p.sync = &syncstream.Filter{Own: isOwn}
 	}
 	return p.stream
 }
@@ -134,7 +135,7 @@ func (p *pump) streamed(b []byte) []byte {
 	if p.sync == nil {
 		return b
 	}
-	return p.sync.feed(b)
+	return p.sync.Feed(b)
 }
 
 // settled counts replies that the client has got.

@@ -20,7 +20,7 @@ func (r *relay) givenUp(gone <-chan struct{}) bool {
 }
 
 // awaitOwed waits until what was sent is answered, within the command time-out.
-func (r *relay) awaitOwed() {
+func awaitOwed(r *relay) {
 	over := false
 	timer := time.AfterFunc(r.c.s.cfg.CommandTimeout, func() {
 		r.mu.Lock()

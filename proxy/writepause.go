@@ -72,7 +72,7 @@ func (p *writePause) await(limit time.Duration) bool {
 // link: then the local state takes over, and the time-out is kept.
 func (c *client) awaitPause(commands ...[][]byte) {
 	p := &c.s.writePause
-	if p.until.Load() == 0 || !c.pausable(commands) {
+	if p.until.Load() == 0 || !pausable(c, commands) {
 		return
 	}
 	c.flush()
@@ -82,10 +82,12 @@ func (c *client) awaitPause(commands ...[][]byte) {
 }
 
 // pausable reports whether Redis holds one of the commands during such a pause.
-func (c *client) pausable(commands [][][]byte) bool {
+func pausable(c *client, commands [][][]byte) bool {
 	for _, argv := range commands {
 		cmd, ok := command.Lookup(argv)
-		if ok && cmd.Flags&(command.Write|command.Script|command.MayReplicate) != 0 && !c.onlyReads(cmd, argv) {
+		// SCRIPT LOAD is not held: it is about no data.
+		held := ok && (cmd.Flags&isWriting != 0 || cmd.Flags&command.MayReplicate != 0 && cmd.Flags&(command.Read|command.PubSub) != 0)
+		if held && !onlyReads(c, cmd, argv) {
 			return true
 		}
 	}
@@ -93,16 +95,16 @@ func (c *client) pausable(commands [][][]byte) bool {
 }
 
 // onlyReads reports whether a script is one that changes nothing.
-func (c *client) onlyReads(cmd *command.Command, argv [][]byte) bool {
+func onlyReads(c *client, cmd *command.Command, argv [][]byte) bool {
 	if cmd.Flags&command.Script == 0 {
 		return false
 	}
-	return command.OnlyReads(argv, cmd, c.s.cfg.Local.Script) || cmd.Name == "fcall" && c.functionOnlyReads(string(argv[1]))
+	return command.OnlyReads(argv, cmd, c.s.cfg.Local.Script) || cmd.Name == "fcall" && functionOnlyReads(c, string(argv[1]))
 }
 
 // functionOnlyReads asks Redis whether a function has the flag no-writes: what it has is
 // not in the call. It does so during a pause only, when that decides who waits.
-func (c *client) functionOnlyReads(name string) bool {
+func functionOnlyReads(c *client, name string) bool {
 	if left, _ := c.s.writePause.left(); left <= 0 || !c.online() {
 		return false
 	}
@@ -134,12 +136,12 @@ func field(m resp.Value, name string) resp.Value {
 	return resp.Value{}
 }
 
-// notePaused looks for a pause among commands that Redis has executed.
-func (s *Server) notePaused(commands [][][]byte) {
+// noteAll looks for a pause among commands that Redis has executed.
+func (p *writePause) noteAll(commands [][][]byte) {
 	for _, argv := range commands {
 		if cmd, ok := command.Lookup(argv); ok {
 			if d, ok := command.PausesWrites(argv, cmd); ok {
-				s.writePause.note(d)
+				p.note(d)
 			}
 		}
 	}
@@ -159,10 +161,10 @@ var readsAs = func() map[*command.Command]*command.Command {
 }()
 
 // withHeld counts the clients that wait here among those that INFO calls blocked.
-func (s *Server) withHeld(info string) string {
+func (p *writePause) withHeld(info string) string {
 	const field = "blocked_clients:"
 	before, rest, ok := strings.Cut(info, field)
-	held := s.writePause.held.Load()
+	held := p.held.Load()
 	digits, after, _ := strings.Cut(rest, "\r\n")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if !ok || held == 0 || err != nil {

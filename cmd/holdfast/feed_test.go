@@ -45,7 +45,7 @@ func TestSyncHasNoFencesInIt(t *testing.T) {
 	sync := dialRaw(t, p.proxied)
 	sync.send("SYNC")
 	c.do("SET", "k", "0")
-	snapshot(t, sync)
+	skipSnapshot(t, sync)
 	for _, args := range [][]string{{"INCR", "k"}, {"EVAL", "redis.call('INCR', KEYS[1]) redis.call('INCR', KEYS[1])", "1", "k"}, {"EVAL", "return 1", "0"},
 		{"MULTI"}, {"RPUSH", "l", "a"}, {"RPUSH", "l", "b"}, {"EXEC"}, {"MULTI"}, {"INCR", "k"}, {"EXEC"}, {"SET", "last", "1"}} {
 		c.do(args...)
@@ -64,8 +64,8 @@ func TestSyncHasNoFencesInIt(t *testing.T) {
 	assert.Equal(t, []string{"INCR K", "MULTI", "INCR K", "INCR K", "EXEC", "MULTI", "RPUSH L A", "RPUSH L B", "EXEC", "INCR K", "SET LAST 1"}, seen)
 }
 
-// snapshot reads what comes before the commands of a replication stream.
-func snapshot(t *testing.T, c *rawConn) {
+// skipSnapshot reads what comes before the commands of a replication stream.
+func skipSnapshot(t *testing.T, c *rawConn) {
 	t.Helper()
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	for {

@@ -12,7 +12,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 func journalCommand() *cli.Command {
@@ -51,7 +55,7 @@ func onDataDir(run cli.ActionFunc) cli.ActionFunc {
 		if err := flagsOnly(c, "journal "+c.Command.Name); err != nil {
 			return err
 		}
-		if err := fallback.CheckDataDir(c.String("data-dir")); err != nil {
+		if err := datadir.Check(c.String("data-dir")); err != nil {
 			return err
 		}
 		return run(c)
@@ -68,11 +72,11 @@ func flagsOnly(c *cli.Context, name string) error {
 
 // printReport tells of a journal, and of which records Redis has already.
 func printReport(c *cli.Context, r journal.Report, snapshot string) error {
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
-	served, err := fallback.ServedRedis(c.String("data-dir"))
+	served, err := datadir.ServedRedis(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -121,15 +125,15 @@ func printLost(w io.Writer, r journal.Report, replayed uint64) {
 
 func journalVerify(c *cli.Context) error {
 	dir := c.String("data-dir")
-	r, err := journal.Verify(fallback.JournalDir(dir))
+	r, err := journal.Verify(datadir.Journal(dir))
 	if err != nil && len(r.Problems) == 0 {
 		return err
 	}
-	snapshot, serr := fallback.VerifySnapshot(dir)
-	if errors.Is(serr, fallback.ErrSnapshotDamaged) {
+	state, serr := fallback.VerifySnapshot(dir)
+	if errors.Is(serr, snapshot.ErrDamaged) {
 		serr = fmt.Errorf("%w; stop holdfast, then 'holdfast journal repair --data-dir %q' sets it aside", serr, dir)
 	}
-	return errors.Join(printReport(c, r, string(snapshot)), err, serr)
+	return errors.Join(printReport(c, r, string(state)), err, serr)
 }
 
 func journalRepair(c *cli.Context) error {
@@ -155,16 +159,16 @@ type dumped struct {
 
 func journalDump(c *cli.Context) error {
 	enc := json.NewEncoder(c.App.Writer)
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
-	return journal.Dump(fallback.JournalDir(c.String("data-dir")), func(e journal.Entry) error {
+	return journal.Dump(datadir.Journal(c.String("data-dir")), func(e journal.Entry) error {
 		done := e.Seq <= replayed
 		if e.Truncated || done && !c.Bool("all") {
 			return nil
 		}
-		rec, err := fallback.DecodeRecord(e.Seq, e.Payload)
+		rec, err := record.Decode(e.Seq, e.Payload)
 		if err != nil {
 			return err
 		}
@@ -207,7 +211,7 @@ func printable(commands [][][]byte) [][]string {
 }
 
 func journalRetry(c *cli.Context) error {
-	n, err := fallback.RetryDeadLetters(c.String("data-dir"))
+	n, err := deadletter.RetryDeadLetters(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -220,7 +224,7 @@ func journalRetry(c *cli.Context) error {
 }
 
 func journalDrop(c *cli.Context) error {
-	path, n, err := fallback.DropDeadLetters(c.String("data-dir"))
+	path, n, err := deadletter.Drop(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
