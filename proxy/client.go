@@ -117,7 +117,7 @@ func (c *client) handle(rc redcon.Command) bool {
 		c.refuse(cmd, cmd.ArityError())
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
-	case c.s.cfg.Upstream == nil && c.busy(cmd):
+	case c.s.cfg.Upstream == nil && (c.busy(cmd) || c.lacksMemory(cmd)):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:

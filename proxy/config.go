@@ -68,6 +68,7 @@ type Local interface {
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
 	Busy() string
+	OutOfMemory() bool
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

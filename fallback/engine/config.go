@@ -48,6 +48,7 @@ func init() {
 	for _, p := range scriptParams() {
 		params[p.name] = p
 	}
+	params["maxmemory"] = maxmemoryParam()
 	params["notify-keyspace-events"] = &param{
 		name: "notify-keyspace-events",
 		get:  func(e *Engine) string { return e.events.String() },
@@ -64,7 +65,7 @@ func init() {
 
 // fixedParams say how the local store is: what they promise cannot be chosen here.
 var fixedParams = map[string]string{
-	"databases": strconv.Itoa(databases), "maxmemory": "0", "maxmemory-policy": "noeviction", "save": "", "appendonly": "yes",
+	"databases": strconv.Itoa(databases), "maxmemory-policy": "noeviction", "save": "", "appendonly": "yes",
 	"appendfsync": "always", "timeout": "0", "cluster-enabled": "no", "requirepass": "", "maxclients": "10000", "bind": "", "port": "0",
 	"replica-read-only": "yes", "slave-read-only": "yes", "io-threads": "1", "dir": "", "dbfilename": "", "daemonize": "no", "supervised": "no",
 	"min-replicas-to-write": "0", "rdbcompression": "no", "rdbchecksum": "yes", "unixsocket": "", "masterauth": "", "loglevel": "notice",
@@ -235,7 +236,7 @@ func (c *call) configSet() {
 			refusal = p.set(c.e, value)
 		case immutableParams[p.name]:
 			refusal = "can't set immutable config"
-		case value != old && !(p.name == "maxmemory" && isZero(value)):
+		case value != old:
 			refusal = "cannot be changed in the local store, which has '" + old + "'"
 		}
 		if refusal != "" {
@@ -250,9 +251,4 @@ func (c *call) configSet() {
 		}
 	}
 	c.ok()
-}
-
-func isZero(s string) bool {
-	n, ok := parseMemory(s)
-	return ok && n == 0
 }

@@ -79,6 +79,7 @@ type Engine struct {
 	commandTime time.Duration // of one command, see budget.go
 
 	limits    limits
+	maxmemory memoryLimit
 	events    eventClass        // that Config.Notify is told of
 	happened  []keyEvent        // of the command that is being executed
 	executing bool              // a command is

@@ -97,9 +97,10 @@ func (e *Engine) infoMemory(Facts) string {
 	return fmt.Sprintf("used_memory:%d\r\nused_memory_human:%s\r\nused_memory_rss:%d\r\nused_memory_rss_human:%s\r\nused_memory_peak:%d\r\nused_memory_peak_human:%s\r\n"+
 		"used_memory_peak_perc:%.2f%%\r\nused_memory_overhead:0\r\nused_memory_startup:0\r\nused_memory_dataset:%d\r\nused_memory_dataset_perc:100.00%%\r\n"+
 		"total_system_memory:0\r\ntotal_system_memory_human:0B\r\nused_memory_lua:0\r\nused_memory_lua_human:0B\r\nused_memory_scripts:0\r\nused_memory_scripts_human:0B\r\n"+
-		"maxmemory:0\r\nmaxmemory_human:0B\r\nmaxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%d\r\n"+
+		"maxmemory:%d\r\nmaxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%d\r\n"+
 		"mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_clients_normal:0\r\nmem_aof_buffer:0\r\nmem_allocator:go\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
-		used, human(used), rss, human(rss), peak, human(peak), 100*float64(used)/float64(peak), used, float64(rss)/float64(used), int64(rss)-int64(used)) + fmt.Sprintf("number_of_cached_scripts:%d\r\nnumber_of_functions:%d\r\nnumber_of_libraries:%d\r\n",
+		used, human(used), rss, human(rss), peak, human(peak), 100*float64(used)/float64(peak), used,
+		e.maxmemory.most.Load(), human(uint64(e.maxmemory.most.Load())), float64(rss)/float64(used), int64(rss)-int64(used)) + fmt.Sprintf("number_of_cached_scripts:%d\r\nnumber_of_functions:%d\r\nnumber_of_libraries:%d\r\n",
 		e.scripts.count(), len(e.libs.names), len(e.libs.list))
 }
 
