@@ -21,6 +21,7 @@ type scope struct {
 	bases   []Base  // what they held, at their first write of the outage
 	locks   []keyID // those of them that are locks somebody holds
 	images  []preimage
+	called  func(db int, argv [][]byte) // see Request.Called
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
@@ -225,6 +226,9 @@ func (s *Store) access(db int, argv [][]byte) error {
 		return nil // the engine knows the error for it
 	}
 	sc.script = true
+	if sc.called != nil {
+		sc.called(db, argv)
+	}
 	if sc.again && (c.Flags&command.NonDeterministic != 0 || c.Name == "xadd") {
 		return errors.New(replyNotOffline)
 	}

@@ -198,3 +198,28 @@ func TestInvalidationsComeInRedisMessages(t *testing.T) {
 		b:
 		b: PING`)
 }
+
+// TestScriptsTrackAsRedis compares whose keys are tracked by scripts, and what a client is
+// told whose invalidations have nobody to go to.
+func TestScriptsTrackAsRedis(t *testing.T) {
+	w := newTwins(t)
+	w.same(fmt.Sprintf(`
+		a! HELLO 3
+		a: CLIENT TRACKING on
+		b: MSET k1 1 k2 1
+		a: EVAL %[1]s 2 k1 k2
+		b: MSET k2 2 k1 2
+		a: PING
+		a: EVAL %[2]s 2 k1 k2
+		b: MSET k2 2 k1 2
+		a:
+		a:
+		a: EVAL_RO %[3]s 2 k1 k2
+		b: MSET k2 2 k1 2
+		a: PING
+		a: EVAL_RO %[2]s 2 k1 k2
+		b: MSET k2 3 k1 3
+		a:
+		a:
+		a: PING`, "redis.call('set','k3','x')", "redis.call('get','k1')", "redis.call('ping')"))
+}

@@ -61,10 +61,24 @@ func (h *hub) announceTo(r *relay, to int64, keys [][]byte) {
 		r.announce(keys, true)
 		return
 	}
+	if !r.c.s.hasClient(to) {
+		r.tellBroken(to)
+	}
 	for other := range h.members {
 		if other.c.id == to {
 			other.announce(keys, false)
 		}
+	}
+}
+
+// tellBroken tells a client of RESP3 that the one that gets its invalidations has gone. The
+// hub's lock is held.
+func (r *relay) tellBroken(id int64) {
+	r.mu.Lock()
+	proto := r.proto
+	r.mu.Unlock()
+	if proto == 3 {
+		r.deliver(resp.AppendInt([]byte(">2\r\n$21\r\ntracking-redir-broken\r\n"), id))
 	}
 }
 
