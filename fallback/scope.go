@@ -22,6 +22,7 @@ type scope struct {
 	locks   []keyID // those of them that are locks somebody holds
 	images  []preimage
 	called  func(db int, argv [][]byte) // see Request.Called
+	who     func() (addr, name string)  // see Request.Who
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.

@@ -106,6 +106,7 @@ func Open(cfg Config) (*Store, error) {
 		},
 		Notify:    s.event,
 		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Who:       s.whoAsks,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

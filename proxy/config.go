@@ -69,6 +69,9 @@ type Local interface {
 	ForgetScripts()
 	Busy() string
 	OutOfMemory() bool
+	OnlyReads(script [][]byte) bool
+	SlowAfter() int64
+	LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string))
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

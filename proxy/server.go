@@ -46,6 +46,8 @@ type Server struct {
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
+	counted    counted
+	pause      pause
 	hub        *hub
 
 	mu      sync.Mutex

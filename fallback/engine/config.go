@@ -45,7 +45,7 @@ func init() {
 			return ""
 		}}
 	}
-	for _, p := range scriptParams() {
+	for _, p := range append(scriptParams(), slowParams()...) {
 		params[p.name] = p
 	}
 	params["maxmemory"] = maxmemoryParam()
@@ -80,8 +80,7 @@ var immutableParams = map[string]bool{"databases": true, "daemonize": true, "sup
 var keptParams = map[string]string{
 	"list-max-listpack-size": "-2", "list-max-ziplist-size": "-2", "list-compress-depth": "0", "hz": "10", "activerehashing": "yes",
 	"maxmemory-samples": "5", "lfu-log-factor": "10", "lfu-decay-time": "1", "lazyfree-lazy-eviction": "no", "lazyfree-lazy-expire": "no",
-	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "slowlog-log-slower-than": "10000",
-	"slowlog-max-len": "128", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
+	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
 	"client-query-buffer-limit": "1073741824", "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
 	"tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
 	"stop-writes-on-bgsave-error": "yes",
@@ -166,7 +165,7 @@ func (c *call) config() {
 	case sub == "SET" && len(c.args) > 3:
 		c.configSet()
 	case sub == "RESETSTAT" && len(c.args) == 2:
-		c.e.expired = 0
+		c.e.expired, c.e.stats = 0, newStats()
 		c.ok()
 	case sub == "REWRITE" && len(c.args) == 2:
 		c.fail("ERR The server is running without a config file")

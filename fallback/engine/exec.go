@@ -65,7 +65,9 @@ func (e *Engine) exec(c *call) {
 		c.noteMisses()
 	}
 	before := c.lapses()
+	start := time.Now()
 	c.guarded()
+	e.account(c, start)
 	defer func() {
 		if outermost {
 			e.executing = false

@@ -260,3 +260,21 @@ func sha1Hex(s string) string {
 	sum := sha1.Sum([]byte(s))
 	return hex.EncodeToString(sum[:])
 }
+
+// OnlyReads reports whether the call of a script or function is of one that has declared
+// the flag no-writes.
+func (e *Engine) OnlyReads(argv [][]byte) bool {
+	if len(argv) < 2 {
+		return false
+	}
+	body, name := string(argv[1]), strings.ToUpper(string(argv[0]))
+	switch {
+	case strings.HasPrefix(name, "FCALL"):
+		f := e.libs.function(body)
+		return f != nil && f.flags&flagNoWrites != 0
+	case strings.HasPrefix(name, "EVALSHA"):
+		body, _ = e.scripts.get(strings.ToLower(body))
+	}
+	flags, _, failed := scriptHeader(body)
+	return failed == "" && flags&flagNoWrites != 0
+}

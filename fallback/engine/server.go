@@ -13,7 +13,8 @@ func serverCommands() map[string]*spec {
 		"SWAPDB": write(3, 0, 0, 0, 0).with((*call).swapDB),
 		"SELECT": read(2, 0, 0, 0).with((*call).selectDB),
 		"CONFIG": read(-2, 0, 0, 0).with((*call).config).unsure(), "INFO": read(-1, 0, 0, 0).with((*call).info).unsure(),
-		"MEMORY": read(-2, 0, 0, 0).keyed(memoryKeys).with((*call).memoryCommand).unsure(),
+		"SLOWLOG": read(-2, 0, 0, 0).with((*call).slowlog).unsure(),
+		"MEMORY":  read(-2, 0, 0, 0).keyed(memoryKeys).with((*call).memoryCommand).unsure(),
 		// Nobody subscribes here, so a message reaches nobody.
 		"PUBLISH": read(3, 0, 0, 0).with((*call).publish),
 	}

@@ -1,0 +1,37 @@
+package fallback
+
+import "time"
+
+// OutOfMemory reports whether an embedded store refuses what needs memory; see
+// engine.OutOfMemory.
+func (s *Store) OutOfMemory() bool { return s.cfg.Embedded && s.eng.OutOfMemory() }
+
+// SlowAfter is engine.SlowAfter.
+func (s *Store) SlowAfter() int64 { return s.eng.SlowAfter() }
+
+// LogSlow notes a command of an embedded store that the proxy has answered itself.
+func (s *Store) LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = &scope{who: who}
+	s.eng.LogSlow(argv, took)
+	s.running = nil
+}
+
+// whoAsks is who sent the request that runs.
+func (s *Store) whoAsks() (addr, name string) {
+	if s.running == nil || s.running.who == nil {
+		return "", ""
+	}
+	return s.running.who()
+}
+
+// OnlyReads reports whether the call of a script or function is of one that has declared
+// that it does not write.
+func (s *Store) OnlyReads(argv [][]byte) bool {
+	if s.mu.LockOrBusy() != nil {
+		return false
+	}
+	defer s.mu.Unlock()
+	return s.eng.OnlyReads(argv)
+}
