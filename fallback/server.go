@@ -35,3 +35,15 @@ func (s *Store) OnlyReads(argv [][]byte) bool {
 	defer s.mu.Unlock()
 	return s.eng.OnlyReads(argv)
 }
+
+// OnPublish sets a function that delivers what scripts of an embedded store publish, and
+// counts who got it. It is called as that of OnWrite is.
+func (s *Store) OnPublish(fn func(sharded bool, channel, message string) int64) { s.onTell.Store(&fn) }
+
+func (s *Store) publish(sharded bool, channel, message string) int64 {
+	fn := s.onTell.Load()
+	if fn == nil || !s.cfg.Embedded {
+		return 0
+	}
+	return (*fn)(sharded, channel, message)
+}

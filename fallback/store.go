@@ -54,6 +54,7 @@ type Store struct {
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]
+	onTell   atomic.Pointer[func(sharded bool, channel, message string) int64]
 	mode     atomic.Int32
 	epoch    atomic.Uint64 // counts changes of mode
 	closing  atomic.Bool
@@ -106,7 +107,7 @@ func Open(cfg Config) (*Store, error) {
 		},
 		Notify:    s.event,
 		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
-		Who:       s.whoAsks,
+		Who: s.whoAsks, Publish: s.publish,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

@@ -104,6 +104,15 @@ func (h *hub) publish(kind int, channel, message []byte) (n int) {
 	return n
 }
 
+// tell publishes for a script.
+func (h *hub) tell(sharded bool, channel, message string) int64 {
+	kind := 0
+	if sharded {
+		kind = 2
+	}
+	return int64(h.publish(kind, []byte(channel), []byte(message)))
+}
+
 // wrote is told of each write of a client on the local state.
 func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 	h.mu.Lock()

@@ -85,3 +85,25 @@ func waiting(c *rawConn) string {
 	n, _, _ := strings.Cut(rest, "\r")
 	return n
 }
+
+// TestScriptsPublish compares what subscribers get of a script, and what it is answered.
+func TestScriptsPublish(t *testing.T) {
+	w := newTwins(t)
+	w.same(`
+		s: SUBSCRIBE ch
+		p: PSUBSCRIBE c*
+		x: SSUBSCRIBE ch
+		a: EVAL return(redis.call('publish',KEYS[1],'hello')) 1 ch
+		s:
+		p:
+		a: EVAL return(redis.call('spublish',KEYS[1],'shard')) 1 ch
+		x:
+		a: MULTI
+		a: PUBLISH ch m
+		a: SPUBLISH ch m
+		a: EXEC
+		s:
+		p:
+		x:
+		a: PUBLISH none m`)
+}

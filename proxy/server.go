@@ -75,6 +75,11 @@ func Open(cfg Config) (*Server, error) {
 	}); ok {
 		n.OnExpire(s.hub.expired)
 	}
+	if n, ok := cfg.Local.(interface {
+		OnPublish(func(sharded bool, channel, message string) int64)
+	}); ok {
+		n.OnPublish(s.hub.tell)
+	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,
 		Authed: s.connAuthed, Logger: cfg.Logger,

@@ -54,6 +54,10 @@ type Config struct {
 	// listens. It must not use the engine.
 	Notify func(db int, event, key string, byKey, byEvent bool)
 
+	// Publish delivers a message to those who listen, and counts them; nil: nobody listens.
+	// It must not use the engine.
+	Publish func(sharded bool, channel, message string) int64
+
 	// Who tells the address and the name of the client whose command runs, for SLOWLOG;
 	// nil: nobody knows.
 	Who func() (addr, name string)
