@@ -105,9 +105,9 @@ func Open(cfg Config) (*Store, error) {
 			s.snap.preimage(s, keyID{db, key})
 			s.notifyExpired(db, key)
 		},
-		Notify:    s.event,
-		Lock:      func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
-		Who: s.whoAsks, Publish: s.publish,
+		Notify: s.event,
+		Lock:   func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Who:    s.whoAsks, Publish: s.publish,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
