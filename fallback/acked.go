@@ -3,6 +3,7 @@ package fallback
 import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // Acked tells the mirror of a write, or a MULTI unit, that Redis acknowledged
@@ -30,7 +31,7 @@ func (s *Store) Acked(db int, argvs [][][]byte, reply []byte, unit bool) {
 func (s *Store) AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte) {
 	m := s.mirror
 	one := [1][][]byte{argv}
-	if len(keys) == 0 || m.mirrorsAny(keys) || m.take(argvBytes(argv)) {
+	if len(keys) == 0 || m.mirrorsAny(keys) || m.take(record.ArgvBytes(argv)) {
 		if byReply[c] == nil {
 			m.queue(db, one[:])
 		} else if done := ackedEffects(one[:], reply, false); len(done) > 0 {
@@ -50,7 +51,7 @@ func (s *Store) AckedOne(db int, c *command.Command, argv, keys [][]byte, reply 
 func (m *mirror) queue(db int, argvs [][][]byte) {
 	w := ackedWrite{db: db, commands: copyCommands(argvs)}
 	for _, argv := range argvs {
-		w.size += int(argvBytes(argv)) + 64
+		w.size += int(record.ArgvBytes(argv)) + 64
 	}
 	m.awaited(w, 1)
 	m.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // A Redis that was restarted, or a replica that was promoted, may lack the last writes
@@ -36,7 +38,7 @@ type changes struct {
 	at    map[uint64]uint64 // by the hash of the key
 }
 
-func (c *changes) note(id keyID) {
+func (c *changes) note(id record.KeyID) {
 	if c.at == nil {
 		c.at = map[uint64]uint64{}
 	}
@@ -52,7 +54,7 @@ func (c *changes) all() {
 	c.floor, c.due = c.next, true
 }
 
-func (c *changes) of(id keyID) uint64 {
+func (c *changes) of(id record.KeyID) uint64 {
 	if n, ok := c.at[hashKey(id)]; ok {
 		return n
 	}
@@ -81,7 +83,7 @@ func (c *changes) decode(b []byte) {
 
 // noteChange notes that Redis has another value of a key than before, or was asked for
 // it. What is loaded from disk is noted there. The store's lock is held.
-func (s *Store) noteChange(id keyID) {
+func (s *Store) noteChange(id record.KeyID) {
 	if s.loading == 0 && !s.cfg.Embedded {
 		s.changes.note(id)
 	}

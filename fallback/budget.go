@@ -3,6 +3,7 @@ package fallback
 import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // affords reports whether the writes are to be followed. One to mirrored keys
@@ -22,7 +23,7 @@ func (m *mirror) affords(argvs [][][]byte) bool {
 	}
 	var size int64
 	for _, argv := range argvs {
-		size += argvBytes(argv)
+		size += record.ArgvBytes(argv)
 	}
 	return m.take(size)
 }
@@ -111,7 +112,7 @@ func (m *mirror) forgetUnknown() {
 	}
 	for db, keys := range unknown {
 		for k := range keys {
-			id := keyID{db, k}
+			id := record.KeyID{DB: db, Key: k}
 			if m.s.written.holds(id) {
 				continue // a later local write is known
 			}

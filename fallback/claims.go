@@ -5,6 +5,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // This file decides what a client gets, while Redis is away, that asks to be the
@@ -37,7 +38,7 @@ func (s *Store) claimRefusal(sc *scope, db int, c *command.Command, argv [][]byt
 	case !sc.looked:
 		return "" // its author cannot know whether the key was there
 	case extends[c.Name]:
-		if id := (keyID{db, string(argv[1])}); sc.created.has(id) && s.namesOwner(id) {
+		if id := (record.KeyID{DB: db, Key: string(argv[1])}); sc.created.has(id) && s.namesOwner(id) {
 			return replyNoLock
 		}
 	default:
@@ -54,7 +55,7 @@ func (s *Store) claimRefusal(sc *scope, db int, c *command.Command, argv [][]byt
 func (s *Store) judgeClaim(sc *scope, db int, argv, pairs [][]byte) string {
 	starts := true
 	for i := 0; i+1 < len(pairs); i += 2 {
-		id := keyID{db, string(pairs[i])}
+		id := record.KeyID{DB: db, Key: string(pairs[i])}
 		starts = starts && string(pairs[i+1]) == "0"
 		if !s.res.known(id) && !sc.blind.has(id) || s.surelyThere(sc, id) {
 			return "" // refused as unknown, or answered as Redis does
@@ -64,7 +65,7 @@ func (s *Store) judgeClaim(sc *scope, db int, argv, pairs [][]byte) string {
 		return ""
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		s.noteUnclaimed(keyID{db, string(pairs[i])}, argv)
+		s.noteUnclaimed(record.KeyID{DB: db, Key: string(pairs[i])}, argv)
 	}
 	return replyNoLock
 }
@@ -72,8 +73,8 @@ func (s *Store) judgeClaim(sc *scope, db int, argv, pairs [][]byte) string {
 // surelyThere reports whether the key will exist when the command runs. The commands
 // of a unit are judged before any of them runs: what one before has touched, or a
 // script before it may have, is not sure.
-func (s *Store) surelyThere(sc *scope, id keyID) bool {
-	if !s.eng.Has(id.db, []byte(id.key)) {
+func (s *Store) surelyThere(sc *scope, id record.KeyID) bool {
+	if !s.eng.Has(id.DB, []byte(id.Key)) {
 		return false
 	}
 	if sc.script {
@@ -92,8 +93,8 @@ func (s *Store) surelyThere(sc *scope, id keyID) bool {
 
 // noteUnclaimed remembers that a key was not created by argv, which would have, for
 // as long as that would have let it live.
-func (s *Store) noteUnclaimed(id keyID, argv [][]byte) {
-	if s.cfg.Embedded || s.eng.Has(id.db, []byte(id.key)) {
+func (s *Store) noteUnclaimed(id record.KeyID, argv [][]byte) {
+	if s.cfg.Embedded || s.eng.Has(id.DB, []byte(id.Key)) {
 		return
 	}
 	now := s.serverNow().UnixMilli()
@@ -114,7 +115,7 @@ func (s *Store) noteUnclaimed(id keyID, argv [][]byte) {
 }
 
 // startsLate reports whether a write would create a key that was refused its expiry.
-func (s *Store) startsLate(sc *scope, id keyID, t trait) bool {
+func (s *Store) startsLate(sc *scope, id record.KeyID, t trait) bool {
 	if len(s.unclaimed) == 0 || t&whole != 0 || sc.blind.has(id) {
 		return false
 	}
@@ -123,7 +124,7 @@ func (s *Store) startsLate(sc *scope, id keyID, t trait) bool {
 		delete(s.unclaimed, id)
 		return false
 	}
-	return ok && !s.eng.Has(id.db, []byte(id.key))
+	return ok && !s.eng.Has(id.DB, []byte(id.Key))
 }
 
 // lockReply answers a lock while Redis is away: nil, it is not granted. nil: it is
@@ -136,13 +137,13 @@ func (s *Store) lockReply(req Request) []byte {
 	if _, _, ok := command.TakesLock(argv); !ok || isNumber(argv[2]) || hasOption(argv, "GET") || !s.eng.Sets(argv) {
 		return nil
 	}
-	s.noteUnclaimed(keyID{req.DB, string(argv[1])}, argv)
+	s.noteUnclaimed(record.KeyID{DB: req.DB, Key: string(argv[1])}, argv)
 	return resp.AppendNull(nil, req.Proto)
 }
 
 // noteCreated remembers that a script is about to create a key.
-func (s *Store) noteCreated(sc *scope, id keyID) {
-	if sc.script && sc.serving && !s.cfg.Embedded && !s.eng.Has(id.db, []byte(id.key)) {
+func (s *Store) noteCreated(sc *scope, id record.KeyID) {
+	if sc.script && sc.serving && !s.cfg.Embedded && !s.eng.Has(id.DB, []byte(id.Key)) {
 		sc.created.add(id)
 	}
 }
@@ -150,8 +151,8 @@ func (s *Store) noteCreated(sc *scope, id keyID) {
 // namesOwner reports whether a key that a script has just created says whose it is: a
 // token as the value, or as a field or the value of one. Counters of limiters are
 // numbers under plain names.
-func (s *Store) namesOwner(id keyID) bool {
-	for _, argv := range s.eng.DumpKey(id.db, []byte(id.key)) {
+func (s *Store) namesOwner(id record.KeyID) bool {
+	for _, argv := range s.eng.DumpKey(id.DB, []byte(id.Key)) {
 		switch c, _ := command.Lookup(argv); {
 		case c == nil || len(argv) < 3:
 		case c.Name == "set":

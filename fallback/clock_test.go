@@ -154,33 +154,3 @@ func TestWallClockIsSetBeforeARestart(t *testing.T) {
 	s.back()
 	s.checkAtRedis()
 }
-
-// The time that the machine was asleep counts, once it is known.
-func TestSleepIsTimeElapsed(t *testing.T) {
-	var asleep atomic.Int64
-	elapsed, _ := newElapsed(func() time.Duration { return time.Duration(asleep.Load()) })
-	require.Less(t, elapsed(), time.Hour)
-	asleep.Store(int64(8 * time.Hour))
-	redistest.Eventually(t, bound, "sleep is seen", func() bool { return elapsed() >= 8*time.Hour })
-	asleep.Store(int64(7 * time.Hour)) // a look that came out short
-	began := elapsed()
-	redistest.Eventually(t, bound, "another look", func() bool { return elapsed() > began+2*sleepEvery })
-	require.GreaterOrEqual(t, elapsed(), began, "it never goes back")
-	require.Less(t, sleepSinceNow()(), time.Minute, "nothing slept here")
-}
-
-// Redis tells its time behind a sleep that nobody has looked for yet: the sleep
-// must not be added once more when it is found.
-func TestSleepCountsOnceWhenTheServersTimeIsSet(t *testing.T) {
-	var asleep atomic.Int64
-	cfg := &Config{Now: time.Now}
-	cfg.Elapsed, cfg.look = newElapsed(func() time.Duration { return time.Duration(asleep.Load()) })
-	c := &serverClock{}
-	c.start(cfg)
-	server := c.now().Add(8 * time.Hour)
-	asleep.Store(int64(8 * time.Hour))
-	c.set(server)
-	began := cfg.Elapsed()
-	redistest.Eventually(t, bound, "another look", func() bool { return cfg.Elapsed() > began+2*sleepEvery })
-	require.Less(t, c.now().Sub(server), time.Hour)
-}

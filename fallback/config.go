@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/clock"
 	"holdfast/fallback/journal"
 )
 
@@ -123,7 +124,7 @@ func (c *Config) withDefaults() error {
 		c.Now = time.Now
 	}
 	if c.Elapsed == nil {
-		c.Elapsed, c.look = newElapsed(sleepSinceNow())
+		c.Elapsed, c.look = clock.NewElapsed(clock.SleepSinceNow())
 	}
 	if !c.Embedded && c.NewClient == nil {
 		return fmt.Errorf("open store: no Redis client given and not embedded")

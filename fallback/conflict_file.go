@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
+
+	"holdfast/fallback/datadir"
 )
 
 // ConflictRecord is a line of conflicts.jsonl. Byte strings are base64 there.
@@ -27,8 +27,6 @@ type ConflictRecord struct {
 	HandOver bool       `json:"handOver,omitempty"` // the local value is that of a store that was embedded
 	NoReply  bool       `json:"noReply,omitempty"`  // the write was executed and its reply lost: it may have failed on the changed key
 }
-
-func conflictPath(dir string) string { return filepath.Join(dir, "conflicts.jsonl") }
 
 // needed reports whether the record is the only place of an acknowledged write.
 func (c *ConflictRecord) needed() bool { return c.Commands != nil && !c.NoReply }
@@ -49,7 +47,7 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 		func(c *ConflictRecord) bool { c.Ours, c.Theirs, c.Omitted = nil, nil, true; return true },
 		(*ConflictRecord).needed,
 	} {
-		if !refusesWrites(err) {
+		if !datadir.RefusesWrites(err) {
 			break
 		}
 		if !s.replay.noRoom {
@@ -68,26 +66,17 @@ func (s *Store) fileConflict(recs []ConflictRecord) error {
 	return err
 }
 
-func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// refusesWrites: the disk is full, broken, or was remounted read-only.
-func refusesWrites(err error) bool {
-	return noSpace(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO)
-}
-
 func (s *Store) writeConflicts(recs []ConflictRecord) error {
 	if len(recs) == 0 {
 		return nil
 	}
 	if !s.replay.conflictsWhole { // it reads the whole file
-		if err := cutTornLine(conflictPath(s.cfg.Dir)); err != nil {
+		if err := datadir.CutTornLine(datadir.Conflicts(s.cfg.Dir)); err != nil {
 			return fmt.Errorf("open conflicts: %w", err)
 		}
 	}
 	s.replay.conflictsWhole = false // until this is written
-	f, err := os.OpenFile(conflictPath(s.cfg.Dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(datadir.Conflicts(s.cfg.Dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open conflicts: %w", err)
 	}
@@ -121,7 +110,7 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 		err = f.Sync()
 	}
 	if err == nil && info.Size() == 0 {
-		err = syncDir(s.cfg.Dir) // the name is new, and a write may be nowhere else
+		err = datadir.SyncDir(s.cfg.Dir) // the name is new, and a write may be nowhere else
 	}
 	if err != nil {
 		// What a full disk took of it would be there twice after the next try.
@@ -134,7 +123,7 @@ func (s *Store) writeConflicts(recs []ConflictRecord) error {
 // ReadConflicts calls fn for every recorded conflict of a data directory, oldest
 // first. A torn line (a crash while filing) is left out.
 func ReadConflicts(dir string, fn func(ConflictRecord) error) error {
-	f, err := os.Open(conflictPath(dir))
+	f, err := os.Open(datadir.Conflicts(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -142,7 +131,7 @@ func ReadConflicts(dir string, fn func(ConflictRecord) error) error {
 		return fmt.Errorf("open conflicts: %w", err)
 	}
 	defer f.Close()
-	return eachLine(f, func(line []byte) error {
+	return datadir.EachLine(f, func(line []byte) error {
 		var r ConflictRecord
 		if json.Unmarshal(line, &r) != nil {
 			return nil

@@ -7,6 +7,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // newRigClient is what NewClient was before the rig was made embedded.
@@ -73,12 +76,12 @@ func TestConflicts(t *testing.T) {
 }
 
 func TestDigestsOfEqualValuesAreEqual(t *testing.T) {
-	d := func(cmds ...[][]byte) digest { got, _ := digestOf(cmds); return got }
+	d := func(cmds ...[][]byte) record.Digest { got, _ := record.DigestOf(cmds); return got }
 	require.Equal(t, d(words("HSET", "k", "a", "1", "b", "2")), d(words("HSET", "k", "b", "2"), words("HSET", "k", "a", "1")))
 	require.Equal(t, d(words("ZADD", "k", "0.10000000000000001", "a")), d(words("ZADD", "k", "0.1", "a"), words("PEXPIREAT", "k", "9")))
 	require.NotEqual(t, d(words("RPUSH", "k", "a", "b")), d(words("RPUSH", "k", "b", "a")))
 	require.NotEqual(t, d(words("SADD", "k", "a")), d(words("RPUSH", "k", "a")))
-	require.Equal(t, digest{}, d())
+	require.Equal(t, record.Digest{}, d())
 }
 
 // The file is looked through for a torn line once, and again after a failed write.
@@ -88,7 +91,7 @@ func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 		return r.store.fileConflict([]ConflictRecord{{Seq: seq, Policy: Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
 	}
 	require.NoError(t, file(1))
-	path := conflictPath(r.dir)
+	path := datadir.Conflicts(r.dir)
 	require.NoError(t, os.Rename(path, path+".moved"))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	require.Error(t, file(2))

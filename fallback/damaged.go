@@ -9,13 +9,15 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"holdfast/fallback/datadir"
 )
 
 // letterStart begins every line of deadletters.jsonl. It cannot be inside one:
 // quotes within a string are escaped there.
 var letterStart = []byte(`{"seq":`)
 
-func damagedPath(dir string) string { return lettersPath(dir) + ".damaged" }
+func damagedPath(dir string) string { return datadir.DeadLetters(dir) + ".damaged" }
 
 // damagedLetter is what cannot be read of a line of the dead letters.
 type damagedLetter struct {
@@ -35,7 +37,7 @@ func scanDeadLetters(path string) (letters []DeadLetter, damaged []damagedLetter
 	}
 	defer f.Close()
 	n := 0
-	err = eachLine(f, func(line []byte) error {
+	err = datadir.EachLine(f, func(line []byte) error {
 		n++
 		for _, piece := range pieces(line) {
 			var l DeadLetter
@@ -67,7 +69,7 @@ func pieces(line []byte) (out [][]byte) {
 // being retried, and returns how much lies there: it counts until somebody
 // removes that file.
 func setDamagedAside(dir string, log *slog.Logger) (int, error) {
-	path := lettersPath(dir)
+	path := datadir.DeadLetters(dir)
 	letters, damaged, err := scanDeadLetters(path)
 	if err != nil {
 		return 0, err
@@ -89,7 +91,7 @@ func setDamagedAside(dir string, log *slog.Logger) (int, error) {
 }
 
 func moveDamaged(dir string, letters []DeadLetter, damaged []damagedLetter) error {
-	if err := cutTornLine(damagedPath(dir)); err != nil {
+	if err := datadir.CutTornLine(damagedPath(dir)); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(damagedPath(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -100,15 +102,15 @@ func moveDamaged(dir string, letters []DeadLetter, damaged []damagedLetter) erro
 		_, werr := f.Write(append(d.bytes, '\n'))
 		err = errors.Join(err, werr)
 	}
-	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(dir)); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close(), datadir.SyncDir(dir)); err != nil {
 		return err
 	}
-	return writeLetters(lettersPath(dir), letters)
+	return writeLetters(datadir.DeadLetters(dir), letters)
 }
 
 // writeLetters replaces a file of dead letters.
 func writeLetters(path string, letters []DeadLetter) error {
-	return replaceFile(path, func(w io.Writer) error {
+	return datadir.Replace(path, func(w io.Writer) error {
 		buf := bufio.NewWriter(w)
 		enc := json.NewEncoder(buf)
 		for _, l := range letters {

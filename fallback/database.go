@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // needsDatabase files a record for a database that Redis does not have: one with
 // fewer of them took over. A SELECT that fails inside EXEC does not stop EXEC: the
 // commands behind it would change the database before it.
-func (r *replayer) needsDatabase(ctx context.Context, rec *Record) error {
+func (r *replayer) needsDatabase(ctx context.Context, rec *record.Record) error {
 	if len(rec.Commands) == 0 || rec.DB == r.s.cfg.BaseDB {
 		return nil
 	}
@@ -44,7 +47,7 @@ func (r *replayer) hasDatabase(ctx context.Context, db int) (bool, error) {
 		p.Do(ctx, "SELECT", r.s.cfg.BaseDB)
 		return nil
 	})
-	if no := sel.Err(); isReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
+	if no := sel.Err(); fetch.IsReply(no) && strings.HasPrefix(no.Error(), "ERR ") {
 		return false, nil
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
 )
 
@@ -24,10 +25,10 @@ func TestDataDirectoryIsPrivate(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), mode(r.dir))
 	r.close()
 	require.NoError(t, os.Chmod(r.dir, 0o777))
-	require.NoError(t, os.Chmod(JournalDir(r.dir), 0o775))
+	require.NoError(t, os.Chmod(datadir.Journal(r.dir), 0o775))
 	r.open()
 	require.Equal(t, os.FileMode(0o755), mode(r.dir))
-	require.Equal(t, os.FileMode(0o755), mode(JournalDir(r.dir)))
+	require.Equal(t, os.FileMode(0o755), mode(datadir.Journal(r.dir)))
 	r.close()
 
 	shared := filepath.Join(t.TempDir(), "shared")
@@ -55,7 +56,7 @@ func TestDataDirectoryIsPrivate(t *testing.T) {
 func TestRemovedLockFileIsNoticed(t *testing.T) {
 	var log strings.Builder
 	r := newRig(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	require.NoError(t, os.Remove(filepath.Join(JournalDir(r.dir), "lock")))
+	require.NoError(t, os.Remove(filepath.Join(datadir.Journal(r.dir), "lock")))
 	r.store.watchDirectory()
 	require.Contains(t, log.String(), "lock file of the journal was removed")
 	_, err := Open(r.cfg)
@@ -68,7 +69,7 @@ func TestRemovedLockFileIsNoticed(t *testing.T) {
 func TestSecondProcessAfterARemovedLockFile(t *testing.T) {
 	r := newRig(t)
 	r.do("SET", "k", "v")
-	require.NoError(t, os.Remove(filepath.Join(JournalDir(r.dir), "lock")))
+	require.NoError(t, os.Remove(filepath.Join(datadir.Journal(r.dir), "lock")))
 	second, err := Open(r.cfg)
 	require.NoError(t, err)
 	defer second.Close()
@@ -103,14 +104,14 @@ func TestDamagedMarkIsSetAside(t *testing.T) {
 	r.do("INCR", "m:n")
 	r.crash()
 	r.close()
-	raw, err := os.ReadFile(markPath(r.dir))
+	raw, err := os.ReadFile(datadir.Mark(r.dir))
 	require.NoError(t, err)
 	i := strings.Index(string(raw), `"settled":1`)
 	require.Positive(t, i)
 	for at, b := range map[int]byte{0: 'x', i + len(`"settled":`): '2'} {
 		damaged := append([]byte(nil), raw...)
 		damaged[at] = b
-		require.NoError(t, os.WriteFile(markPath(r.dir), damaged, 0o600))
+		require.NoError(t, os.WriteFile(datadir.Mark(r.dir), damaged, 0o600))
 		_, err = ReadReplayed(r.dir)
 		require.ErrorContains(t, err, "start the proxy once")
 		r.open()

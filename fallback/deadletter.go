@@ -1,18 +1,18 @@
 package fallback
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"sync"
 	"time"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // DeadLetter is an acknowledged write that Redis would not take. It is kept
@@ -42,8 +42,8 @@ type deadLetters struct {
 }
 
 func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, error) {
-	d := &deadLetters{path: lettersPath(dir), filed: filed}
-	if err := cutTornLine(d.path); err != nil {
+	d := &deadLetters{path: datadir.DeadLetters(dir), filed: filed}
+	if err := datadir.CutTornLine(d.path); err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
 	damaged, err := setDamagedAside(dir, log)
@@ -67,32 +67,14 @@ func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, 
 	return d, nil
 }
 
-// cutTornLine removes what a crash left of a last line, or the next entry would
-// be glued to it.
-func cutTornLine(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var whole int64
-	if err := eachLine(f, func(line []byte) error { whole += int64(len(line)); return nil }); err != nil {
-		return err
-	}
-	return f.Truncate(whole)
-}
-
 // add puts one record among the letters, once: a replay that was interrupted
 // after it filed comes by again. flush writes it.
-func (d *deadLetters) add(rec Record, reason string, now time.Time) {
+func (d *deadLetters) add(rec record.Record, reason string, now time.Time) {
 	d.addPart(rec, rec.Commands, reason, now)
 }
 
 // addPart is add for those commands of a record that did not apply.
-func (d *deadLetters) addPart(rec Record, commands [][][]byte, reason string, now time.Time) {
+func (d *deadLetters) addPart(rec record.Record, commands [][][]byte, reason string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.filed.has(rec.Seq) || slices.ContainsFunc(d.waiting, func(l DeadLetter) bool { return l.Seq == rec.Seq }) {
@@ -151,7 +133,7 @@ func (d *deadLetters) Close() error { return errors.Join(d.flush(), d.file.Close
 // torn last line (a crash while filing) is left out: its record is still in the
 // journal then. A damaged line is an error that comes with the other letters.
 func ReadDeadLetters(dir string) ([]DeadLetter, error) {
-	path := lettersPath(dir)
+	path := datadir.DeadLetters(dir)
 	letters, damaged, err := scanDeadLetters(path)
 	if err == nil && len(damaged) > 0 {
 		err = fmt.Errorf("%s is damaged in line %d: start the proxy once, it moves what cannot be read to %s", path, damaged[0].line, damagedPath(dir))
@@ -159,27 +141,10 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 	return letters, err
 }
 
-// eachLine calls fn for every whole line.
-func eachLine(r io.Reader, fn func(line []byte) error) error {
-	br := bufio.NewReader(r)
-	for {
-		line, err := br.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := fn(line); err != nil {
-			return err
-		}
-	}
-}
-
 // DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
 // kept under the returned name. A proxy that runs would go on filing in it.
 func DropDeadLetters(dir string) (path string, n int, err error) {
-	lock, err := journal.Lock(JournalDir(dir))
+	lock, err := journal.Lock(datadir.Journal(dir))
 	if err != nil {
 		return "", 0, err
 	}
@@ -194,12 +159,12 @@ func DropDeadLetters(dir string) (path string, n int, err error) {
 
 func setAside(dir, why string) (string, error) {
 	to := asideName(dir, why)
-	if err := os.Rename(lettersPath(dir), to); err != nil {
+	if err := os.Rename(datadir.DeadLetters(dir), to); err != nil {
 		return "", fmt.Errorf("set dead letters aside: %w", err)
 	}
-	return to, syncDir(dir)
+	return to, datadir.SyncDir(dir)
 }
 
 func asideName(dir, why string) string {
-	return fmt.Sprintf("%s.%s-%s", lettersPath(dir), why, time.Now().UTC().Format("20060102T150405.000"))
+	return fmt.Sprintf("%s.%s-%s", datadir.DeadLetters(dir), why, time.Now().UTC().Format("20060102T150405.000"))
 }

@@ -1,6 +1,10 @@
 package fallback
 
-import "fmt"
+import (
+	"fmt"
+
+	"holdfast/fallback/record"
+)
 
 // mayBeEmbedded refuses to open a directory without a Redis that has served one:
 // one start with a forgotten --redis-url would make the copy a database of its own,
@@ -20,7 +24,7 @@ func (s *Store) mayBeEmbedded(wasEmbedded bool) error {
 // that is detached goes after it: until then it is one of that Redis.
 func (s *Store) becomeEmbedded(wasEmbedded bool) error {
 	doubts := len(s.res.doubt)
-	s.res.doubt = map[keyID]struct{}{} // what is here is the value now
+	s.res.doubt = map[record.KeyID]struct{}{} // what is here is the value now
 	s.res.noteKnown()
 	if !wasEmbedded {
 		s.dirtyGen++

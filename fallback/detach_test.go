@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
 )
 
 // A start with a forgotten --redis-url must not turn the copy of a Redis into a
@@ -67,7 +69,7 @@ func TestDetach(t *testing.T) {
 
 	require.NoError(t, r.store.saveSnapshot())
 	r.close()
-	require.NoError(t, os.Remove(snapshotPath(r.dir)))
+	require.NoError(t, os.Remove(datadir.Snapshot(r.dir)))
 	for range 2 {
 		_, err := Open(r.cfg)
 		require.ErrorContains(t, err, "put both back", "its snapshot is the database now")

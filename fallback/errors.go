@@ -17,8 +17,6 @@ var (
 	ErrServedRedis = errors.New("holds the copy of a Redis and the writes queued for it")
 	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.
 	ErrSnapshotDamaged = errors.New("snapshot is damaged")
-	// ErrNewerFormat says that a file was written by a newer release.
-	ErrNewerFormat = errors.New("file was written by a newer version of holdfast")
 )
 
 // BusyError says that a script has had the state of an embedded store for long. Its
@@ -26,9 +24,6 @@ var (
 type BusyError struct{ text string }
 
 func (e BusyError) Error() string { return e.text }
-
-// maxRecordBytes bounds one journaled write: Redis's largest value and some room.
-const maxRecordBytes = 512<<20 + 64<<10
 
 // Error replies that clients see. They must never contain ECONNREFUSED or
 // ENOTCONN: some clients queue writes themselves when they read those words.

@@ -3,6 +3,9 @@ package fallback
 import (
 	"context"
 	"time"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // A fetch that a write of ours overlaps is worthless: nobody can say whether its
@@ -40,14 +43,14 @@ func (s *Store) Ready(db int, keys [][]byte) bool {
 		if s.mirror.flight[slotOf(db, k)].shut.Load() != 0 {
 			return false
 		}
-		if db == s.cfg.BaseDB && !s.res.allKnown.Load() && s.cfg.mirroredKey(k) && !s.knows(keyID{db, string(k)}) {
+		if db == s.cfg.BaseDB && !s.res.allKnown.Load() && s.cfg.mirroredKey(k) && !s.knows(record.KeyID{DB: db, Key: string(k)}) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *Store) knows(id keyID) bool {
+func (s *Store) knows(id record.KeyID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.res.known(id)
@@ -77,10 +80,10 @@ func (s *Store) AwaitReady(db int, keys [][]byte) {
 // The result is closed when the next one is done.
 func (m *mirror) askUrgently(db int, keys [][]byte) <-chan struct{} {
 	s := m.s
-	var missing []keyID
+	var missing []record.KeyID
 	if db == s.cfg.BaseDB && !s.res.allKnown.Load() {
 		for _, k := range keys {
-			if id := (keyID{db, string(k)}); s.cfg.mirrored(id.key) && !s.knows(id) {
+			if id := (record.KeyID{DB: db, Key: string(k)}); s.cfg.mirrored(id.Key) && !s.knows(id) {
 				missing = append(missing, id)
 			}
 		}
@@ -100,7 +103,7 @@ func (m *mirror) askUrgently(db int, keys [][]byte) <-chan struct{} {
 
 // askSoon asks for an exclusive fetch of a key that has become unknown by a write
 // of ours: the next one would wait for it.
-func (m *mirror) askSoon(id keyID) {
+func (m *mirror) askSoon(id record.KeyID) {
 	if m.s.Mode() != Online {
 		return
 	}
@@ -114,10 +117,10 @@ func (m *mirror) askSoon(id keyID) {
 
 // fetchUrgent fetches what writes wait for, a bounded number of times: there may
 // always be more, and others wait for the load.
-func (m *mirror) fetchUrgent(ctx context.Context, src *source) error {
+func (m *mirror) fetchUrgent(ctx context.Context, src *fetch.Fetcher) error {
 	for range urgentRounds {
 		m.mu.Lock()
-		var ids []keyID
+		var ids []record.KeyID
 		for id := range m.urgent {
 			if len(ids) == exclusiveKeys {
 				break
@@ -138,7 +141,7 @@ func (m *mirror) fetchUrgent(ctx context.Context, src *source) error {
 }
 
 // fetchExclusively fetches keys while no write of ours to them is sent.
-func (m *mirror) fetchExclusively(ctx context.Context, src *source, ids []keyID) error {
+func (m *mirror) fetchExclusively(ctx context.Context, src *fetch.Fetcher, ids []record.KeyID) error {
 	m.shut(ids, 1)
 	defer m.open(ids)
 	start := time.Now()
@@ -152,7 +155,7 @@ func (m *mirror) fetchExclusively(ctx context.Context, src *source, ids []keyID)
 	m.mu.Lock()
 	for _, id := range ids {
 		m.fetching(id)
-		byDB[id.db] = append(byDB[id.db], id.key)
+		byDB[id.DB] = append(byDB[id.DB], id.Key)
 	}
 	m.mu.Unlock()
 	start = time.Now()
@@ -165,14 +168,14 @@ func (m *mirror) fetchExclusively(ctx context.Context, src *source, ids []keyID)
 	return nil
 }
 
-func (m *mirror) shut(ids []keyID, delta int32) {
+func (m *mirror) shut(ids []record.KeyID, delta int32) {
 	for _, id := range ids {
-		m.flight[slotOf(id.db, []byte(id.key))].shut.Add(delta)
+		m.flight[slotOf(id.DB, []byte(id.Key))].shut.Add(delta)
 	}
 }
 
 // open ends shut, and wakes those who wait.
-func (m *mirror) open(ids []keyID) {
+func (m *mirror) open(ids []record.KeyID) {
 	m.shut(ids, -1)
 	m.mu.Lock()
 	close(m.fetchedOne)
@@ -180,9 +183,9 @@ func (m *mirror) open(ids []keyID) {
 	m.mu.Unlock()
 }
 
-func (m *mirror) quiet(ids []keyID) bool {
+func (m *mirror) quiet(ids []record.KeyID) bool {
 	for _, id := range ids {
-		if none, _ := m.flight.quiet(id.db, id.key); !none {
+		if none, _ := m.flight.quiet(id.DB, id.Key); !none {
 			return false
 		}
 	}
@@ -190,7 +193,7 @@ func (m *mirror) quiet(ids []keyID) bool {
 }
 
 // overtook notes that a fetch of the key was overtaken. m.mu is held.
-func (m *mirror) overtook(id keyID) {
+func (m *mirror) overtook(id record.KeyID) {
 	h, ok := m.hot[id]
 	switch {
 	case ok:
@@ -198,12 +201,12 @@ func (m *mirror) overtook(id keyID) {
 	case len(m.hot) >= hotMax:
 		return // the next tick tries again as with any other
 	}
-	_, h.begun = m.flight.quiet(id.db, id.key)
+	_, h.begun = m.flight.quiet(id.DB, id.Key)
 	m.hot[id] = h
 }
 
 // pace notes when hot keys are fetched exclusively again, after one that took so long.
-func (m *mirror) pace(ids []keyID, took time.Duration) {
+func (m *mirror) pace(ids []record.KeyID, took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range ids {
@@ -216,10 +219,10 @@ func (m *mirror) pace(ids []keyID, took time.Duration) {
 
 // dueExclusively are the hot keys to be fetched exclusively now. One that was not
 // written since the last look is hot no more. m.mu is held.
-func (m *mirror) dueExclusively() (ids []keyID) {
+func (m *mirror) dueExclusively() (ids []record.KeyID) {
 	now := time.Now()
 	for id, h := range m.hot {
-		_, begun := m.flight.quiet(id.db, id.key)
+		_, begun := m.flight.quiet(id.DB, id.Key)
 		if _, dirty := m.dirty[id]; begun == h.begun && (dirty || now.After(h.next)) {
 			delete(m.hot, id)
 			continue

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 // hotClient writes to one key as the proxy does, as fast as it can.
@@ -74,7 +75,7 @@ func TestAMirroredKeyThatIsWrittenAllTheTimeIsHeld(t *testing.T) {
 	r.online()
 	h := r.hot(4, "HINCRBY", "m:hot", "n", 1)
 	redistest.Eventually(t, bound, "writes", func() bool { return h.n.Load() > 0 })
-	require.True(t, r.store.knows(keyID{0, "m:hot"}), "it was fetched before the first write")
+	require.True(t, r.store.knows(record.KeyID{DB: 0, Key: "m:hot"}), "it was fetched before the first write")
 	redistest.Eventually(t, bound, "the mirror is loaded", func() bool { return r.store.Status().Complete })
 	time.Sleep(50 * time.Millisecond)
 	h.end()
@@ -124,5 +125,5 @@ func TestAWriteUnderWayHoldsUpNobody(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	require.Less(t, time.Since(began), bound/2)
-	require.True(t, r.store.knows(keyID{0, "m:hot"}))
+	require.True(t, r.store.knows(record.KeyID{DB: 0, Key: "m:hot"}))
 }

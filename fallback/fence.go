@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // withoutFence goes on with a Redis whose user may not keep the fence, if nothing
@@ -82,7 +84,7 @@ func (r *replayer) queueWatch(ctx context.Context, p redis.Pipeliner) *redis.Str
 func (r *replayer) foreignFence(ctx context.Context, fence, held uint64) error {
 	r.s.log.Error("fence at redis is ahead of the journal: the data directory is an older copy; the writes queued in it were applied before",
 		"fence", fence, "held", held, "last", r.s.jr.Stats().LastSeq)
-	if err := r.noteUnjudged(ctx, r.s.settled.Load(), held, func(Record) bool { return true }); err != nil {
+	if err := r.noteUnjudged(ctx, r.s.settled.Load(), held, func(record.Record) bool { return true }); err != nil {
 		return err
 	}
 	if err := r.send(ctx, nil, held); err != nil {

@@ -5,24 +5,23 @@ import (
 	"slices"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
-
-// scanCount is the COUNT hint of the initial load's SCAN.
-const scanCount = 1000
 
 // busyTries is how often a key that changes its type under its fetch, or is of a
 // type that is not mirrored, is asked for again before the next invalidation.
 const busyTries = 8
 
 // fetchDue fetches what is due: dirty keys first, then a few of the wanted.
-func (m *mirror) fetchDue(ctx context.Context, src *source) {
+func (m *mirror) fetchDue(ctx context.Context, src *fetch.Fetcher) {
 	if m.s.Mode() != Online {
 		return
 	}
 	m.mu.Lock()
 	if m.flush {
 		m.flush = false
-		m.dirty = map[keyID]int{}
+		m.dirty = map[record.KeyID]int{}
 		m.mu.Unlock()
 		_ = src.Close() // its connections may be of an earlier link
 		m.reload(ctx, src)
@@ -44,7 +43,7 @@ func (m *mirror) fetchDue(ctx context.Context, src *source) {
 }
 
 // fetchAwaited fetches what writes wait for, at once.
-func (m *mirror) fetchAwaited(ctx context.Context, src *source) {
+func (m *mirror) fetchAwaited(ctx context.Context, src *fetch.Fetcher) {
 	m.mu.Lock()
 	awaited, flush := len(m.urgent) > 0, m.flush
 	m.mu.Unlock()
@@ -59,7 +58,7 @@ func (m *mirror) fetchAwaited(ctx context.Context, src *source) {
 
 // fetchKeys fetches keys and takes over the values that no write of ours has
 // overtaken.
-func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []string) error {
+func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys []string) error {
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
@@ -71,19 +70,19 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 			begun[i] = ^n // never equal to what it will be
 		}
 	}
-	src.overtaken = func(key string) bool {
+	src.Overtaken = func(key string) bool {
 		_, n := m.flight.quiet(db, key)
 		i, _ := slices.BinarySearch(keys, key)
 		return n != begun[i] // and stays so: it only grows
 	}
-	values, err := src.fetch(ctx, db, keys, m.longest, s.serverNow)
+	values, err := src.Fetch(ctx, db, keys, m.longest, s.serverNow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.drainLocked() // so that every write acknowledged before now is noted in last
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, k := range keys {
-		id := keyID{db, k}
+		id := record.KeyID{DB: db, Key: k}
 		_, now := m.flight.quiet(db, k)
 		overtaken := m.last[id] != 0 || now != begun[i]
 		// Not of an earlier link: local writes may have overtaken it. Nor from before a
@@ -106,23 +105,23 @@ func (m *mirror) fetchKeys(ctx context.Context, src *source, db int, keys []stri
 
 // takeOver stores one fetched value, unless a write of ours has overtaken it.
 // Both locks are held; a value is gone from v once it is stored.
-func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
+func (m *mirror) takeOver(id record.KeyID, v *fetch.Value, overtaken bool) {
 	s := m.s
-	if v.later {
+	if v.Later {
 		m.postpone(id)
 		return
 	}
-	m.charge(id, v.size)
-	if v.size >= resp.Large {
-		m.large += v.size // it, or the one it replaces, is dead soon
+	m.charge(id, v.Size)
+	if v.Size >= resp.Large {
+		m.large += v.Size // it, or the one it replaces, is dead soon
 	}
 	switch known := s.res.known(id); {
 	case known && overtaken: // it stays known: our writes are followed, and it is fetched again soon
-	case overtaken, v.busy && !(known && s.eng.Has(id.db, []byte(id.key))):
+	case overtaken, v.Busy && !(known && s.eng.Has(id.DB, []byte(id.Key))):
 		s.res.forget(id) // there at Redis and not here: unknown, not absent
 	}
 	switch {
-	case overtaken && !s.cfg.mirrored(id.key) && !s.res.resident(id):
+	case overtaken && !s.cfg.mirrored(id.Key) && !s.res.resident(id):
 		delete(m.dirty, id) // written and not followed: it is among m.wrote, or the next read asks for it
 		return
 	case overtaken:
@@ -132,12 +131,12 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	}
 	delete(m.wrote.keys, id)
 	switch {
-	case v.busy:
+	case v.Busy:
 		m.retry(id)
 		return
-	case v.large:
+	case v.Large:
 		delete(m.dirty, id)
-		s.eng.Delete(id.db, []byte(id.key))
+		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
 		return
 	}
@@ -151,24 +150,24 @@ func (m *mirror) takeOver(id keyID, v *value, overtaken bool) {
 	m.mu.Unlock()
 	m.store(id, *v)
 	m.mu.Lock()
-	*v = value{}
+	*v = fetch.Value{}
 }
 
 // fetching notes that a fetch of the key is about to be sent. m.mu is held.
-func (m *mirror) fetching(id keyID) {
+func (m *mirror) fetching(id record.KeyID) {
 	if _, ok := m.last[id]; !ok {
-		m.s.res.interest.add(id.key, 1)
+		m.s.res.interest.add(id.Key, 1)
 	}
 	m.last[id] = 0
 	delete(m.again, id)
 }
 
 // fetched ends what fetching began. m.mu is held.
-func (m *mirror) fetched(id keyID) {
+func (m *mirror) fetched(id record.KeyID) {
 	if _, ok := m.last[id]; ok {
 		delete(m.last, id)
 		delete(m.again, id)
-		m.s.res.interest.add(id.key, -1)
+		m.s.res.interest.add(id.Key, -1)
 	}
 }
 
@@ -181,25 +180,25 @@ func (m *mirror) longest(key string) int64 {
 }
 
 // retry keeps the key dirty, a bounded number of times.
-func (m *mirror) retry(id keyID) {
+func (m *mirror) retry(id record.KeyID) {
 	if m.dirty[id]++; m.dirty[id] > busyTries {
 		delete(m.dirty, id)
 	}
 }
 
 // store replaces the local value by the fetched one. The store's lock is held.
-func (m *mirror) store(id keyID, v value) {
+func (m *mirror) store(id record.KeyID, v fetch.Value) {
 	s := m.s
-	s.eng.Delete(id.db, []byte(id.key))
-	for _, argv := range v.commands {
-		if err := s.eng.ApplyKept(id.db, argv); err != nil {
-			s.eng.Delete(id.db, []byte(id.key))
+	s.eng.Delete(id.DB, []byte(id.Key))
+	for _, argv := range v.Commands {
+		if err := s.eng.ApplyKept(id.DB, argv); err != nil {
+			s.eng.Delete(id.DB, []byte(id.Key))
 			s.res.forget(id)
 			s.log.Debug("value does not fit the local engine", "error", err)
 			return
 		}
 	}
-	s.res.learn(id, v.size)
+	s.res.learn(id, v.Size)
 	s.noteChange(id)
 	s.dirtyGen++
 }
@@ -207,7 +206,7 @@ func (m *mirror) store(id keyID, v value) {
 // reload loads the mirrored prefixes whole and fetches everything else that is
 // resident again. Until it is done, what was held before stays (it may be
 // stale, which an outage allows).
-func (m *mirror) reload(ctx context.Context, src *source) {
+func (m *mirror) reload(ctx context.Context, src *fetch.Fetcher) {
 	s := m.s
 	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
 	m.beforeLoad()
@@ -262,10 +261,10 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 // those. Both locks are held.
 func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 	s := m.s
-	mirrored := func(id keyID) bool { return id.db == s.cfg.BaseDB && s.cfg.mirrored(id.key) }
-	var unseen []keyID
+	mirrored := func(id record.KeyID) bool { return id.DB == s.cfg.BaseDB && s.cfg.mirrored(id.Key) }
+	var unseen []record.KeyID
 	s.eng.ForEachKey(func(db int, key string) bool {
-		id := keyID{db, key}
+		id := record.KeyID{DB: db, Key: key}
 		if _, ok := seen[key]; !ok || !mirrored(id) {
 			unseen = append(unseen, id)
 			if mirrored(id) {
@@ -277,8 +276,8 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 		}
 		return true
 	})
-	s.res.eachResident(func(id keyID) {
-		if !s.eng.Has(id.db, []byte(id.key)) {
+	s.res.eachResident(func(id record.KeyID) {
+		if !s.eng.Has(id.DB, []byte(id.Key)) {
 			unseen = append(unseen, id) // it was absent; somebody may have set it since
 		}
 	})
@@ -288,7 +287,7 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 			continue
 		}
 		// Too many to ask about: absent after a complete scan, or unknown.
-		s.eng.Delete(id.db, []byte(id.key))
+		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
 		if mirrored(id) {
 			s.res.learn(id, 0)
@@ -296,22 +295,22 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 	}
 	for id := range s.res.doubt {
 		// Beyond the room the next load asks: a write may have come behind the SCAN.
-		if _, ok := seen[id.key]; (!ok || id.db != s.cfg.BaseDB) && len(m.dirty) < m.room {
+		if _, ok := seen[id.Key]; (!ok || id.DB != s.cfg.BaseDB) && len(m.dirty) < m.room {
 			m.markDirty(id)
 		}
 	}
 	return gone
 }
 
-func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, seen map[string]struct{}) error {
-	c := src.client(m.s.cfg.BaseDB)
+func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix string, seen map[string]struct{}) error {
+	c := src.Client(m.s.cfg.BaseDB)
 	pattern := escapeGlob(prefix) + "*"
 	var cursor uint64
 	for {
 		if err := m.fetchUrgent(ctx, src); err != nil {
 			return err
 		}
-		keys, next, err := c.Scan(ctx, cursor, pattern, scanCount).Result()
+		keys, next, err := c.Scan(ctx, cursor, pattern, fetch.ScanCount).Result()
 		if err != nil {
 			return err
 		}
@@ -320,7 +319,7 @@ func (m *mirror) loadPrefix(ctx context.Context, src *source, prefix string, see
 			part := append([]string(nil), keys[:n]...)
 			m.mu.Lock()
 			for _, k := range part {
-				m.fetching(keyID{m.s.cfg.BaseDB, k})
+				m.fetching(record.KeyID{DB: m.s.cfg.BaseDB, Key: k})
 				seen[k] = struct{}{}
 			}
 			m.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/fetch"
 )
 
 // fieldRig is a rig whose server knows deadlines of hash fields. Such a server is
@@ -32,11 +34,11 @@ func TestDeadlinesOfHashFieldsAreMirrored(t *testing.T) {
 	r.redis("HPEXPIREAT", "m:h", soon, "FIELDS", 1, "a")
 	r.redis("HPEXPIREAT", "m:h", late, "FIELDS", 1, "b")
 	large := []any{"HSET", "m:large"}
-	for i := range largeHash + 10 {
+	for i := range fetch.LargeHash + 10 {
 		large = append(large, fmt.Sprint("f", i), i)
 	}
 	r.redis(large...)
-	r.redis("HPEXPIREAT", "m:large", soon, "FIELDS", 2, "f0", fmt.Sprint("f", largeHash+9))
+	r.redis("HPEXPIREAT", "m:large", soon, "FIELDS", 2, "f0", fmt.Sprint("f", fetch.LargeHash+9))
 	r.redis("HSET", "m:only", "f", 1)
 	r.redis("HPEXPIREAT", "m:only", soon, "FIELDS", 1, "f")
 	r.loaded()
@@ -52,7 +54,7 @@ func TestDeadlinesOfHashFieldsAreMirrored(t *testing.T) {
 	require.Equal(t, ":1\r\n", r.do("HINCRBY", "m:h", "a", "1"))
 	require.Equal(t, ":3\r\n", r.do("HINCRBY", "m:h", "b", "1"))
 	require.Equal(t, fmt.Sprintf("*1\r\n:%d\r\n", late), r.do("HPEXPIRETIME", "m:h", "FIELDS", "1", "b"))
-	require.Equal(t, fmt.Sprintf(":%d\r\n", largeHash+8), r.do("HLEN", "m:large"))
+	require.Equal(t, fmt.Sprintf(":%d\r\n", fetch.LargeHash+8), r.do("HLEN", "m:large"))
 	require.Equal(t, ":0\r\n", r.do("EXISTS", "m:only"))
 	require.Equal(t, "*1\r\n$1\r\nx\r\n", r.do("HKEYS", "m:new"))
 }

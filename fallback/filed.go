@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"holdfast/fallback/datadir"
 )
 
 // filed are the sequence numbers of the records that were filed instead of being
@@ -68,7 +70,7 @@ func (f *filed) readLetters(path string) error {
 		return err
 	}
 	defer file.Close()
-	return eachLine(bufio.NewReader(file), func(line []byte) error {
+	return datadir.EachLine(bufio.NewReader(file), func(line []byte) error {
 		parts := pieces(line)
 		for i, part := range parts {
 			var l struct {

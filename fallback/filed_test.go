@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // noLetters runs fn while no dead letter can be written.
@@ -38,7 +40,7 @@ func appendTo(t *testing.T, path, part string) {
 // failing appends a write that redis refuses inside EXEC.
 func failing(t *testing.T, r *rig) {
 	t.Helper()
-	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("SET", "k", strings.Repeat("v", 2000), "NOSUCHOPTION")}}))
+	_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("SET", "k", strings.Repeat("v", 2000), "NOSUCHOPTION")}}))
 	require.NoError(t, err)
 	require.NoError(t, r.store.jr.Sync())
 }
@@ -75,7 +77,7 @@ func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
 
 func TestDamagedLettersAreKeptAside(t *testing.T) {
 	r := newRig(t)
-	rec := Record{Seq: 7, Commands: [][][]byte{words("SET", "a", strings.Repeat("x", 200))}}
+	rec := record.Record{Seq: 7, Commands: [][][]byte{words("SET", "a", strings.Repeat("x", 200))}}
 	r.store.dead.add(rec, "test", time.Now())
 	appendTo(t, r.store.dead.path, `{"seq":7,"stream":`)
 	require.NoError(t, r.store.dead.flush())
@@ -136,12 +138,12 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 		const n = 40
 		require.NoError(t, r.store.jr.Advance(2000))
 		for i := range n {
-			rec := Record{Seq: uint64(1000 + i), Commands: [][][]byte{words("INCR", "n"), words("SET", "pad", strings.Repeat("x", 200<<10))}}
+			rec := record.Record{Seq: uint64(1000 + i), Commands: [][][]byte{words("INCR", "n"), words("SET", "pad", strings.Repeat("x", 200<<10))}}
 			r.store.dead.add(rec, "test", time.Now())
 		}
 		require.NoError(t, r.store.dead.flush())
 		r.close()
-		jr, err := journal.Open(journal.Config{Dir: JournalDir(r.dir), MaxBytes: 4 << 20})
+		jr, err := journal.Open(journal.Config{Dir: datadir.Journal(r.dir), MaxBytes: 4 << 20})
 		require.NoError(t, err)
 		_, err = retryInto(r.dir, jr)
 		require.ErrorIs(t, err, journal.ErrFull)
@@ -168,7 +170,7 @@ func TestRetryOfMoreThanTheJournalBound(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.JournalBytes = 2 << 20 })
 	value := strings.Repeat("x", 1<<20)
 	for i := range 4 {
-		r.store.dead.add(Record{Seq: uint64(100 + i), Commands: [][][]byte{words("RPUSH", "l", value)}}, "test", time.Now())
+		r.store.dead.add(record.Record{Seq: uint64(100 + i), Commands: [][][]byte{words("RPUSH", "l", value)}}, "test", time.Now())
 	}
 	require.NoError(t, r.store.jr.Advance(200))
 	require.NoError(t, r.store.dead.flush())
@@ -188,7 +190,7 @@ func TestRetryOfMoreThanTheJournalBound(t *testing.T) {
 func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
 	r := newRig(t)
 	for seq := range uint64(5) {
-		r.store.dead.add(Record{Seq: 1 + seq, Commands: [][][]byte{words("SET", "k", "1")}}, "test", time.Now())
+		r.store.dead.add(record.Record{Seq: 1 + seq, Commands: [][][]byte{words("SET", "k", "1")}}, "test", time.Now())
 	}
 	require.NoError(t, r.store.dead.flush())
 	r.do("SET", "k", "1")
@@ -198,7 +200,7 @@ func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
 	r.close()
 	_, _, err = DropDeadLetters(r.dir)
 	require.NoError(t, err)
-	require.NoError(t, writeLetters(lettersPath(r.dir), letters[:1])) // and the journal was set back: it ends at 2
+	require.NoError(t, writeLetters(datadir.DeadLetters(r.dir), letters[:1])) // and the journal was set back: it ends at 2
 	_, err = RetryDeadLetters(r.dir)
 	require.ErrorContains(t, err, "older than the rest")
 	r.open()

@@ -8,27 +8,9 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
+
+	"holdfast/fallback/datadir"
 )
-
-// JournalDir is where a data directory keeps its journal.
-func JournalDir(dir string) string   { return filepath.Join(dir, "journal") }
-func markPath(dir string) string     { return filepath.Join(dir, "replay.json") }
-func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot") }
-func lettersPath(dir string) string  { return filepath.Join(dir, "deadletters.jsonl") }
-
-// CheckDataDir tells a directory that no proxy ever used, most often a misspelt
-// one, from one that has nothing to show.
-func CheckDataDir(dir string) error {
-	info, err := os.Stat(JournalDir(dir))
-	if err == nil && info.IsDir() {
-		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("look at the data directory: %w", err)
-	}
-	return fmt.Errorf("%s is not a data directory of a proxy: it has no journal; name the right one with --data-dir", dir)
-}
 
 // replayMark remembers how far Redis got and which batch was sent last.
 type replayMark struct {
@@ -148,7 +130,7 @@ func (s *Store) noteMark(durable bool, fn func(m *replayMark)) {
 }
 
 func (s *Store) loadReplayMark() error {
-	f, err := os.OpenFile(markPath(s.cfg.Dir), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(datadir.Mark(s.cfg.Dir), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("open replay mark: %w", err)
 	}
@@ -181,8 +163,8 @@ func (s *Store) loadReplayMark() error {
 // been sent and none was answered. The fence at Redis tells which of them it has; where
 // that is gone too they become dead letters, neither lost nor applied twice.
 func (s *Store) withoutMark(damage error) error {
-	path := markPath(s.cfg.Dir)
-	to, err := s.cfg.moveAside(path)
+	path := datadir.Mark(s.cfg.Dir)
+	to, err := datadir.MoveAside(path, s.cfg.Now())
 	if err != nil {
 		return err
 	}
@@ -215,7 +197,7 @@ func ServedRedis(dir string) (bool, error) {
 }
 
 func readMark(dir string) (mark replayMark, err error) {
-	raw, err := os.ReadFile(markPath(dir))
+	raw, err := os.ReadFile(datadir.Mark(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return mark, nil
 	}
@@ -223,48 +205,7 @@ func readMark(dir string) (mark replayMark, err error) {
 		mark, err = decodeMark(raw)
 	}
 	if err != nil {
-		return mark, fmt.Errorf("read replay mark %s: %w: start the proxy once, which sets it aside", markPath(dir), err)
+		return mark, fmt.Errorf("read replay mark %s: %w: start the proxy once, which sets it aside", datadir.Mark(dir), err)
 	}
 	return mark, nil
-}
-
-// replaceFile writes a file anew. Until it is on disk whole, the old one stays:
-// whatever goes wrong in between leaves that, or none.
-func replaceFile(path string, write func(w io.Writer) error) error {
-	tmp, err := createTemp(path)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return commitFile(tmp, path, write(tmp))
-}
-
-// commitFile syncs and closes a temporary file and renames it to path, then
-// syncs the directory so that the rename itself survives a crash.
-func commitFile(tmp *os.File, path string, err error) error {
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open directory: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
 }

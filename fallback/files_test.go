@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
 )
 
 // Whatever fails while a file is written anew, the old one is still there, whole,
@@ -30,9 +32,9 @@ func TestReplacedFileIsTheOldOneUntilItIsWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "file")
-			require.NoError(t, replaceFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "old"); return err }))
+			require.NoError(t, datadir.Replace(path, func(w io.Writer) error { _, err := io.WriteString(w, "old"); return err }))
 			require.NoError(t, c.prepare(path))
-			err := replaceFile(path, c.write)
+			err := datadir.Replace(path, c.write)
 			require.ErrorIs(t, err, c.want)
 			require.ErrorContains(t, err, "write file: ")
 			require.NoFileExists(t, path+".tmp")
@@ -46,7 +48,7 @@ func TestReplacedFileIsTheOldOneUntilItIsWhole(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path+".tmp", []byte("left by a crash, and longer"), 0o600))
-	require.NoError(t, replaceFile(path, writeNew))
+	require.NoError(t, datadir.Replace(path, writeNew))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "new", string(raw))
@@ -61,11 +63,11 @@ func TestTemporaryFilesFollowNoLink(t *testing.T) {
 	require.NoError(t, os.WriteFile(victim, []byte("precious"), 0o600))
 	path := filepath.Join(dir, "file")
 	require.NoError(t, os.Symlink(victim, path+".tmp"))
-	require.NoError(t, replaceFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }))
+	require.NoError(t, datadir.Replace(path, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }))
 	r := newRig(t)
 	r.do("SET", "k", "v")
-	require.NoError(t, os.Symlink(victim, snapshotPath(r.dir)+".tmp"))
-	require.NoError(t, os.Symlink(victim, filepath.Join(JournalDir(r.dir), "mark.tmp")))
+	require.NoError(t, os.Symlink(victim, datadir.Snapshot(r.dir)+".tmp"))
+	require.NoError(t, os.Symlink(victim, filepath.Join(datadir.Journal(r.dir), "mark.tmp")))
 	require.NoError(t, r.store.saveSnapshot())
 	require.NoError(t, r.store.jr.Truncate(1))
 	raw, err := os.ReadFile(victim)

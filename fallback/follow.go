@@ -1,12 +1,12 @@
 package fallback
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // actual says what an acknowledged command did, by its reply: a refused SET NX
@@ -161,9 +161,9 @@ func actualListPops(argv [][]byte, v resp.Value) [][]byte {
 	}
 	name := "LPOP"
 	for _, word := range argv[3:] {
-		if isWord(word, "RIGHT") {
+		if record.IsWord(word, "RIGHT") {
 			name = "RPOP" // a key of that name comes before the word that counts
-		} else if isWord(word, "LEFT") {
+		} else if record.IsWord(word, "LEFT") {
 			name = "LPOP"
 		}
 	}
@@ -200,12 +200,12 @@ func actualXAdd(argv [][]byte, v resp.Value) [][]byte {
 	for i := 2; i < len(argv); i++ {
 		word := argv[i]
 		switch {
-		case isWord(word, "NOMKSTREAM"), isWord(word, "KEEPREF"), isWord(word, "DELREF"), isWord(word, "ACKED"):
-		case isWord(word, "MAXLEN"), isWord(word, "MINID"):
+		case record.IsWord(word, "NOMKSTREAM"), record.IsWord(word, "KEEPREF"), record.IsWord(word, "DELREF"), record.IsWord(word, "ACKED"):
+		case record.IsWord(word, "MAXLEN"), record.IsWord(word, "MINID"):
 			if i++; i < len(argv) && (string(argv[i]) == "~" || string(argv[i]) == "=") {
 				i++
 			}
-		case isWord(word, "LIMIT"):
+		case record.IsWord(word, "LIMIT"):
 			i++
 		default: // the id
 			out := append([][]byte(nil), argv...)
@@ -215,5 +215,3 @@ func actualXAdd(argv [][]byte, v resp.Value) [][]byte {
 	}
 	return argv
 }
-
-func isWord(arg []byte, word string) bool { return bytes.EqualFold(arg, []byte(word)) }

@@ -1,5 +1,10 @@
 package fallback
 
+import (
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
+)
+
 // An embedded store that gets a Redis brings its keys there. Where Redis has
 // another value of a key, nobody said which is right, and the one at Redis is what
 // others work with: it stays, unless the operator chose a policy. Either way both
@@ -8,14 +13,14 @@ package fallback
 // claim is what a queued write says of a key at Redis before it.
 type claim struct {
 	seq  uint64
-	base Base
+	base record.Base
 	own  [][][]byte // of a hand-over: the commands that recreate the key
 }
 
-// claims are those of one record.
-func (rec *Record) claims() (out []claim) {
+// claimsOf are those of one record.
+func claimsOf(rec *record.Record) (out []claim) {
 	if rec.HandOver && len(rec.Commands) > 0 {
-		return []claim{{rec.Seq, Base{Key: rec.Commands[0][1]}, rec.Commands[1:]}}
+		return []claim{{rec.Seq, record.Base{Key: rec.Commands[0][1]}, rec.Commands[1:]}}
 	}
 	for _, b := range rec.Bases {
 		out = append(out, claim{seq: rec.Seq, base: b})
@@ -24,17 +29,17 @@ func (rec *Record) claims() (out []claim) {
 }
 
 // taken reports whether Redis has another value of a key that is handed over.
-func taken(own [][][]byte, there value) bool {
-	if there.busy {
+func taken(own [][][]byte, there fetch.Value) bool {
+	if there.Busy {
 		return true // it has one that cannot be compared
 	}
-	theirs, _ := digestOf(there.commands)
-	ours, _ := digestOf(own)
-	return theirs != digest{} && theirs != ours
+	theirs, _ := record.DigestOf(there.Commands)
+	ours, _ := record.DigestOf(own)
+	return theirs != record.Digest{} && theirs != ours
 }
 
 // policyFor is what happens to a record: Ours if none of its keys conflicts.
-func (r *replayer) policyFor(rec *Record) Conflict {
+func (r *replayer) policyFor(rec *record.Record) Conflict {
 	switch {
 	case len(rec.Commands) == 0:
 		return Ours
@@ -42,7 +47,7 @@ func (r *replayer) policyFor(rec *Record) Conflict {
 		return Ours
 	case !rec.HandOver:
 		return r.s.cfg.Conflict
-	case r.s.replay.changed[keyID{rec.DB, string(rec.Commands[0][1])}] == "":
+	case r.s.replay.changed[record.KeyID{DB: rec.DB, Key: string(rec.Commands[0][1])}] == "":
 		return Ours
 	}
 	return r.s.cfg.handOver

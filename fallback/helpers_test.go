@@ -19,6 +19,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 // bound is how long a test waits for what must happen; only a failing test does.
@@ -254,7 +255,7 @@ func (r *rig) settle() {
 
 func (r *rig) lost() { r.store.Lost(io.ErrUnexpectedEOF) }
 
-func words(args ...string) [][]byte { return argvOf(args...) }
+func words(args ...string) [][]byte { return record.ArgvOf(args...) }
 
 // do executes a command locally and waits until it is durable.
 func (r *rig) do(args ...string) string {

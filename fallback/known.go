@@ -45,6 +45,9 @@ func traitsOf(c *command.Command, argv [][]byte) trait {
 			}
 		}
 	}
+	if c.Name == "restore" && hasOption(argv[1:], "REPLACE") {
+		t |= whole
+	}
 	if c.Name == "set" {
 		for _, opt := range argv[min(3, len(argv)):] {
 			if len(opt) <= len("KEEPTTL") {
@@ -95,7 +98,8 @@ func leased(c *command.Command, argv [][]byte) (key, value []byte) {
 	return nil, nil
 }
 
-// hasOption reports whether a SET has the option, which is in upper case.
+// hasOption reports whether a SET has the option, which is in upper case; argv from its
+// name on.
 func hasOption(argv [][]byte, option string) bool {
 	for _, opt := range argv[min(3, len(argv)):] {
 		if len(opt) == len(option) && strings.EqualFold(string(opt), option) {
@@ -120,13 +124,4 @@ func literalPrefix(pattern []byte) string {
 		pattern = pattern[:i]
 	}
 	return string(pattern)
-}
-
-// commandKeys are the keys that argv names.
-func commandKeys(argv [][]byte) [][]byte {
-	c, ok := command.Lookup(argv)
-	if !ok {
-		return nil
-	}
-	return c.Keys(nil, argv)
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // lapse waits until the deadlines that begin is followed by have passed at Redis too.
@@ -118,9 +121,9 @@ func TestExpiryDuringASnapshot(t *testing.T) {
 	r.do("HSET", "hash", "f", "precious", "g", "stays")
 	r.do("HPEXPIRE", "hash", "1000", "FIELDS", "1", "f")
 	s := r.store
-	tmp, err := os.OpenFile(snapshotPath(r.dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	tmp, err := os.OpenFile(datadir.Snapshot(r.dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
-	d := &dump{w: newSnapshotWriter(tmp), early: map[keyID]struct{}{}}
+	d := &dump{w: newSnapshotWriter(tmp), early: map[record.KeyID]struct{}{}}
 	seq, _, needed, err := s.beginDump(d, true)
 	require.NoError(t, err)
 	require.True(t, needed)
@@ -130,7 +133,7 @@ func TestExpiryDuringASnapshot(t *testing.T) {
 	finished, err := s.dumpSlice(d, 100)
 	require.NoError(t, err)
 	require.True(t, finished)
-	require.NoError(t, commitFile(tmp, snapshotPath(r.dir), d.w.finish()))
+	require.NoError(t, datadir.Commit(tmp, datadir.Snapshot(r.dir), d.w.finish()))
 	require.NoError(t, s.jr.Truncate(seq))
 	r.crash()
 	require.Equal(t, "*2\r\n$8\r\nprecious\r\n$8\r\nprecious\r\n", r.do("MGET", "dst", "dst2"))

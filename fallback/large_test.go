@@ -13,6 +13,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/backend/resp"
+	"holdfast/fallback/fetch"
 )
 
 // TestLargeValues: beside the mirrored prefixes they are unknown, never held and
@@ -43,14 +44,14 @@ func TestFetchTakesNoStringBeyondTheLimit(t *testing.T) {
 	r.redis("SET", "fits", "12345")
 	r.redis("SET", "large", "123456")
 	r.redis("SET", "empty", "")
-	f := newSource(r.cfg.NewClient)
+	f := fetch.New(r.cfg.NewClient)
 	defer f.Close()
-	got, err := f.fetch(context.Background(), 0, []string{"fits", "large", "empty", "none"}, func(string) int64 { return 5 }, r.store.serverNow)
+	got, err := f.Fetch(context.Background(), 0, []string{"fits", "large", "empty", "none"}, func(string) int64 { return 5 }, r.store.serverNow)
 	require.NoError(t, err)
-	require.Equal(t, [][][]byte{words("SET", "fits", "12345")}, got[0].commands)
-	require.Equal(t, value{large: true, size: 5}, got[1])
-	require.Equal(t, [][][]byte{words("SET", "empty", "")}, got[2].commands)
-	require.Equal(t, value{}, got[3])
+	require.Equal(t, [][][]byte{words("SET", "fits", "12345")}, got[0].Commands)
+	require.Equal(t, fetch.Value{Large: true, Size: 5}, got[1])
+	require.Equal(t, [][][]byte{words("SET", "empty", "")}, got[2].Commands)
+	require.Equal(t, fetch.Value{}, got[3])
 }
 
 // TestLargeStringsAreComparedNotReadAgain: behind a write of ours, and whenever the
@@ -100,7 +101,7 @@ func TestLargeStringThatChangesIsNotTakenForTheOneHeld(t *testing.T) {
 		r.redis("SETRANGE", "m:a", 0, "x")
 		return time.Now()
 	}
-	_, same, err := newSource(r.cfg.NewClient).compareLarge(context.Background(), r.direct, "m:a", held, now)
+	_, same, err := fetch.New(r.cfg.NewClient).CompareLarge(context.Background(), r.direct, "m:a", held, now)
 	require.ErrorIs(t, err, redis.TxFailedErr)
 	require.False(t, same)
 }

@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // Loading what is on disk is the time between a crash and the first answer. One
@@ -23,7 +25,7 @@ const (
 
 // loadOp is a journaled write or a frame of a snapshot, decoded.
 type loadOp struct {
-	Record
+	record.Record
 	// plain: it is a SET of key that asks for nothing, with a deadline in Unix ms or
 	// none, and needs not be executed as a command.
 	plain      bool
@@ -53,7 +55,7 @@ func (c *loadChunk) add(seq uint64, payload []byte) error {
 	}
 	c.ops = c.ops[:len(c.ops)+1]
 	op := &c.ops[len(c.ops)-1]
-	if err := op.decode(seq, c.buf[begin:]); err != nil {
+	if err := op.Decode(seq, c.buf[begin:]); err != nil {
 		return err
 	}
 	op.plain = false
@@ -67,13 +69,13 @@ func (c *loadChunk) full() bool { return len(c.ops) == cap(c.ops) || len(c.buf) 
 
 // plainSet recognises "SET key value" and "SET key value PXAT deadline".
 func (op *loadOp) plainSet(argv [][]byte) {
-	if len(argv) != 3 && len(argv) != 5 || !isWord(argv[0], "SET") {
+	if len(argv) != 3 && len(argv) != 5 || !record.IsWord(argv[0], "SET") {
 		return
 	}
 	op.deadline = 0
 	if len(argv) == 5 {
 		at, err := strconv.ParseInt(string(argv[4]), 10, 64)
-		if err != nil || at <= 0 || !isWord(argv[3], "PXAT") {
+		if err != nil || at <= 0 || !record.IsWord(argv[3], "PXAT") {
 			return
 		}
 		op.deadline = at
@@ -130,7 +132,7 @@ func (s *Store) loadString(op *loadOp) bool {
 	if !op.plain || !s.eng.LoadString(op.DB, op.key, op.value, op.deadline) {
 		return false
 	}
-	s.res.learn(keyID{op.DB, op.key}, argvBytes(op.Commands[0]))
+	s.res.learn(record.KeyID{DB: op.DB, Key: op.key}, record.ArgvBytes(op.Commands[0]))
 	s.dirtyGen++
 	return true
 }
@@ -169,7 +171,7 @@ func (s *Store) needSnapshot(snapshot uint64, wasEmbedded bool) error {
 	}
 	return fmt.Errorf("embedded store %s: its snapshot has writes up to %d, and its journal only those after %d: one of the two is missing or from another backup; "+
 		"put both back from the same one; to go on with what the snapshot has, move %s away ('holdfast journal dump' prints what it holds)",
-		s.cfg.Dir, snapshot, forgotten, JournalDir(s.cfg.Dir))
+		s.cfg.Dir, snapshot, forgotten, datadir.Journal(s.cfg.Dir))
 }
 
 // reapplyJournal executes the journaled writes after seq on the local state.
@@ -224,16 +226,16 @@ func (n *writeNotes) add(op *loadOp) {
 		return
 	}
 	if op.plain {
-		n.written.add(keyID{op.DB, op.key})
+		n.written.add(record.KeyID{DB: op.DB, Key: op.key})
 	} else {
 		for _, argv := range op.Commands {
-			for _, k := range commandKeys(argv) {
-				n.written.add(keyID{op.DB, string(k)})
+			for _, k := range record.CommandKeys(argv) {
+				n.written.add(record.KeyID{DB: op.DB, Key: string(k)})
 			}
 		}
 	}
 	for _, b := range op.Bases {
-		n.written.add(keyID{op.DB, string(b.Key)})
+		n.written.add(record.KeyID{DB: op.DB, Key: string(b.Key)})
 	}
 }
 
@@ -241,7 +243,7 @@ func (n *writeNotes) add(op *loadOp) {
 // none. It may be older than the snapshot, which is why the load does not see it.
 func (s *Store) oldestQueued() (at time.Time, err error) {
 	err = s.jr.Read(context.Background(), s.settled.Load(), func(seq uint64, payload []byte) error {
-		rec, err := DecodeRecord(seq, payload)
+		rec, err := record.Decode(seq, payload)
 		if err != nil {
 			return err
 		}

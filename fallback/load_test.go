@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
 // loadCommands are writes of every type; %s is a key.
@@ -50,14 +51,14 @@ func stateOf(t testT, s *Store) (out []string, known, written map[string]bool) {
 				out = append(out, fmt.Sprintf("%q", argv))
 			}
 		}
-		digest, expires := digestOf(cmds)
+		digest, expires := record.DigestOf(cmds)
 		out = append(out, fmt.Sprintf("%d %s %s %x %d", db, key, s.eng.Type(db, []byte(key)), digest, expires))
 		return true
 	})
 	known, written = map[string]bool{}, map[string]bool{}
 	for i := range 12 {
-		id := keyID{0, loadKey(i)}
-		known[id.key], written[id.key] = s.res.known(id), s.written.holds(id)
+		id := record.KeyID{DB: 0, Key: loadKey(i)}
+		known[id.Key], written[id.Key] = s.res.known(id), s.written.holds(id)
 	}
 	scanned := map[string]bool{}
 	for cursor := int64(0); ; {

@@ -9,6 +9,7 @@ import (
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // Request is one command, or the commands of one MULTI unit, to be executed on
@@ -17,10 +18,10 @@ type Request struct {
 	DB       int
 	Proto    int // 2 or 3: the protocol of the reply
 	Commands [][][]byte
-	Unit     bool     // answer as EXEC does
-	Client   int64    // who asks, for those who are told of writes
-	Watch    []*Watch // the unit runs only if none of these keys changed
-	Origin   Origin   // of a write that may have been executed by Redis already; see there
+	Unit     bool          // answer as EXEC does
+	Client   int64         // who asks, for those who are told of writes
+	Watch    []*Watch      // the unit runs only if none of these keys changed
+	Origin   record.Origin // of a write that may have been executed by Redis already; see there
 	// Until is when the client must have its answer: a script that takes longer is
 	// ended and undone. The zero time: after scriptBound. Embedded: never.
 	Until time.Time
@@ -159,7 +160,7 @@ func (s *Store) execute(req Request) engine.Result {
 func (s *Store) journal(req Request, sc *scope, at int64, effects [][][]byte) (Pending, error) {
 	s.dirtyGen++
 	s.learnScope(sc)
-	s.buf = appendRecord(s.buf[:0], Record{
+	s.buf = record.Append(s.buf[:0], record.Record{
 		DB: req.DB, TimeMs: at, Commands: effects, Bases: sc.bases, Origin: req.Origin,
 	})
 	ticket, err := s.jr.Append(s.buf)
@@ -198,13 +199,6 @@ func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
 		return nil, ErrOnline
 	}
 	return &Watch{s.eng.Watch(db, keys), s.takeovers.Load()}, nil
-}
-
-func argvBytes(argv [][]byte) (n int64) {
-	for _, a := range argv {
-		n += int64(len(a))
-	}
-	return n
 }
 
 // refusal returns the error text for a request that must not be executed, ""

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 func refused(t *testing.T, reply string) {
@@ -239,7 +240,7 @@ func (r *rig) onlineAt(server time.Time) {
 
 func TestFewKeysHoldsWhatWasAdded(t *testing.T) {
 	var set fewKeys
-	ids := []keyID{{0, ""}, {0, "a"}, {1, "a"}, {0, "b"}, {0, ""}, {0, "a"}}
+	ids := []record.KeyID{{DB: 0, Key: ""}, {DB: 0, Key: "a"}, {DB: 1, Key: "a"}, {DB: 0, Key: "b"}, {DB: 0, Key: ""}, {DB: 0, Key: "a"}}
 	for i, id := range ids {
 		for _, other := range ids {
 			require.Equal(t, slices.Contains(ids[:i], other), set.has(other), "%v after %d", other, i)

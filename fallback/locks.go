@@ -6,6 +6,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // maxLocks bounds the locks remembered. One that is forgotten is released by a
@@ -40,7 +41,7 @@ func (s *Store) noteLock(db int, argv [][]byte) {
 	if err != nil {
 		return
 	}
-	s.addLock(keyID{db, string(argv[1])}, string(argv[2]), at)
+	s.addLock(record.KeyID{DB: db, Key: string(argv[1])}, string(argv[2]), at)
 }
 
 // deadlineOf is the deadline, in Unix ms, that an option of SET sets at a time.
@@ -68,10 +69,10 @@ func (s *Store) noteScriptLock(sc *scope, db int, c *command.Command, argv [][]b
 		return
 	}
 	const atMost = 24 * 60 * 60 * 1000 // the lease itself is read from the key when it is needed
-	s.addLock(keyID{db, string(key)}, string(value), s.serverNow().UnixMilli()+atMost)
+	s.addLock(record.KeyID{DB: db, Key: string(key)}, string(value), s.serverNow().UnixMilli()+atMost)
 }
 
-func (s *Store) addLock(id keyID, value string, expireMs int64) {
+func (s *Store) addLock(id record.KeyID, value string, expireMs int64) {
 	now := s.serverNow().UnixMilli()
 	if len(s.locks) >= maxLocks && now >= s.lockScan {
 		s.lockScan = now + 1000 // clients wait for it, and it may find none that is over
@@ -93,7 +94,7 @@ func (s *Store) dropLocks(db int, argv [][]byte) {
 	}
 	if c, ok := command.Lookup(argv); ok && traitsOf(c, argv)&whole != 0 {
 		for _, k := range c.Keys(nil, argv) {
-			delete(s.locks, keyID{db, string(k)})
+			delete(s.locks, record.KeyID{DB: db, Key: string(k)})
 		}
 	}
 }
@@ -102,13 +103,13 @@ func (s *Store) dropLocks(db int, argv [][]byte) {
 // was taken: what became something else since (a value that was initialised with
 // NX, a lease made permanent) is deleted like any other key. The lease is what it
 // is now: holders renew it.
-func (s *Store) holdsLock(id keyID) bool {
+func (s *Store) holdsLock(id record.KeyID) bool {
 	l, ok := s.locks[id]
 	if !ok {
 		return false
 	}
-	if string(s.eng.LongString(id.db, []byte(id.key), 1)) == l.value {
-		if set := s.eng.DumpKey(id.db, []byte(id.key))[0]; len(set) == 5 { // SET key value PXAT deadline
+	if string(s.eng.LongString(id.DB, []byte(id.Key), 1)) == l.value {
+		if set := s.eng.DumpKey(id.DB, []byte(id.Key))[0]; len(set) == 5 { // SET key value PXAT deadline
 			l.expireMs, _ = strconv.ParseInt(string(set[4]), 10, 64)
 			s.locks[id] = l
 			return true
@@ -126,7 +127,7 @@ func (sc *scope) givesBack(db int, c *command.Command, argv [][]byte) bool {
 		return false
 	}
 	for _, k := range c.Keys(nil, argv) {
-		if slices.Contains(sc.locks, keyID{db, string(k)}) {
+		if slices.Contains(sc.locks, record.KeyID{DB: db, Key: string(k)}) {
 			return true
 		}
 	}
@@ -136,14 +137,14 @@ func (sc *scope) givesBack(db int, c *command.Command, argv [][]byte) bool {
 // guardReleases makes releases of locks that were taken before the outage
 // conditional: see releaseScript. before are the request's keys that were such
 // locks before it ran.
-func (s *Store) guardReleases(db int, effects [][][]byte, before []keyID) [][][]byte {
+func (s *Store) guardReleases(db int, effects [][][]byte, before []record.KeyID) [][][]byte {
 	if len(before) == 0 {
 		return effects
 	}
 	gone := map[string]lock{}
 	for _, id := range before {
-		if l, ok := s.locks[id]; ok && id.db == db && !s.eng.Has(id.db, []byte(id.key)) {
-			gone[id.key] = l
+		if l, ok := s.locks[id]; ok && id.DB == db && !s.eng.Has(id.DB, []byte(id.Key)) {
+			gone[id.Key] = l
 			delete(s.locks, id)
 		}
 	}
@@ -173,7 +174,7 @@ func guardRelease(argv [][]byte, gone map[string]lock) [][][]byte {
 			rest = append(rest, k)
 			continue
 		}
-		out = append(out, argvOf("EVAL", releaseScript, "1", string(k), l.value, strconv.FormatInt(l.expireMs, 10)))
+		out = append(out, record.ArgvOf("EVAL", releaseScript, "1", string(k), l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
 	switch {
 	case len(out) == 0 || !releases[c.Name]:

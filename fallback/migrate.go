@@ -7,6 +7,7 @@ import (
 
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // queueEverything prepares a data directory that was the database itself for
@@ -39,7 +40,7 @@ func (s *Store) queueEverything() error {
 		return fmt.Errorf("queue embedded state: %w", err)
 	}
 	for _, id := range left { // Redis has its own, or none: it is not known here
-		s.eng.Delete(id.db, []byte(id.key))
+		s.eng.Delete(id.DB, []byte(id.Key))
 		s.res.forget(id)
 	}
 	s.dirtyGen++
@@ -54,20 +55,12 @@ func (s *Store) queueEverything() error {
 	return nil
 }
 
-// recreated is the key of a command that recreates one.
-func recreated(argv [][]byte) string {
-	if isWord(argv[0], "XGROUP") {
-		return string(argv[2]) // behind the subcommand
-	}
-	return string(argv[1])
-}
-
 // appendLibraries queues the libraries of functions. One that Redis has already stays
 // as it is there: the queued one becomes a dead letter.
 func (s *Store) appendLibraries(at int64) error {
 	for _, code := range s.eng.Libraries() {
-		rec := Record{TimeMs: at, Commands: [][][]byte{argvOf("FUNCTION", "LOAD", code)}}
-		s.buf = appendRecord(s.buf[:0], rec)
+		rec := record.Record{TimeMs: at, Commands: [][][]byte{record.ArgvOf("FUNCTION", "LOAD", code)}}
+		s.buf = record.Append(s.buf[:0], rec)
 		if _, err := s.jr.Append(s.buf); err != nil {
 			return err
 		}
@@ -76,20 +69,20 @@ func (s *Store) appendLibraries(at int64) error {
 }
 
 // appendAllKeys queues every key but those that are as the sample had them.
-func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err error) {
-	rec := Record{TimeMs: s.serverNow().UnixMilli(), HandOver: true}
+func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []record.KeyID, err error) {
+	rec := record.Record{TimeMs: s.serverNow().UnixMilli(), HandOver: true}
 	last := ""
 	appendKey := func() error {
 		if len(rec.Commands) == 0 {
 			return nil
 		}
-		id := keyID{rec.DB, last}
+		id := record.KeyID{DB: rec.DB, Key: last}
 		if sample.holds(rec.DB, last, rec.Commands[1:]) {
 			left = append(left, id)
 			return nil
 		}
 		s.written.add(id) // this record is what its later writes are compared by
-		s.buf = appendRecord(s.buf[:0], rec)
+		s.buf = record.Append(s.buf[:0], rec)
 		if keys++; keys%1024 == 0 {
 			if err := s.jr.Sync(); err != nil { // bounds what waits in memory
 				return err
@@ -107,12 +100,12 @@ func (s *Store) appendAllKeys(sample *sampleNote) (keys int, left []keyID, err e
 	never := func(int, string) bool { return false }
 	for at, done := (engine.Place{}), false; !done; {
 		at, done, err = s.eng.DumpSlice(at, dumpSlice, never, func(db int, argv [][]byte) error {
-			if key := recreated(argv); len(rec.Commands) == 0 || key != last || db != rec.DB {
+			if key := record.Recreated(argv); len(rec.Commands) == 0 || key != last || db != rec.DB {
 				if err := appendKey(); err != nil {
 					return err
 				}
 				last, rec.DB = key, db
-				rec.Commands = append(rec.Commands[:0], argvOf("DEL", key))
+				rec.Commands = append(rec.Commands[:0], record.ArgvOf("DEL", key))
 			}
 			rec.Commands = append(rec.Commands, argv)
 			return nil

@@ -11,6 +11,8 @@ import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Bounds of the mirror's queues. What does not fit is not lost, only unknown:
@@ -50,17 +52,17 @@ type mirror struct {
 	unknown map[int]map[string]struct{}
 	changed map[string]struct{} // keys that the server announced, database unknown
 	bytes   int
-	large   int64              // bytes of large values followed or fetched since the last fetch
-	seq     uint64             // acknowledged writes so far
-	last    map[keyID]uint64   // key being fetched → seq of the last write to it
-	again   map[keyID]struct{} // those of them that changed since, by whomever
-	dirty   map[keyID]int      // keys to fetch again → failed tries
-	room    int                // how many of them at most
-	want    map[keyID]struct{}
+	large   int64                     // bytes of large values followed or fetched since the last fetch
+	seq     uint64                    // acknowledged writes so far
+	last    map[record.KeyID]uint64   // key being fetched → seq of the last write to it
+	again   map[record.KeyID]struct{} // those of them that changed since, by whomever
+	dirty   map[record.KeyID]int      // keys to fetch again → failed tries
+	room    int                       // how many of them at most
+	want    map[record.KeyID]struct{}
 	wrote   wrote
-	hot     map[keyID]hotKey   // keys that are written all the time
-	urgent  map[keyID]struct{} // keys that a write waits for
-	flush   bool               // everything is dirty
+	hot     map[record.KeyID]hotKey   // keys that are written all the time
+	urgent  map[record.KeyID]struct{} // keys that a write waits for
+	flush   bool                      // everything is dirty
 
 	fetchedOne chan struct{} // closed and replaced after each exclusive fetch
 	stats      mirrorStats
@@ -85,9 +87,9 @@ func newMirror(s *Store) *mirror {
 	m := &mirror{
 		s: s, wake: make(chan struct{}, 1), flight: new(inflight), room: dirtyMax,
 		changed: map[string]struct{}{}, unknown: map[int]map[string]struct{}{},
-		last: map[keyID]uint64{}, again: map[keyID]struct{}{}, dirty: map[keyID]int{}, want: map[keyID]struct{}{},
-		wrote: wrote{keys: map[keyID]struct{}{}},
-		hot:   map[keyID]hotKey{}, urgent: map[keyID]struct{}{}, fetchedOne: make(chan struct{}),
+		last: map[record.KeyID]uint64{}, again: map[record.KeyID]struct{}{}, dirty: map[record.KeyID]int{}, want: map[record.KeyID]struct{}{},
+		wrote: wrote{keys: map[record.KeyID]struct{}{}},
+		hot:   map[record.KeyID]hotKey{}, urgent: map[record.KeyID]struct{}{}, fetchedOne: make(chan struct{}),
 	}
 	m.budget.Store(followBurst)
 	return m
@@ -106,7 +108,7 @@ func (s *Store) Read(db int, key []byte) {
 	m := s.mirror
 	m.mu.Lock()
 	if len(m.want) < wantMax {
-		m.want[keyID{db, string(key)}] = struct{}{}
+		m.want[record.KeyID{DB: db, Key: string(key)}] = struct{}{}
 	}
 	m.mu.Unlock()
 }
@@ -127,7 +129,7 @@ func (s *Store) Invalidate(keys [][]byte) {
 	m.mu.Lock()
 	for _, k := range keys {
 		if s.cfg.mirroredKey(k) {
-			m.markDirty(keyID{s.cfg.BaseDB, string(k)})
+			m.markDirty(record.KeyID{DB: s.cfg.BaseDB, Key: string(k)})
 		}
 		if s.res.interest.in(k) {
 			m.noteChanged(k)
@@ -165,7 +167,7 @@ func (m *mirror) askChanged() {
 	dbs := s.res.dbs()
 	for k := range changed {
 		for db := range dbs {
-			id := keyID{db, k}
+			id := record.KeyID{DB: db, Key: k}
 			if (db != s.cfg.BaseDB || !s.cfg.mirrored(k)) && s.res.resident(id) {
 				m.markDirty(id)
 			}
@@ -174,7 +176,7 @@ func (m *mirror) askChanged() {
 }
 
 // markDirty queues the key for a fetch. Beyond the bound everything is dirty.
-func (m *mirror) markDirty(id keyID) {
+func (m *mirror) markDirty(id record.KeyID) {
 	if _, ok := m.last[id]; ok {
 		m.again[id] = struct{}{} // the value under way may be older than this change
 	}
@@ -246,7 +248,7 @@ func (m *mirror) followWrite(w ackedWrite, behind bool) {
 // answer of Redis that comes in after that is older.
 func (m *mirror) overtaken(db int, keys [][]byte) bool {
 	for _, k := range keys {
-		if m.s.written.holds(keyID{db, string(k)}) {
+		if m.s.written.holds(record.KeyID{DB: db, Key: string(k)}) {
 			return true
 		}
 	}
@@ -256,7 +258,7 @@ func (m *mirror) overtaken(db int, keys [][]byte) bool {
 // notWritten are those of keys that were not written locally since Redis went away.
 func (m *mirror) notWritten(db int, keys [][]byte) (out [][]byte) {
 	for _, k := range keys {
-		if !m.s.written.holds(keyID{db, string(k)}) {
+		if !m.s.written.holds(record.KeyID{DB: db, Key: string(k)}) {
 			out = append(out, k)
 		}
 	}
@@ -286,11 +288,16 @@ func (m *mirror) apply(db int, c *command.Command, argv [][]byte) bool {
 	do := s.eng.DoKept // queue has made them ours
 	if c.Flags&command.Script != 0 {
 		if s.scripts.slow(argv, followTwice) {
+			s.unfollowable.note(argv, true)
 			return false
 		}
 		do = s.scripts.followed(do)
 	}
-	return s.replayLocally(do, db, argv) == nil
+	err := s.replayLocally(do, db, argv)
+	if err != nil && err != errNotHeld && c.Flags&command.Script != 0 {
+		s.unfollowable.note(argv, true)
+	}
+	return err == nil
 }
 
 // replayLocally executes a write of the past on the local state: one that Redis
@@ -316,7 +323,7 @@ func (s *Store) replayLocally(do func(db, proto int, argv [][]byte) engine.Resul
 	}
 	if err != nil {
 		for _, t := range sc.writes {
-			s.mirror.unlearn(t.id.db, [][]byte{[]byte(t.id.key)})
+			s.mirror.unlearn(t.id.DB, [][]byte{[]byte(t.id.Key)})
 		}
 		s.mirror.unlearn(db, c.WriteKeys(nil, argv)) // it may have ended before it came to them
 		return err
@@ -337,7 +344,7 @@ func outcomeOf(c *command.Command, res engine.Result) error {
 	if len(res.Reply) > 0 && res.Reply[0] == '-' {
 		return errors.New(strings.TrimSpace(string(res.Reply[1:])))
 	}
-	if c.Flags&command.Script != 0 && len(res.Effects) > 0 && !isWord(res.Effects[0][0], "EVAL") {
+	if c.Flags&command.Script != 0 && len(res.Effects) > 0 && !record.IsWord(res.Effects[0][0], "EVAL") {
 		return errors.New("the script depends on time or chance")
 	}
 	return nil
@@ -346,24 +353,24 @@ func outcomeOf(c *command.Command, res engine.Result) error {
 // touched notes a followed write: a fetch under way for the key is void, and
 // the key is fetched once more to be sure: somebody else's write may have come
 // between ours and the local execution of it.
-func (m *mirror) touched(id keyID) {
+func (m *mirror) touched(id record.KeyID) {
 	m.mu.Lock()
 	m.voidFetch(id)
-	if m.s.Mode() == Online || m.s.cfg.mirrored(id.key) {
+	if m.s.Mode() == Online || m.s.cfg.mirrored(id.Key) {
 		m.markDirty(id)
 	}
 	m.mu.Unlock()
 }
 
 // voidFetch makes a fetch under way for the key worthless. m.mu is held.
-func (m *mirror) voidFetch(id keyID) {
+func (m *mirror) voidFetch(id record.KeyID) {
 	if _, ok := m.last[id]; ok {
 		m.last[id] = max(m.seq, 1) // 0 is not void
 	}
 }
 
 // run follows and fetches until ctx ends. One goroutine.
-func (m *mirror) run(ctx context.Context, src *source) {
+func (m *mirror) run(ctx context.Context, src *fetch.Fetcher) {
 	tick := time.NewTicker(fetchInterval)
 	defer tick.Stop()
 	for ctx.Err() == nil {

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 func TestMirrorLoadsFollowsAndInvalidates(t *testing.T) {
@@ -110,9 +111,9 @@ func TestFetchOfAnEarlierLinkIsDropped(t *testing.T) {
 	r.online()
 	m := r.store.mirror
 	m.mu.Lock()
-	m.last[keyID{0, "m:a"}] = 0
+	m.last[record.KeyID{DB: 0, Key: "m:a"}] = 0
 	m.mu.Unlock()
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	r.srv.Hang()
 	done := make(chan error, 1)
@@ -136,8 +137,8 @@ func TestMoreResidentKeysThanTheQueueHolds(t *testing.T) {
 	s.mirror.room = room
 	s.mu.Lock()
 	for i := range room + 100 {
-		id := keyID{0, fmt.Sprint("w", i)}
-		require.NoError(t, s.eng.Apply(0, words("SET", id.key, "v")))
+		id := record.KeyID{DB: 0, Key: fmt.Sprint("w", i)}
+		require.NoError(t, s.eng.Apply(0, words("SET", id.Key, "v")))
 		s.res.learn(id, 1)
 	}
 	s.mu.Unlock()
@@ -149,7 +150,7 @@ func TestMoreResidentKeysThanTheQueueHolds(t *testing.T) {
 func TestLargeHashIsReadInPieces(t *testing.T) {
 	r := newRig(t)
 	args := []any{"HSET", "m:large"}
-	for i := range largeHash + 1000 {
+	for i := range fetch.LargeHash + 1000 {
 		args = append(args, fmt.Sprint("f", i), i)
 	}
 	r.redis(args...)
@@ -171,7 +172,7 @@ func TestLargeHashIsReadInPieces(t *testing.T) {
 func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
 	r, ctx := newRig(t), context.Background()
 	args := []any{"HSET", "m:large"}
-	for i := range largeHash + 1000 {
+	for i := range fetch.LargeHash + 1000 {
 		args = append(args, fmt.Sprint("f", i), i)
 	}
 	r.redis(args...)
@@ -183,15 +184,15 @@ func TestLargeHashThatChangesIsNotUsedInPieces(t *testing.T) {
 		}
 		return time.Now()
 	}
-	_, whole, err := new(source).readLarge(ctx, r.direct, "m:large", false, now)
+	_, whole, err := new(fetch.Fetcher).ReadLarge(ctx, r.direct, "m:large", false, now)
 	require.ErrorIs(t, err, redis.TxFailedErr)
 	require.False(t, whole)
-	f := newSource(func(int) *redis.Client { return r.direct })
+	f := fetch.New(func(int) *redis.Client { return r.direct })
 	once = false
-	vs, err := f.fetch(ctx, 0, []string{"m:large", "m:none"}, anyLength, now)
+	vs, err := f.Fetch(ctx, 0, []string{"m:large", "m:none"}, fetch.AnyLength, now)
 	require.NoError(t, err)
-	require.NotEmpty(t, vs[0].commands, "all at once instead")
-	require.Empty(t, vs[1].commands)
+	require.NotEmpty(t, vs[0].Commands, "all at once instead")
+	require.Empty(t, vs[1].Commands)
 }
 
 // A change that is announced while its key is being fetched is fetched again.
@@ -200,7 +201,7 @@ func TestChangeDuringAFetchIsNotForgotten(t *testing.T) {
 	r.redis("SET", "m:a", "old")
 	r.loaded()
 	m := r.store.mirror
-	id := keyID{0, "m:a"}
+	id := record.KeyID{DB: 0, Key: "m:a"}
 	m.mu.Lock()
 	m.markDirty(id)
 	m.fetching(id)
@@ -208,7 +209,7 @@ func TestChangeDuringAFetchIsNotForgotten(t *testing.T) {
 	r.store.Invalidate(words("m:a"))
 	m.s.mu.Lock()
 	m.mu.Lock()
-	m.takeOver(id, &value{commands: [][][]byte{words("SET", "m:a", "old")}}, false)
+	m.takeOver(id, &fetch.Value{Commands: [][][]byte{words("SET", "m:a", "old")}}, false)
 	_, dirty := m.dirty[id]
 	m.fetched(id)
 	m.mu.Unlock()
@@ -263,7 +264,7 @@ func TestAKeyDueTwiceIsFetchedOnce(t *testing.T) {
 	r.redis("SET", "m:k", "zero")
 	r.online()
 	var during func()
-	src := newSource(func(db int) *redis.Client {
+	src := fetch.New(func(db int) *redis.Client {
 		c := r.cfg.NewClient(db)
 		c.AddHook(afterExec{&during})
 		return c

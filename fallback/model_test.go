@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // model applies every acknowledged command once.
@@ -127,7 +129,7 @@ func routed(t *testing.T, r *rig, args ...string) {
 		}
 		return
 	}
-	for _, k := range commandKeys(words(args...)) {
+	for _, k := range record.CommandKeys(words(args...)) {
 		r.store.Sending(0, k)
 		defer r.store.Sent(0, k)
 	}

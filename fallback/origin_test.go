@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // underWay journals a write that had been sent with a fence of its own.
-func (r *rig) underWay(o Origin, args ...string) {
+func (r *rig) underWay(o record.Origin, args ...string) {
 	r.t.Helper()
 	r.request(Request{Proto: 2, Commands: [][][]byte{words(args...)}, Origin: o, Takeovers: r.store.Takeovers()})
 }
@@ -16,7 +18,7 @@ func (r *rig) underWay(o Origin, args ...string) {
 // to be found, nobody can say, and the write is kept as a dead letter.
 func TestFencesThatWereMovedOrRemoved(t *testing.T) {
 	const fence = "{holdfast}:fence:x:online:2:0"
-	sent := Origin{Key: fence, Number: 5, Seen: true}
+	sent := record.Origin{Key: fence, Number: 5, Seen: true}
 	for name, c := range map[string]struct {
 		executed bool
 		then     func(*rig)

@@ -3,6 +3,8 @@ package fallback
 import (
 	"context"
 	"fmt"
+
+	"holdfast/fallback/record"
 )
 
 // Bounds of what is fetched while clients wait at the cut-over.
@@ -45,31 +47,31 @@ func (r *replayer) refresh(ctx context.Context) error {
 		s.res.onlyKnown(s.cfg.BaseDB, seen)
 	}
 	for id := range old {
-		s.mirror.unlearn(id.db, [][]byte{[]byte(id.key)})
+		s.mirror.unlearn(id.DB, [][]byte{[]byte(id.Key)})
 	}
 	return nil
 }
 
 // look fetches keys in batches, and takes out of old those that it has looked at. It
 // returns how many keys it fetched.
-func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[keyID]struct{}, seen map[string]struct{}) (looked int, err error) {
+func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[record.KeyID]struct{}, seen map[string]struct{}) (looked int, err error) {
 	s := r.s
 	for db, keys := range batches {
 		for len(keys) > 0 && ctx.Err() == nil {
 			part := keys[:min(len(keys), fetchBatch)]
 			keys = keys[len(part):]
-			values, err := r.src.fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
+			values, err := r.src.Fetch(ctx, db, part, func(string) int64 { return refreshLargest }, s.serverNow)
 			if err != nil {
 				s.log.Debug("refresh at the cut-over ended early", "error", err)
 				return looked, err
 			}
 			looked += len(part)
 			for i, key := range part {
-				if values[i].busy || values[i].large {
+				if values[i].Busy || values[i].Large {
 					continue
 				}
-				s.mirror.store(keyID{db, key}, values[i])
-				delete(old, keyID{db, key})
+				s.mirror.store(record.KeyID{DB: db, Key: key}, values[i])
+				delete(old, record.KeyID{DB: db, Key: key})
 				if db == s.cfg.BaseDB && s.cfg.mirrored(key) {
 					seen[key] = struct{}{}
 				}
@@ -81,9 +83,9 @@ func (r *replayer) look(ctx context.Context, batches map[int][]string, old map[k
 
 // toRefresh is what refresh looks at, by database, and what of it is given up
 // unless it was looked at. all: any key may differ.
-func (r *replayer) toRefresh(all bool) (batches map[int][]string, old map[keyID]struct{}) {
+func (r *replayer) toRefresh(all bool) (batches map[int][]string, old map[record.KeyID]struct{}) {
 	s := r.s
-	batches, old = map[int][]string{}, map[keyID]struct{}{}
+	batches, old = map[int][]string{}, map[record.KeyID]struct{}{}
 	for id := range s.inDoubt {
 		old[id] = struct{}{}
 	}
@@ -92,13 +94,13 @@ func (r *replayer) toRefresh(all bool) (batches map[int][]string, old map[keyID]
 	}
 	n := len(old)
 	for id := range old {
-		batches[id.db] = append(batches[id.db], id.key)
+		batches[id.DB] = append(batches[id.DB], id.Key)
 	}
 	if !all && s.unsure.n == 0 {
 		return batches, old
 	}
 	s.eng.ForEachKey(func(db int, key string) bool {
-		id := keyID{db, key}
+		id := record.KeyID{DB: db, Key: key}
 		if _, twice := old[id]; twice {
 			return true
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // What is in doubt when the link dies, and gone when it is back, is asked about:
@@ -57,11 +59,11 @@ func TestAFlushVoidsAFetchUnderWay(t *testing.T) {
 	r.online()
 	m := r.store.mirror
 	m.mu.Lock()
-	m.fetching(keyID{0, "m:a"})
-	m.fetching(keyID{0, "other"})
+	m.fetching(record.KeyID{DB: 0, Key: "m:a"})
+	m.fetching(record.KeyID{DB: 0, Key: "other"})
 	m.flush = false
 	m.mu.Unlock()
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	r.srv.Hang()
 	done := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
 )
 
@@ -22,7 +23,7 @@ const (
 // VerifySnapshot reads all of a data directory's snapshot and changes nothing. Damage
 // is an error that matches ErrSnapshotDamaged.
 func VerifySnapshot(dir string) (SnapshotState, error) {
-	f, err := os.Open(snapshotPath(dir))
+	f, err := os.Open(datadir.Snapshot(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return SnapshotNone, nil
 	}
@@ -41,10 +42,10 @@ func VerifySnapshot(dir string) (SnapshotState, error) {
 // returned, "" when it was whole. What only that held is lost; a store that was embedded
 // goes on with the writes in its journal.
 func Repair(dir string) (r journal.Report, aside string, err error) {
-	if r, err = journal.Repair(JournalDir(dir)); err != nil {
+	if r, err = journal.Repair(datadir.Journal(dir)); err != nil {
 		return r, "", err
 	}
-	lock, err := journal.Lock(JournalDir(dir))
+	lock, err := journal.Lock(datadir.Journal(dir))
 	if err != nil {
 		return r, "", err
 	}
@@ -52,8 +53,7 @@ func Repair(dir string) (r journal.Report, aside string, err error) {
 	if _, err = VerifySnapshot(dir); !errors.Is(err, ErrSnapshotDamaged) {
 		return r, "", err
 	}
-	cfg := Config{Now: time.Now}
-	if aside, err = cfg.moveAside(snapshotPath(dir)); err != nil {
+	if aside, err = datadir.MoveAside(datadir.Snapshot(dir), time.Now()); err != nil {
 		return r, "", err
 	}
 	mark, err := readMark(dir)
@@ -62,11 +62,11 @@ func Repair(dir string) (r journal.Report, aside string, err error) {
 	}
 	// Without it the start is refused: it looks as if the snapshot had been forgotten
 	// when the directory was copied. This one says that nothing older is left.
-	f, err := createTemp(snapshotPath(dir))
+	f, err := datadir.CreateTemp(datadir.Snapshot(dir))
 	if err != nil {
 		return r, aside, fmt.Errorf("write snapshot: %w", err)
 	}
 	w := newSnapshotWriter(f)
 	w.header(r.TruncatedTo, time.Now(), flagEmbedded)
-	return r, aside, commitFile(f, snapshotPath(dir), w.finish())
+	return r, aside, datadir.Commit(f, datadir.Snapshot(dir), w.finish())
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Bounds of one replay batch: one MULTI/EXEC with the fence.
@@ -41,12 +44,12 @@ type replayState struct {
 	overwritten    uint64
 	deadLetters    uint64
 	lastTook       time.Duration
-	conflictsWhole bool               // conflicts.jsonl ends with a whole line. Belongs to the replay
-	noRoom         bool               // conflicts do not fit on the disk: said once. Belongs to the replay
-	stubborn       stubborn           // belongs to the replay, too
-	unrefreshed    int                // cut-overs given up in a row, see refresh. Belongs to the replay
-	sent           uint64             // no later record can be at Redis: the last at Open, or sent since. As well
-	changed        map[keyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
+	conflictsWhole bool                      // conflicts.jsonl ends with a whole line. Belongs to the replay
+	noRoom         bool                      // conflicts do not fit on the disk: said once. Belongs to the replay
+	stubborn       stubborn                  // belongs to the replay, too
+	unrefreshed    int                       // cut-overs given up in a row, see refresh. Belongs to the replay
+	sent           uint64                    // no later record can be at Redis: the last at Open, or sent since. As well
+	changed        map[record.KeyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -88,9 +91,9 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	src := newSource(s.cfg.NewClient)
+	src := fetch.New(s.cfg.NewClient)
 	defer src.Close()
-	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.local()}
+	r := &replayer{s: s, conn: conn, src: src, server: srv, started: s.clock.Steady()}
 	if err := r.loadChanged(); err != nil {
 		return err
 	}
@@ -147,15 +150,15 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.log.Warn("cannot note which redis this directory belongs to", "error", err)
 	}
 	if r.total > 0 {
-		s.replay.lastTook = s.clock.local().Sub(r.started)
+		s.replay.lastTook = s.clock.Steady().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
 	s.staleAt, s.oldest = time.Time{}, time.Time{}
 	s.lookForRoom()
-	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[keyID]struct{}{}
+	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[record.KeyID]struct{}{}
 	clear(s.unclaimed)
 	clear(s.undo.rebase)
-	s.replay.changed = map[keyID]Conflict{}
+	s.replay.changed = map[record.KeyID]Conflict{}
 	s.setMode(Online)
 	s.mirror.startLoad()
 	return nil
@@ -165,7 +168,7 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 type replayer struct {
 	s       *Store
 	conn    *redis.Conn
-	src     *source // for looking at keys; other connections
+	src     *fetch.Fetcher // for looking at keys; other connections
 	server  Server
 	started time.Time
 	done    uint64 // sequence number of the last write known to be settled
@@ -182,7 +185,7 @@ type replayer struct {
 	beat      uint64       // of this Redis, see beat.go
 	hasBeat   bool
 
-	batch []Record
+	batch []record.Record
 	size  int
 }
 
@@ -242,7 +245,7 @@ func (r *replayer) takeOver(ctx context.Context) error {
 // run replays every durable record after done.
 func (r *replayer) run(ctx context.Context) error {
 	err := r.s.jr.Read(ctx, r.done, func(seq uint64, payload []byte) error {
-		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
+		rec, err := record.Decode(seq, append([]byte(nil), payload...))
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // errAborted says that EXEC ran nothing because a command was refused while it
@@ -59,7 +61,7 @@ func (u *unit) tell(id string) {
 // fence again behind it. Redis runs all of it or nothing, so the fence always
 // tells the truth about the records; and it runs nothing if anybody else moved
 // the fence since the last look.
-func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error {
+func (r *replayer) send(ctx context.Context, batch []record.Record, fence uint64) error {
 	var u unit
 	var get *redis.StringCmd
 	base := r.s.cfg.BaseDB
@@ -73,7 +75,7 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 			}
 			for _, effect := range rec.Commands {
 				argv, told := engine.ForRedis(effect)
-				if &argv[0] != &effect[0] && isWord(argv[0], "EVAL") {
+				if &argv[0] != &effect[0] && record.IsWord(argv[0], "EVAL") {
 					u.ours = append(u.ours, len(u.queued))
 				}
 				if r.noScripts {
@@ -97,7 +99,7 @@ func (r *replayer) send(ctx context.Context, batch []Record, fence uint64) error
 		get = r.queueWatch(ctx, p)
 		return nil
 	})
-	if err != nil && !isReply(err) {
+	if err != nil && !fetch.IsReply(err) {
 		// Unknown: the fence will tell.
 		return errors.Join(fmt.Errorf("send batch: %w", err), r.died(ctx, batch, err))
 	}
@@ -144,7 +146,7 @@ func (r *replayer) refusesScripts(u *unit) bool {
 // split takes the expiry out of a SET for a server that does not know PXAT; both
 // run in one unit.
 func (srv *Server) split(argv [][]byte) (set, expire [][]byte) {
-	if !srv.NoPXAT || len(argv) != 5 || !isWord(argv[0], "SET") || !isWord(argv[3], "PXAT") {
+	if !srv.NoPXAT || len(argv) != 5 || !record.IsWord(argv[0], "SET") || !record.IsWord(argv[3], "PXAT") {
 		return argv, nil
 	}
 	return argv[:3], [][]byte{[]byte("PEXPIREAT"), argv[1], argv[4]}
@@ -158,7 +160,7 @@ func (u *unit) aborted(execErr error) error {
 			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	if !isReply(execErr) {
+	if !fetch.IsReply(execErr) {
 		return fmt.Errorf("send batch: %w", execErr)
 	}
 	if isRetryable(execErr) {
@@ -173,7 +175,7 @@ func (u *unit) aborted(execErr error) error {
 // judge files what the replies say failed: it was executed, and that is final,
 // since the fence has moved past it. Of a unit only the commands that failed are
 // filed: the others were applied, and a retry would double them.
-func (r *replayer) judge(batch []Record, u *unit) error {
+func (r *replayer) judge(batch []record.Record, u *unit) error {
 	results, err := u.exec.Slice()
 	if err != nil || len(results) != len(u.queued) {
 		return fmt.Errorf("read replies of the batch: %d for %d commands: %w", len(results), len(u.queued), err)
@@ -233,9 +235,9 @@ func (r *replayer) file(from, to uint64) error {
 
 // oneByOne isolates the record that made Redis refuse the unit: it goes to the
 // dead letters, and the fence moves past it in a unit of its own.
-func (r *replayer) oneByOne(ctx context.Context, batch []Record, last uint64) error {
+func (r *replayer) oneByOne(ctx context.Context, batch []record.Record, last uint64) error {
 	for _, rec := range batch {
-		err := r.send(ctx, []Record{rec}, rec.Seq)
+		err := r.send(ctx, []record.Record{rec}, rec.Seq)
 		if errors.Is(err, errAborted) {
 			r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now())
 			if ferr := r.s.dead.flush(); ferr != nil {
@@ -269,7 +271,7 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	}
 	// It is set before anything is queued, so that a replica has it long before a
 	// replay that it may miss: a fence that is not there would look like a wipe.
-	if err := r.send(ctx, nil, r.done); isReply(err) && r.s.jr.Count(r.done) == 0 {
+	if err := r.send(ctx, nil, r.done); fetch.IsReply(err) && r.s.jr.Count(r.done) == 0 {
 		r.s.log.Debug("fence cannot be set now, and nothing is queued that needs it", "error", err)
 		return nil
 	} else if err != nil {
@@ -285,7 +287,7 @@ func (r *replayer) fileAmbiguous(ctx context.Context, upTo uint64) error {
 		if seq > upTo {
 			return nil
 		}
-		rec, err := DecodeRecord(seq, append([]byte(nil), payload...))
+		rec, err := record.Decode(seq, append([]byte(nil), payload...))
 		if err != nil || len(rec.Commands) == 0 {
 			return err
 		}

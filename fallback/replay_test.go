@@ -13,7 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 func TestAnswerWaitsForTheJournal(t *testing.T) {
@@ -99,7 +102,7 @@ func TestLateBatchOfAnEarlierConnection(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	// Somebody else with the same stream applies the first three.
 	_, err := r.direct.TxPipelined(ctx, func(q redis.Pipeliner) error {
@@ -163,7 +166,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("APPEND", "a", "2")
 		r.do("SET", "b", "3")
 		r.redis("RPUSH", "other", "x")
-		_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+		_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 		require.NoError(t, err)
 		r.do("SET", "c", "4")
 		r.online()
@@ -267,7 +270,7 @@ func TestFenceStories(t *testing.T) {
 		r.online()
 		r.lost()
 		r.close()
-		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
+		require.NoError(t, os.RemoveAll(datadir.Journal(r.dir)))
 		r.open()
 		r.do("SET", "x", "1")
 		r.do("SET", "y", "1")

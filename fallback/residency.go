@@ -5,13 +5,9 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-)
 
-// keyID names a key of one database.
-type keyID struct {
-	db  int
-	key string
-}
+	"holdfast/fallback/record"
+)
 
 // entryOverhead is what one resident key costs beside its own bytes: the LRU
 // node, two map slots and the engine's bookkeeping, rounded up.
@@ -22,17 +18,17 @@ const entryOverhead = 256
 // unknown key is never answered as nil. Guarded by the store's lock.
 type residency struct {
 	cfg      *Config
-	complete map[int]bool                 // databases whose mirrored prefixes were loaded whole
-	own      map[int]map[string]struct{}  // mirrored keys that are known before their prefix is
-	lru      *simplelru.LRU[keyID, int64] // the working set: known keys that are not mirrored
-	bytes    int64                        // of the working set
-	doubt    map[keyID]struct{}           // mirrored keys whose new value is not here yet
-	seen     map[int]struct{}             // databases that ever had a resident key
-	evict    func(keyID)                  // drops the key from the engine
-	whole    bool                         // the journal of an embedded store is being recovered: all there is, is here
-	cleared  atomic.Uint64                // counts clear: what was fetched before one is void
-	interest interest                     // read without the lock
-	allKnown atomic.Bool                  // every mirrored key of the base database is known; read without the lock
+	complete map[int]bool                        // databases whose mirrored prefixes were loaded whole
+	own      map[int]map[string]struct{}         // mirrored keys that are known before their prefix is
+	lru      *simplelru.LRU[record.KeyID, int64] // the working set: known keys that are not mirrored
+	bytes    int64                               // of the working set
+	doubt    map[record.KeyID]struct{}           // mirrored keys whose new value is not here yet
+	seen     map[int]struct{}                    // databases that ever had a resident key
+	evict    func(record.KeyID)                  // drops the key from the engine
+	whole    bool                                // the journal of an embedded store is being recovered: all there is, is here
+	cleared  atomic.Uint64                       // counts clear: what was fetched before one is void
+	interest interest                            // read without the lock
+	allKnown atomic.Bool                         // every mirrored key of the base database is known; read without the lock
 }
 
 // noteKnown keeps allKnown true to complete and doubt.
@@ -44,27 +40,27 @@ func (r *residency) completed(db int) {
 	r.noteKnown()
 }
 
-func newResidency(cfg *Config, evict func(keyID)) *residency {
-	r := &residency{cfg: cfg, complete: map[int]bool{}, own: map[int]map[string]struct{}{}, seen: map[int]struct{}{}, doubt: map[keyID]struct{}{}, evict: evict}
+func newResidency(cfg *Config, evict func(record.KeyID)) *residency {
+	r := &residency{cfg: cfg, complete: map[int]bool{}, own: map[int]map[string]struct{}{}, seen: map[int]struct{}{}, doubt: map[record.KeyID]struct{}{}, evict: evict}
 	// The bound is in bytes and kept by trim; the count only has to be out of its way.
-	r.lru, _ = simplelru.NewLRU[keyID, int64](1<<31-1, nil)
+	r.lru, _ = simplelru.NewLRU[record.KeyID, int64](1<<31-1, nil)
 	return r
 }
 
 // known reports whether the local state can answer for the key.
-func (r *residency) known(id keyID) bool {
+func (r *residency) known(id record.KeyID) bool {
 	if r.cfg.Embedded || r.whole {
 		return true
 	}
-	if !r.cfg.mirrored(id.key) {
+	if !r.cfg.mirrored(id.Key) {
 		_, ok := r.lru.Get(id)
 		return ok
 	}
-	if r.complete[id.db] {
+	if r.complete[id.DB] {
 		_, doubtful := r.doubt[id]
 		return !doubtful
 	}
-	_, ok := r.own[id.db][id.key]
+	_, ok := r.own[id.DB][id.Key]
 	return ok
 }
 
@@ -74,7 +70,7 @@ func (r *residency) rangeKnown(db int, prefix string) bool {
 		return true
 	}
 	for id := range r.doubt {
-		if id.db == db && strings.HasPrefix(id.key, prefix) {
+		if id.DB == db && strings.HasPrefix(id.Key, prefix) {
 			return false
 		}
 	}
@@ -82,41 +78,41 @@ func (r *residency) rangeKnown(db int, prefix string) bool {
 }
 
 // learn notes that the key's value (of about size bytes) or absence is known.
-func (r *residency) learn(id keyID, size int64) {
+func (r *residency) learn(id record.KeyID, size int64) {
 	if r.cfg.Embedded {
 		return
 	}
-	if r.cfg.mirrored(id.key) {
+	if r.cfg.mirrored(id.Key) {
 		if _, doubtful := r.doubt[id]; doubtful {
 			delete(r.doubt, id)
 			r.noteKnown()
 		}
-		if !r.complete[id.db] { // else it is known by its prefix
+		if !r.complete[id.DB] { // else it is known by its prefix
 			r.learnOwn(id)
 		}
 		return
 	}
-	size += entryOverhead + int64(2*len(id.key))
+	size += entryOverhead + int64(2*len(id.Key))
 	if old, ok := r.lru.Peek(id); ok {
 		r.bytes -= old
 	} else {
-		r.interest.add(id.key, 1)
+		r.interest.add(id.Key, 1)
 	}
 	r.lru.Add(id, size)
-	r.seen[id.db] = struct{}{}
+	r.seen[id.DB] = struct{}{}
 	r.bytes += size
 }
 
 // learnOwn notes a mirrored key. It is not part of the bounded working set.
-func (r *residency) learnOwn(id keyID) {
-	own := r.own[id.db]
+func (r *residency) learnOwn(id record.KeyID) {
+	own := r.own[id.DB]
 	if own == nil {
 		own = map[string]struct{}{}
-		r.own[id.db], r.seen[id.db] = own, struct{}{}
+		r.own[id.DB], r.seen[id.DB] = own, struct{}{}
 	}
-	if _, ok := own[id.key]; !ok {
-		r.interest.add(id.key, 1)
-		own[id.key] = struct{}{}
+	if _, ok := own[id.Key]; !ok {
+		r.interest.add(id.Key, 1)
+		own[id.Key] = struct{}{}
 	}
 }
 
@@ -130,18 +126,18 @@ func (r *residency) onlyKnown(db int, keys map[string]struct{}) {
 	}
 	delete(r.own, db)
 	for key := range keys {
-		r.learnOwn(keyID{db, key})
+		r.learnOwn(record.KeyID{DB: db, Key: key})
 	}
 }
 
 // forget makes the key unknown.
-func (r *residency) forget(id keyID) {
-	if r.cfg.mirrored(id.key) {
+func (r *residency) forget(id record.KeyID) {
+	if r.cfg.mirrored(id.Key) {
 		r.doubt[id] = struct{}{}
 		r.allKnown.Store(false)
-		if _, ok := r.own[id.db][id.key]; ok {
-			delete(r.own[id.db], id.key)
-			r.interest.add(id.key, -1)
+		if _, ok := r.own[id.DB][id.Key]; ok {
+			delete(r.own[id.DB], id.Key)
+			r.interest.add(id.Key, -1)
 		}
 		return
 	}
@@ -151,9 +147,9 @@ func (r *residency) forget(id keyID) {
 	}
 }
 
-func (r *residency) remove(id keyID) {
+func (r *residency) remove(id record.KeyID) {
 	r.lru.Remove(id)
-	r.interest.add(id.key, -1)
+	r.interest.add(id.Key, -1)
 }
 
 // trim evicts the least recently used keys beyond the bound. It is called only
@@ -171,8 +167,8 @@ func (r *residency) trim() {
 }
 
 // resident reports whether the key itself was learned, whatever its prefix.
-func (r *residency) resident(id keyID) bool {
-	if _, ok := r.own[id.db][id.key]; ok {
+func (r *residency) resident(id record.KeyID) bool {
+	if _, ok := r.own[id.DB][id.Key]; ok {
 		return true
 	}
 	_, ok := r.lru.Peek(id)
@@ -180,13 +176,13 @@ func (r *residency) resident(id keyID) bool {
 }
 
 // eachResident calls fn for the keys that were learned, whatever their prefix.
-func (r *residency) eachResident(fn func(keyID)) {
+func (r *residency) eachResident(fn func(record.KeyID)) {
 	for _, id := range r.lru.Keys() {
 		fn(id)
 	}
 	for db, own := range r.own {
 		for key := range own {
-			fn(keyID{db, key})
+			fn(record.KeyID{DB: db, Key: key})
 		}
 	}
 }
@@ -207,7 +203,7 @@ func (r *residency) dbs() map[int]struct{} {
 func (r *residency) clear() {
 	r.cleared.Add(1)
 	for _, id := range r.lru.Keys() {
-		r.interest.add(id.key, -1)
+		r.interest.add(id.Key, -1)
 	}
 	for _, own := range r.own {
 		for key := range own {
@@ -218,6 +214,6 @@ func (r *residency) clear() {
 	r.own = map[int]map[string]struct{}{}
 	r.bytes = 0
 	r.complete = map[int]bool{}
-	r.doubt = map[keyID]struct{}{}
+	r.doubt = map[record.KeyID]struct{}{}
 	r.noteKnown()
 }

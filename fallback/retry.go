@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // retryNote says, while dead letters are being queued again, which record of the
@@ -36,7 +38,7 @@ func RetryDeadLetters(dir string) (int, error) {
 	if letters, err := ReadDeadLetters(dir); err != nil || len(letters) == 0 {
 		return 0, err
 	}
-	jr, err := journal.Open(journal.Config{Dir: JournalDir(dir), MaxBytes: math.MaxInt64}) // the bound is the proxy's, which is not known here
+	jr, err := journal.Open(journal.Config{Dir: datadir.Journal(dir), MaxBytes: math.MaxInt64}) // the bound is the proxy's, which is not known here
 	if err != nil {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
@@ -72,7 +74,7 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 		return done, err
 	}
 	for _, l := range letters {
-		if _, err := jr.Append(appendRecord(nil, Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
+		if _, err := jr.Append(record.Append(nil, record.Record{DB: l.DB, TimeMs: l.TimeMs, Commands: l.Commands})); err != nil {
 			return done, fmt.Errorf("queue dead letter %d: %w", l.Seq, err)
 		}
 	}
@@ -86,7 +88,7 @@ func retryInto(dir string, jr *journal.Journal) (int, error) {
 }
 
 func (n retryNote) write(dir string) error {
-	return replaceFile(retryPath(dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
+	return datadir.Replace(retryPath(dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
 }
 
 // finishRetry sets aside the letters that a retry queued before it broke off. It
@@ -103,7 +105,7 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 	if err := json.Unmarshal(raw, &note); err != nil {
 		return 0, fmt.Errorf("read %s: %w: it says which dead letters were queued again", retryPath(dir), err)
 	}
-	letters, _, err := scanDeadLetters(lettersPath(dir))
+	letters, _, err := scanDeadLetters(datadir.DeadLetters(dir))
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +135,7 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 		if err := writeLetters(asideName(dir, "retried"), gone); err != nil {
 			return 0, err
 		}
-		if err := writeLetters(lettersPath(dir), left); err != nil {
+		if err := writeLetters(datadir.DeadLetters(dir), left); err != nil {
 			return 0, err
 		}
 	}

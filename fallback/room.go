@@ -1,6 +1,9 @@
 package fallback
 
-import "holdfast/fallback/journal"
+import (
+	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
+)
 
 // journalSlack is room in the journal beyond JournalBytes, for effects that are
 // longer than the commands that had them.
@@ -12,9 +15,9 @@ const journalSlack = 16 << 20
 func (s *Store) journalRefusal(req Request) string {
 	var need int64 = 256
 	for _, argv := range req.Commands {
-		need += argvBytes(argv) + 16*int64(len(argv)) + 128
+		need += record.ArgvBytes(argv) + 16*int64(len(argv)) + 128
 	}
-	if need > maxRecordBytes {
+	if need > record.MaxRecordBytes {
 		return replyUnitTooLarge
 	}
 	st := s.jr.Stats()

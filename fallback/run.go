@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"holdfast/fallback/engine"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // Run follows Redis and saves the state from time to time until ctx ends. It
@@ -19,8 +21,8 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			src := newSource(s.cfg.NewClient)
-			src.held, src.heavy = s.heldLarge, true
+			src := fetch.New(s.cfg.NewClient)
+			src.Held, src.Heavy = s.heldLarge, true
 			s.mirror.run(ctx, src)
 			if err := src.Close(); err != nil {
 				s.log.Debug("close mirror clients", "error", err)
@@ -101,7 +103,7 @@ func (s *Store) warm(db int, argvs [][][]byte, complete bool) error {
 		s.res.completed(db)
 	}
 	for _, argv := range argvs { // these keys are what the commands make them, not what was in doubt
-		delete(s.res.doubt, keyID{db, recreated(argv)})
+		delete(s.res.doubt, record.KeyID{DB: db, Key: record.Recreated(argv)})
 	}
 	for _, argv := range argvs {
 		if err := s.replayLocally(s.eng.Do, db, argv); err != nil {

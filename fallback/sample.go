@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // A sample is data that nobody asked for: what the first start without a Redis
@@ -26,7 +28,7 @@ type sampleNote struct {
 
 // holds reports whether commands, which recreate a key, give what the sample had.
 func (n *sampleNote) holds(db int, key string, commands [][][]byte) bool {
-	d, _ := digestOf(commands)
+	d, _ := record.DigestOf(commands)
 	return len(n.Keys) > 0 && db == n.DB && n.Keys[key] == hex.EncodeToString(d[:])
 }
 
@@ -40,10 +42,10 @@ func (s *Store) LoadSample(db int, commands [][][]byte) error {
 	}
 	note := sampleNote{DB: db, Keys: map[string]string{}}
 	for key, cmds := range byKey {
-		d, _ := digestOf(cmds)
+		d, _ := record.DigestOf(cmds)
 		note.Keys[key] = hex.EncodeToString(d[:])
 	}
-	if err := replaceFile(samplePath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(note) }); err != nil {
+	if err := datadir.Replace(samplePath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(note) }); err != nil {
 		return err
 	}
 	reply, pending, err := s.Do(Request{DB: db, Proto: 2, Unit: true, Commands: commands})
@@ -65,7 +67,7 @@ func (s *Store) UntouchedSample() (db int, keys []string, err error) {
 	}
 	byKey := map[string][][][]byte{}
 	err = s.Dump(func(db int, argv [][]byte) error {
-		if key := recreated(argv); db == note.DB && note.Keys[key] != "" {
+		if key := record.Recreated(argv); db == note.DB && note.Keys[key] != "" {
 			byKey[key] = append(byKey[key], argv)
 		}
 		return nil

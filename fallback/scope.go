@@ -4,22 +4,23 @@ import (
 	"errors"
 
 	"holdfast/backend/command"
+	"holdfast/fallback/record"
 )
 
 // scope is what one request, or one acknowledged write being followed, has been
 // found to touch. The calls of a script add to it while the script runs.
 type scope struct {
-	db      int     // of the request; a script may select another
-	serving bool    // a client waits: the offline policy applies
-	again   bool    // Redis may have executed it already: chance and time gave something else there
-	script  bool    // the calls come from a script
-	scripts bool    // a unit: one of its commands runs a script
-	looked  bool    // what comes next may depend on what is there: a script has looked, or keys are watched
-	created fewKeys // keys that a script made where there was none
-	blind   fewKeys // keys that got a whole new value in this scope
-	writes  []touch // keys that may change
-	bases   []Base  // what they held, at their first write of the outage
-	locks   []keyID // those of them that are locks somebody holds
+	db      int            // of the request; a script may select another
+	serving bool           // a client waits: the offline policy applies
+	again   bool           // Redis may have executed it already: chance and time gave something else there
+	script  bool           // the calls come from a script
+	scripts bool           // a unit: one of its commands runs a script
+	looked  bool           // what comes next may depend on what is there: a script has looked, or keys are watched
+	created fewKeys        // keys that a script made where there was none
+	blind   fewKeys        // keys that got a whole new value in this scope
+	writes  []touch        // keys that may change
+	bases   []record.Base  // what they held, at their first write of the outage
+	locks   []record.KeyID // those of them that are locks somebody holds
 	images  []preimage
 	called  func(db int, argv [][]byte) // see Request.Called
 	who     func() (addr, name string)  // see Request.Who
@@ -27,12 +28,12 @@ type scope struct {
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
 type fewKeys struct {
-	first keyID
+	first record.KeyID
 	any   bool
-	rest  map[keyID]struct{}
+	rest  map[record.KeyID]struct{}
 }
 
-func (f *fewKeys) has(id keyID) bool {
+func (f *fewKeys) has(id record.KeyID) bool {
 	if !f.any || f.first == id {
 		return f.any
 	}
@@ -40,21 +41,21 @@ func (f *fewKeys) has(id keyID) bool {
 	return ok
 }
 
-func (f *fewKeys) add(id keyID) {
+func (f *fewKeys) add(id record.KeyID) {
 	switch {
 	case !f.any:
 		f.first, f.any = id, true
 	case f.has(id):
 	default:
 		if f.rest == nil {
-			f.rest = map[keyID]struct{}{}
+			f.rest = map[record.KeyID]struct{}{}
 		}
 		f.rest[id] = struct{}{}
 	}
 }
 
 type touch struct {
-	id   keyID
+	id   record.KeyID
 	size int64
 }
 
@@ -96,7 +97,7 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 		}
 	}
 	for _, k := range keys {
-		id := keyID{db, string(k)}
+		id := record.KeyID{DB: db, Key: string(k)}
 		known := sc.blind.has(id) || s.res.known(id)
 		// What a script does next depends on the reply.
 		may := known || t&blind != 0 || (!sc.serving && !sc.script && t&whole != 0)
@@ -113,7 +114,7 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 			return replyNoExpiry
 		default:
 			s.noteCreated(sc, id)
-			s.willWrite(sc, id, argvBytes(argv), known)
+			s.willWrite(sc, id, record.ArgvBytes(argv), known)
 			if t&whole != 0 {
 				sc.blind.add(id)
 			}
@@ -123,7 +124,7 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 }
 
 // willWrite notes a key that is about to change.
-func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
+func (s *Store) willWrite(sc *scope, id record.KeyID, size int64, known bool) {
 	s.snap.preimage(s, id)
 	sc.writes = append(sc.writes, touch{id, size})
 	if sc.serving {
@@ -135,14 +136,14 @@ func (s *Store) willWrite(sc *scope, id keyID, size int64, known bool) {
 	if s.holdsLock(id) {
 		sc.locks = append(sc.locks, id)
 	}
-	if id.db == sc.db && known && !sc.blind.has(id) && s.firstWrite(id) && !s.unsure.has(id) && s.comparable(id) {
-		d, expire := digestOf(s.eng.DumpKey(id.db, []byte(id.key)))
-		sc.bases = append(sc.bases, Base{Key: []byte(id.key), Digest: d, ExpireMs: expire})
+	if id.DB == sc.db && known && !sc.blind.has(id) && s.firstWrite(id) && !s.unsure.has(id) && s.comparable(id) {
+		d, expire := record.DigestOf(s.eng.DumpKey(id.DB, []byte(id.Key)))
+		sc.bases = append(sc.bases, record.Base{Key: []byte(id.Key), Digest: d, ExpireMs: expire})
 	}
 }
 
 // firstWrite reports that no write of this outage to the key is journaled yet.
-func (s *Store) firstWrite(id keyID) bool {
+func (s *Store) firstWrite(id record.KeyID) bool {
 	_, undone := s.undo.rebase[id]
 	return undone || !s.written.has(id)
 }
@@ -155,9 +156,9 @@ const (
 )
 
 // comparable reports whether the key's value is small enough for a fingerprint.
-func (s *Store) comparable(id keyID) bool {
-	n := s.eng.Size(id.db, []byte(id.key))
-	return n <= baseElements || n <= baseLength && s.eng.Type(id.db, []byte(id.key)) == "string"
+func (s *Store) comparable(id record.KeyID) bool {
+	n := s.eng.Size(id.DB, []byte(id.Key))
+	return n <= baseElements || n <= baseLength && s.eng.Type(id.DB, []byte(id.Key)) == "string"
 }
 
 // willWriteAny notes that keys may change that cannot be told beforehand.
@@ -212,7 +213,7 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 
 // stale reports whether local data is older than what may be served.
 func (s *Store) stale() bool {
-	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.staleAt.IsZero() && s.clock.local().Sub(s.staleAt) > s.cfg.MaxStale
+	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.staleAt.IsZero() && s.clock.Steady().Sub(s.staleAt) > s.cfg.MaxStale
 }
 
 // access is asked by the engine before every call of a script, and for keys that

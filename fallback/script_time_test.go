@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 const spinIncr = `local n = redis.call('INCR', KEYS[1]) local x = 0 for i = 1, tonumber(ARGV[1]) do x = x + 1 end return n`
@@ -51,7 +53,7 @@ func TestAScriptHasOnlyWhatIsLeftOfItsTime(t *testing.T) {
 	// Another one, so that it is not refused at once.
 	slow = words("EVAL", spinIncr, "1", "m:n", "1000000001")
 	unit := Request{Proto: 2, Unit: true, Commands: [][][]byte{words("INCR", "m:o"), slow}, Until: soon(),
-		Origin: Origin{Key: "fence", Number: 1}, Takeovers: r.store.Takeovers()}
+		Origin: record.Origin{Key: "fence", Number: 1}, Takeovers: r.store.Takeovers()}
 	require.True(t, strings.HasPrefix(ask(unit), "-"+replyScriptTime))
 	require.Zero(t, r.store.Status().QueuedWrites)
 	refused(t, r.do("GET", "m:o"))

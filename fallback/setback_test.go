@@ -14,15 +14,18 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // setBack puts an earlier copy of the journal in the place of the present one; none: it is gone.
 func (r *rig) setBack(copied string) {
 	r.t.Helper()
-	require.NoError(r.t, os.RemoveAll(JournalDir(r.dir)))
+	require.NoError(r.t, os.RemoveAll(datadir.Journal(r.dir)))
 	if copied != "" {
-		require.NoError(r.t, os.CopyFS(JournalDir(r.dir), os.DirFS(copied)))
+		require.NoError(r.t, os.CopyFS(datadir.Journal(r.dir), os.DirFS(copied)))
 	}
 }
 
@@ -30,7 +33,7 @@ func (r *rig) copyJournal() string {
 	r.t.Helper()
 	to := filepath.Join(r.t.TempDir(), "journal")
 	require.NoError(r.t, r.store.jr.Sync())
-	require.NoError(r.t, os.CopyFS(to, os.DirFS(JournalDir(r.dir))))
+	require.NoError(r.t, os.CopyFS(to, os.DirFS(datadir.Journal(r.dir))))
 	return to
 }
 
@@ -56,7 +59,7 @@ func TestNothingIsLostBehindASnapshotNewerThanTheJournal(t *testing.T) {
 		require.NoError(t, r.store.saveSnapshot())
 		r.crash()
 		require.Equal(t, "$1\r\n7\r\n", r.do("GET", "n"))
-		_, err := journal.Verify(JournalDir(r.dir))
+		_, err := journal.Verify(datadir.Journal(r.dir))
 		require.NoError(t, err)
 		r.close()
 	}
@@ -69,30 +72,30 @@ func TestSnapshotOlderThanTheJournalIsRefused(t *testing.T) {
 		r := newRig(t, embedded)
 		r.do("SET", "k", "kept")
 		require.NoError(t, r.store.saveSnapshot())
-		older, err := os.ReadFile(snapshotPath(r.dir))
+		older, err := os.ReadFile(datadir.Snapshot(r.dir))
 		require.NoError(t, err)
 		r.do("INCR", "n")
 		require.NoError(t, r.store.saveSnapshot())
 		r.do("INCR", "n")
 		r.close()
-		newer, err := os.ReadFile(snapshotPath(r.dir))
+		newer, err := os.ReadFile(datadir.Snapshot(r.dir))
 		require.NoError(t, err)
-		require.NoError(t, os.Remove(snapshotPath(r.dir)))
+		require.NoError(t, os.Remove(datadir.Snapshot(r.dir)))
 		if old {
-			require.NoError(t, os.WriteFile(snapshotPath(r.dir), older, 0o600))
+			require.NoError(t, os.WriteFile(datadir.Snapshot(r.dir), older, 0o600))
 		}
 		for _, c := range []Config{r.cfg, {Dir: r.dir, NewClient: newRigClient(r)}} {
 			_, err = Open(c)
-			require.ErrorContains(t, err, "move "+JournalDir(r.dir)+" away")
+			require.ErrorContains(t, err, "move "+datadir.Journal(r.dir)+" away")
 		}
-		require.NoError(t, os.Rename(JournalDir(r.dir), r.dir+"/journal.away"))
+		require.NoError(t, os.Rename(datadir.Journal(r.dir), r.dir+"/journal.away"))
 		r.open()
 		require.Equal(t, "$-1\r\n", r.do("GET", "n"))
 		require.Equal(t, old, r.do("GET", "k") == "$4\r\nkept\r\n")
 		r.close()
-		require.NoError(t, os.RemoveAll(JournalDir(r.dir)))
-		require.NoError(t, os.Rename(r.dir+"/journal.away", JournalDir(r.dir)))
-		require.NoError(t, os.WriteFile(snapshotPath(r.dir), newer, 0o600))
+		require.NoError(t, os.RemoveAll(datadir.Journal(r.dir)))
+		require.NoError(t, os.Rename(r.dir+"/journal.away", datadir.Journal(r.dir)))
+		require.NoError(t, os.WriteFile(datadir.Snapshot(r.dir), newer, 0o600))
 		r.open()
 		require.Equal(t, "$1\r\n2\r\n", r.do("GET", "n"), "and so is putting it back")
 		r.close()
@@ -103,10 +106,10 @@ func TestSnapshotOlderThanTheJournalIsRefused(t *testing.T) {
 func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
 	for name, gone := range map[string]func(r *rig){
 		"snapshot there": func(*rig) {},
-		"mark only":      func(r *rig) { require.NoError(t, os.Remove(snapshotPath(r.dir))) },
+		"mark only":      func(r *rig) { require.NoError(t, os.Remove(datadir.Snapshot(r.dir))) },
 		"dead letters only": func(r *rig) {
-			require.NoError(t, os.Remove(snapshotPath(r.dir)))
-			require.NoError(t, os.Remove(markPath(r.dir)))
+			require.NoError(t, os.Remove(datadir.Snapshot(r.dir)))
+			require.NoError(t, os.Remove(datadir.Mark(r.dir)))
 		},
 	} {
 		for _, replaced := range []bool{true, false} {
@@ -162,12 +165,12 @@ func TestQueuedWritesAreCountedAcrossTheGapOfARepair(t *testing.T) {
 		r.do("SET", fmt.Sprint("m:", i), "1")
 	}
 	r.close()
-	segment := filepath.Join(JournalDir(r.dir), "00000000000000000001.seg")
+	segment := filepath.Join(datadir.Journal(r.dir), "00000000000000000001.seg")
 	raw, err := os.ReadFile(segment)
 	require.NoError(t, err)
 	raw[len(raw)/2] ^= 1
 	require.NoError(t, os.WriteFile(segment, raw, 0o600))
-	_, err = journal.Repair(JournalDir(r.dir))
+	_, err = journal.Repair(datadir.Journal(r.dir))
 	require.NoError(t, err)
 	r.open()
 	require.EqualValues(t, 8, r.store.Status().QueuedWrites)
@@ -208,7 +211,7 @@ func TestGuardedBatchCountsAsNeverSent(t *testing.T) {
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	p := &replayer{s: r.store, conn: conn, src: newSource(r.cfg.NewClient)}
+	p := &replayer{s: r.store, conn: conn, src: fetch.New(r.cfg.NewClient)}
 	require.NoError(t, p.takeOver(ctx))
 	r.redis("FLUSHALL")
 	require.ErrorIs(t, p.run(ctx), errGuard)
@@ -237,7 +240,7 @@ func TestUserWithoutMULTIWaits(t *testing.T) {
 	r.online()
 	r.lost()
 	r.do("SET", "n", "1")
-	_, err := r.store.jr.Append(appendRecord(nil, Record{Commands: [][][]byte{words("INCR", "other")}}))
+	_, err := r.store.jr.Append(record.Append(nil, record.Record{Commands: [][][]byte{words("INCR", "other")}}))
 	require.NoError(t, err)
 	r.do("INCR", "n")
 	r.redis("ACL", "SETUSER", "app", "-multi")

@@ -54,7 +54,7 @@ func (s *Store) settle(upTo uint64, bytes int64, locked bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 	}
-	s.kept.add(upTo, bytes, s.clock.local())
+	s.kept.add(upTo, bytes, s.clock.Steady())
 }
 
 // giveUpKept truncates the journal by what is settled and old enough, but never
@@ -63,7 +63,7 @@ func (s *Store) settle(upTo uint64, bytes int64, locked bool) {
 // would fill it for good, and there would be no journal for the next outage.
 func (s *Store) giveUpKept() error {
 	s.mu.Lock()
-	due := s.kept.due(s.clock.local(), s.cfg.Retain, s.cfg.RetainBytes)
+	due := s.kept.due(s.clock.Steady(), s.cfg.Retain, s.cfg.RetainBytes)
 	if due == 0 && s.giveUp == 0 {
 		s.mu.Unlock()
 		return nil

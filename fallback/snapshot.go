@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // A snapshot is the local state as of one journal sequence number:
@@ -82,7 +84,7 @@ type dump struct {
 	clock   time.Duration // the server's minus the wall clock, in it
 	w       *snapshotWriter
 	at      engine.Place
-	early   map[keyID]struct{}
+	early   map[record.KeyID]struct{}
 	aborted bool
 }
 
@@ -95,17 +97,17 @@ func (s *snapshotState) request() {
 
 // preimage writes a key that is about to change to the dump under way, if any.
 // The store's lock is held.
-func (ss *snapshotState) preimage(s *Store, id keyID) {
+func (ss *snapshotState) preimage(s *Store, id record.KeyID) {
 	d := ss.dump
-	if d == nil || d.at.Passed(id.db, id.key) {
+	if d == nil || d.at.Passed(id.DB, id.Key) {
 		return
 	}
 	if _, done := d.early[id]; done {
 		return
 	}
 	d.early[id] = struct{}{}
-	for _, argv := range s.eng.DumpKey(id.db, []byte(id.key)) {
-		s.dumpFrame(d.w, id.db, argv)
+	for _, argv := range s.eng.DumpKey(id.DB, []byte(id.Key)) {
+		s.dumpFrame(d.w, id.DB, argv)
 	}
 }
 
@@ -114,8 +116,8 @@ func (ss *snapshotState) preimage(s *Store, id keyID) {
 // would be what the mirror last saw once it came out of a snapshot.
 func (s *Store) dumpFrame(w *snapshotWriter, db int, argv [][]byte) {
 	w.frame(db, argv)
-	if id := (keyID{db, recreated(argv)}); s.cfg.mirrored(id.key) && !s.res.known(id) {
-		w.frame(db, argvOf("", noteDoubt, id.key))
+	if id := (record.KeyID{DB: db, Key: record.Recreated(argv)}); s.cfg.mirrored(id.Key) && !s.res.known(id) {
+		w.frame(db, record.ArgvOf("", noteDoubt, id.Key))
 	}
 }
 
@@ -137,7 +139,7 @@ func (s *Store) saveSnapshotAs(embedded bool) error {
 	defer s.snap.mu.Unlock()
 	err := s.writeSnapshot(embedded)
 	s.mu.Lock()
-	s.snap.noRoom = noSpace(err)
+	s.snap.noRoom = datadir.NoSpace(err)
 	s.mu.Unlock()
 	return err
 }
@@ -154,12 +156,12 @@ func (s *Store) writeSnapshot(embedded bool) error {
 
 // trySnapshot writes a snapshot in slices; false: it was aborted.
 func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
-	tmp, err := createTemp(snapshotPath(s.cfg.Dir))
+	tmp, err := datadir.CreateTemp(datadir.Snapshot(s.cfg.Dir))
 	if err != nil {
 		return false, fmt.Errorf("create snapshot: %w", err)
 	}
 	discard := func() { _ = tmp.Close(); _ = os.Remove(tmp.Name()) }
-	d := &dump{w: newSnapshotWriter(tmp), early: map[keyID]struct{}{}}
+	d := &dump{w: newSnapshotWriter(tmp), early: map[record.KeyID]struct{}{}}
 	seq, gen, needed, err := s.beginDump(d, embedded)
 	if err != nil || !needed {
 		discard()
@@ -174,7 +176,7 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 			return false, err
 		}
 	}
-	if err := commitFile(tmp, snapshotPath(s.cfg.Dir), d.w.finish()); err != nil {
+	if err := datadir.Commit(tmp, datadir.Snapshot(s.cfg.Dir), d.w.finish()); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
@@ -196,7 +198,7 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 		return 0, 0, false, fmt.Errorf("sync journal: %w", err)
 	}
 	seq, gen = s.jr.Stats().LastSeq, s.dirtyGen
-	clock := s.clock.fromWall() // of the machine set meanwhile: a restart has to know
+	clock := s.clock.FromWall() // of the machine set meanwhile: a restart has to know
 	if gen == s.snap.gen && (clock-s.snap.clock).Abs() < time.Second || (!embedded && len(s.res.complete) == 0 && s.eng.Keys() == 0 && seq == s.snap.seq) {
 		return 0, 0, false, nil // nothing changed, or nothing was ever learned
 	}
@@ -207,10 +209,10 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 	d.w.header(seq, s.cfg.Now(), flags)
 	s.writeNotes(d.w, clock)
 	for _, body := range s.eng.Scripts() {
-		d.w.frame(0, argvOf("SCRIPT", "LOAD", body))
+		d.w.frame(0, record.ArgvOf("SCRIPT", "LOAD", body))
 	}
 	for _, code := range s.eng.Libraries() {
-		d.w.frame(0, argvOf("FUNCTION", "LOAD", "REPLACE", code))
+		d.w.frame(0, record.ArgvOf("FUNCTION", "LOAD", "REPLACE", code))
 	}
 	if d.w.err != nil {
 		return 0, 0, false, d.w.finish()
@@ -220,19 +222,19 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 }
 
 func (s *Store) writeNotes(w *snapshotWriter, clock time.Duration) {
-	w.frame(0, argvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
-	w.frame(0, argvOf("", noteOffset, strconv.FormatInt(int64(clock), 10)))
+	w.frame(0, record.ArgvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
+	w.frame(0, record.ArgvOf("", noteOffset, strconv.FormatInt(int64(clock), 10)))
 	if !s.cfg.Embedded {
 		w.frame(0, [][]byte{nil, []byte(noteChanges), s.changes.encode()})
 	}
 	if s.res.complete[s.cfg.BaseDB] {
-		w.frame(s.cfg.BaseDB, argvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
+		w.frame(s.cfg.BaseDB, record.ArgvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
 	}
 	for id := range s.res.doubt {
-		w.frame(id.db, argvOf("", noteDoubt, id.key))
+		w.frame(id.DB, record.ArgvOf("", noteDoubt, id.Key))
 	}
 	for id, l := range s.locks {
-		w.frame(id.db, argvOf("", noteLock, id.key, l.value, strconv.FormatInt(l.expireMs, 10)))
+		w.frame(id.DB, record.ArgvOf("", noteLock, id.Key, l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
 	hashes := make([]byte, 0, 8*(s.written.n+s.unsure.n))
 	for _, set := range []*keySet{&s.written, &s.unsure} { // neither is compared with Redis again
@@ -249,7 +251,7 @@ func (s *Store) dumpSlice(d *dump, n int) (finished bool, err error) {
 	if d.aborted {
 		return false, errDumpAborted
 	}
-	skip := func(db int, key string) bool { _, early := d.early[keyID{db, key}]; return early }
+	skip := func(db int, key string) bool { _, early := d.early[record.KeyID{DB: db, Key: key}]; return early }
 	d.at, finished, err = s.eng.DumpSlice(d.at, n, skip, func(db int, argv [][]byte) error {
 		s.dumpFrame(d.w, db, argv)
 		return d.w.err
@@ -296,7 +298,7 @@ func (w *snapshotWriter) frame(db int, argv [][]byte) {
 	}
 	var cuts []cut
 	size := 0
-	w.buf = encodeRecord(w.buf[:0], Record{DB: db, Commands: [][][]byte{argv}}, func(dst, arg []byte) []byte {
+	w.buf = record.Encode(w.buf[:0], record.Record{DB: db, Commands: [][][]byte{argv}}, func(dst, arg []byte) []byte {
 		if len(arg) < resp.Large {
 			return append(dst, arg...)
 		}

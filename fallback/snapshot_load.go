@@ -10,6 +10,9 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // loadSnapshot loads the snapshot, if there is one, and returns the journal
@@ -17,7 +20,7 @@ import (
 // checksum is verified before anything is used.
 func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 	s.snap.asked = make(chan struct{}, 1)
-	f, err := os.Open(snapshotPath(s.cfg.Dir))
+	f, err := os.Open(datadir.Snapshot(s.cfg.Dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
@@ -46,7 +49,7 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 }
 
 func (s *Store) loadFrames(r *bufio.Reader) error {
-	var doubts []keyID // set at the end: loading a key makes it known
+	var doubts []record.KeyID // set at the end: loading a key makes it known
 	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, nil, func(op *loadOp) error {
 		if s.loadString(op) {
 			return nil
@@ -54,7 +57,7 @@ func (s *Store) loadFrames(r *bufio.Reader) error {
 		for _, argv := range op.Commands {
 			switch {
 			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
-				doubts = append(doubts, keyID{op.DB, string(argv[2])})
+				doubts = append(doubts, record.KeyID{DB: op.DB, Key: string(argv[2])})
 			case len(argv) > 2 && len(argv[0]) == 0:
 				s.loadNote(op.DB, argv[1:])
 			default:
@@ -97,7 +100,7 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 		return err
 	}
 	if len(argv) > 1 && string(argv[0]) != "SCRIPT" && string(argv[0]) != "FUNCTION" {
-		s.res.learn(keyID{db, recreated(argv)}, argvBytes(argv))
+		s.res.learn(record.KeyID{DB: db, Key: record.Recreated(argv)}, record.ArgvBytes(argv))
 	}
 	return nil
 }
@@ -115,7 +118,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		s.changes.decode(note[1])
 	case string(note[0]) == noteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
-		s.clock.offset.Store(n)
+		s.clock.SetAhead(time.Duration(n))
 		s.snap.clock = time.Duration(n)
 	case string(note[0]) == noteWritten:
 		for b := note[1]; len(b) >= 8; b = b[8:] {
@@ -123,7 +126,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 		}
 	case string(note[0]) == noteLock && len(note) == 4:
 		at, _ := strconv.ParseInt(string(note[3]), 10, 64)
-		s.locks[keyID{db, string(note[1])}] = lock{value: string(note[2]), expireMs: at}
+		s.locks[record.KeyID{DB: db, Key: string(note[1])}] = lock{value: string(note[2]), expireMs: at}
 	}
 }
 
@@ -137,7 +140,7 @@ func (s *Store) withoutSnapshot(damage error) error {
 		return fmt.Errorf("%w: put data directory %s back from a backup, all of it; or run 'holdfast journal repair --data-dir %q', which sets the snapshot aside and keeps the writes that are in the journal",
 			damage, s.cfg.Dir, s.cfg.Dir)
 	}
-	to, err := s.cfg.moveAside(snapshotPath(s.cfg.Dir))
+	to, err := datadir.MoveAside(datadir.Snapshot(s.cfg.Dir), s.cfg.Now())
 	if err != nil {
 		return errors.Join(damage, err)
 	}
@@ -169,7 +172,7 @@ func verifySnapshot(f *os.File) error {
 		return ErrSnapshotDamaged
 	}
 	if head[len(snapshotMagic)] > snapshotVersion {
-		return ErrNewerFormat
+		return record.ErrNewerFormat
 	}
 	return nil
 }

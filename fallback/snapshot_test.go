@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
 )
 
 // A damaged snapshot does not keep a proxy from starting whose journal or Redis has all
@@ -23,7 +26,7 @@ func TestSnapshotDamage(t *testing.T) {
 	r.do("SET", "h", "1")
 	require.NoError(t, r.store.saveSnapshot())
 	r.close()
-	path := snapshotPath(r.dir)
+	path := datadir.Snapshot(r.dir)
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	info, err := os.Stat(path)
@@ -59,7 +62,7 @@ func TestSnapshotDamage(t *testing.T) {
 	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
 	require.NoError(t, os.WriteFile(path, newer, 0o600))
 	_, err = Open(r.cfg)
-	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorIs(t, err, record.ErrNewerFormat)
 	require.ErrorContains(t, err, path)
 	require.NoError(t, os.Remove(path))
 	r.open() // the journal still has everything
@@ -148,7 +151,7 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 	r.request(Request{DB: 2, Proto: 2, Commands: [][][]byte{words("SET", "two", "2", "EX", "1000")}})
 	r.close()
 	old := filepath.Join(t.TempDir(), "snapshot")
-	raw, err := os.ReadFile(snapshotPath(r.dir))
+	raw, err := os.ReadFile(datadir.Snapshot(r.dir))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(old, raw, 0o600))
 

@@ -10,8 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/fallback/clock"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 // Store is the local state with its journal. All methods are safe for
@@ -37,10 +40,10 @@ type Store struct {
 	written   keySet // keys written in this outage
 	undo      undoLog
 	changes   changes
-	unsure    keySet             // keys that Redis may have changed by a write nobody knows the outcome of
-	inDoubt   map[keyID]struct{} // those of them that came first, by name: also what is not here at all
-	locks     map[keyID]lock
-	unclaimed map[keyID]int64               // keys that a client was refused to create with an expiry, and until when (Unix ms)
+	unsure    keySet                    // keys that Redis may have changed by a write nobody knows the outcome of
+	inDoubt   map[record.KeyID]struct{} // those of them that came first, by name: also what is not here at all
+	locks     map[record.KeyID]lock
+	unclaimed map[record.KeyID]int64        // keys that a client was refused to create with an expiry, and until when (Unix ms)
 	lockScan  int64                         // Unix ms from which on those that are over may be looked for again
 	held      func(db int, key string) bool // residency.known, made once
 	oldest    time.Time                     // of the oldest queued write
@@ -50,6 +53,8 @@ type Store struct {
 	kept      retention
 	loading   int64  // Unix ms of the record being loaded; 0: it is now
 	giveUp    uint64 // records up to here may be given up once a snapshot has them
+
+	unfollowable unfollowable // scripts whose effects are fetched; a lock of its own
 
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
@@ -62,7 +67,7 @@ type Store struct {
 	lastStatus atomic.Pointer[Status]
 
 	takeovers atomic.Uint64 // changes to Online
-	clock     serverClock
+	clock     clock.Clock
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
 	mirror    *mirror
@@ -83,11 +88,11 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	if err := makePrivate(cfg.Dir, cfg.Logger); err != nil {
+	if err := datadir.MakePrivate(cfg.Dir, cfg.Logger); err != nil {
 		return nil, err
 	}
 	jr, err := journal.Open(journal.Config{
-		Dir: JournalDir(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
+		Dir: datadir.Journal(cfg.Dir), MaxBytes: cfg.JournalBytes + journalSlack, SegmentBytes: min(64<<20, max(cfg.JournalBytes/4, 1<<16)),
 		Logger: cfg.Logger, FS: cfg.fs,
 	})
 	if err != nil {
@@ -95,24 +100,28 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
 	s.away = s.since
-	s.clock.start(&s.cfg)
-	s.locks, s.inDoubt, s.unclaimed = map[keyID]lock{}, map[keyID]struct{}{}, map[keyID]int64{}
+	if s.cfg.Embedded {
+		s.clock.FollowWall(s.cfg.Now)
+	} else {
+		s.clock.Start(s.cfg.Now, s.cfg.Elapsed, s.cfg.look)
+	}
+	s.locks, s.inDoubt, s.unclaimed = map[record.KeyID]lock{}, map[record.KeyID]struct{}{}, map[record.KeyID]int64{}
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
 		// record found, expired or not.
 		Expiring: func(db int, key string) {
-			s.snap.preimage(s, keyID{db, key})
+			s.snap.preimage(s, record.KeyID{DB: db, Key: key})
 			s.notifyExpired(db, key)
 		},
 		Notify: s.event,
-		Lock:   func(db int, key string) bool { return s.holdsLock(keyID{db, key}) },
+		Lock:   func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
 		Who:    s.whoAsks, Publish: s.publish,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})
-	s.res = newResidency(&s.cfg, func(id keyID) { s.eng.Delete(id.db, []byte(id.key)) })
-	s.held = func(db int, key string) bool { return s.res.known(keyID{db, key}) }
+	s.res = newResidency(&s.cfg, func(id record.KeyID) { s.eng.Delete(id.DB, []byte(id.Key)) })
+	s.held = func(db int, key string) bool { return s.res.known(record.KeyID{DB: db, Key: key}) }
 	s.mirror = newMirror(s)
 	s.mode.Store(int32(Offline))
 	if cfg.Embedded {
@@ -139,7 +148,7 @@ func (s *Store) recover() error {
 	if err := s.loadReplayMark(); err != nil {
 		return err
 	}
-	if err := syncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
+	if err := datadir.SyncDir(s.cfg.Dir); err != nil { // of what was made: nobody else makes these names durable
 		return err
 	}
 	// Everything allocated now stays: collecting garbage meanwhile would be half the work.
@@ -174,7 +183,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	if st := s.jr.Stats(); s.settled.Load() > st.TruncatedTo {
-		s.kept.add(s.settled.Load(), st.Bytes, s.clock.local())
+		s.kept.add(s.settled.Load(), st.Bytes, s.clock.Steady())
 	}
 	return nil
 }
@@ -204,23 +213,23 @@ func (s *Store) serverNow() time.Time {
 	if s.loading != 0 {
 		return time.UnixMilli(s.loading)
 	}
-	return s.clock.now()
+	return s.clock.Now()
 }
 
 // SetServerTime tells what the server's clock shows now.
-func (s *Store) SetServerTime(now time.Time) { s.clock.set(now) }
+func (s *Store) SetServerTime(now time.Time) { s.clock.Set(now) }
 
 // noEarlierThan corrects a wall clock that is behind what was journaled by the
 // server's: set back since, or of a machine that begins at 1970. What is written
 // now would be long expired when Redis gets it.
 func (s *Store) noEarlierThan(unixMs int64) {
 	last := time.UnixMilli(unixMs)
-	if saved := s.snap.savedAt.Add(time.Duration(s.clock.offset.Load())); saved.After(last) {
+	if saved := s.snap.savedAt.Add(s.clock.Ahead()); saved.After(last) {
 		last = saved
 	}
-	if now := s.clock.now(); !s.cfg.Embedded && now.Before(last) {
+	if now := s.clock.Now(); !s.cfg.Embedded && now.Before(last) {
 		s.log.Warn("the clock of this machine is behind the last journaled write: going on from there", "clock", now, "write", last)
-		s.clock.set(last)
+		s.clock.Set(last)
 	}
 }
 
@@ -272,7 +281,7 @@ func (s *Store) Lost(cause error) {
 	s.mu.Lock()
 	s.mirror.drainLocked()
 	if s.Mode() == Online {
-		s.staleAt = s.clock.local()
+		s.staleAt = s.clock.Steady()
 		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
 	}
 	s.setMode(Offline)

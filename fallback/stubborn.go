@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+
+	"holdfast/fallback/record"
 )
 
 // stubbornTries is how often the link has to die under the same batch, and then
@@ -26,7 +28,7 @@ type stubborn struct {
 // server is there and well right after the link died, and has not got the batch: a
 // new connection reads the fence where it was and moves it to where it is, which
 // also keeps what the old connection may still hold from being executed.
-func (r *replayer) died(ctx context.Context, batch []Record, cause error) error {
+func (r *replayer) died(ctx context.Context, batch []record.Record, cause error) error {
 	if len(batch) == 0 || ctx.Err() != nil || isTimeout(cause) {
 		return nil
 	}
@@ -49,7 +51,7 @@ func (r *replayer) died(ctx context.Context, batch []Record, cause error) error 
 	}
 	size := int64(0)
 	for _, argv := range batch[0].Commands {
-		size += argvBytes(argv)
+		size += record.ArgvBytes(argv)
 	}
 	reason := fmt.Sprintf("redis closed the connection %d times on this write alone (%d bytes): beyond proto-max-bulk-len or client-query-buffer-limit?", st.deaths, size)
 	r.s.dead.add(batch[0], reason, r.s.cfg.Now())

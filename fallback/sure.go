@@ -1,5 +1,7 @@
 package fallback
 
+import "holdfast/fallback/record"
+
 // Whether a key that differs from what the mirror last saw was changed by
 // somebody else is known only if nothing of our own can be the difference. It
 // can be when
@@ -39,7 +41,7 @@ func (s *Store) Takeovers() uint64 { return s.takeovers.Load() }
 func (s *Store) Unsure(db int, key []byte, takeovers uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := keyID{db, string(key)}
+	id := record.KeyID{DB: db, Key: string(key)}
 	s.unsure.add(id)
 	if len(s.inDoubt) < refreshMax {
 		s.inDoubt[id] = struct{}{}
@@ -90,7 +92,7 @@ func (s *Store) judgeSnapshot(current uint64) error {
 
 // certain reports whether a key that differs from the base of the record must
 // have been changed by somebody else. there: Redis has a value of it.
-func (r *replayer) certain(seq uint64, id keyID, there bool) (yes bool) {
+func (r *replayer) certain(seq uint64, id record.KeyID, there bool) (yes bool) {
 	mark := r.s.mark()
 	switch {
 	case r.first:

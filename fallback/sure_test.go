@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/record"
 )
 
 func conflictsOf(t *testing.T, r *rig) (out []ConflictRecord) {
@@ -165,7 +166,7 @@ func TestLettersOfAnotherJournalHideNothing(t *testing.T) {
 	r.do("SET", "a", "1")
 	stream := r.store.StreamID()
 	r.store.filed.stream = "other"
-	r.store.dead.add(Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
+	r.store.dead.add(record.Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
 	require.NoError(t, r.store.dead.flush())
 	r.store.filed.stream = stream
 	r.crash()

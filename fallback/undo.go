@@ -1,6 +1,9 @@
 package fallback
 
-import "holdfast/fallback/engine"
+import (
+	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
+)
 
 // A write is executed here before it is on disk. If the journal refuses it after all,
 // its client gets an error, so it must not be part of the state on which the next writes
@@ -18,7 +21,7 @@ const (
 // preimage is a key before a write.
 type preimage struct {
 	seq      uint64 // of the write's record
-	id       keyID
+	id       record.KeyID
 	commands [][][]byte // recreate the key; none: it did not exist
 	lost     bool       // the value was too large, or other keys than those named were changed
 	unknown  bool       // what it held was not known
@@ -29,17 +32,17 @@ type preimage struct {
 // the store's lock.
 type undoLog struct {
 	list   []preimage
-	rebase map[keyID]struct{} // keys whose next write is the first one of the outage again
-	broken bool               // something could not be put back and cannot be unknown
+	rebase map[record.KeyID]struct{} // keys whose next write is the first one of the outage again
+	broken bool                      // something could not be put back and cannot be unknown
 }
 
 // keepImage notes what a key holds that the running request is about to change.
-func (s *Store) keepImage(sc *scope, id keyID, known bool) {
+func (s *Store) keepImage(sc *scope, id record.KeyID, known bool) {
 	p := preimage{id: id, unknown: !known}
 	if known {
-		n := s.eng.Size(id.db, []byte(id.key))
-		if p.lost = n > undoElements && (n > undoLength || s.eng.Type(id.db, []byte(id.key)) != "string"); !p.lost && n > 0 {
-			p.commands = s.eng.DumpKey(id.db, []byte(id.key))
+		n := s.eng.Size(id.DB, []byte(id.Key))
+		if p.lost = n > undoElements && (n > undoLength || s.eng.Type(id.DB, []byte(id.Key)) != "string"); !p.lost && n > 0 {
+			p.commands = s.eng.DumpKey(id.DB, []byte(id.Key))
 		}
 	}
 	sc.images = append(sc.images, p)
@@ -58,12 +61,12 @@ func (s *Store) keepImages(sc *scope, seq uint64) {
 	for _, p := range sc.images {
 		p.seq = seq
 		for i := range sc.bases {
-			p.base = p.base || p.id.db == sc.db && string(sc.bases[i].Key) == p.id.key
+			p.base = p.base || p.id.DB == sc.db && string(sc.bases[i].Key) == p.id.Key
 		}
 		u.list = append(u.list, p)
 	}
 	for _, b := range sc.bases {
-		delete(u.rebase, keyID{sc.db, string(b.Key)})
+		delete(u.rebase, record.KeyID{DB: sc.db, Key: string(b.Key)})
 	}
 }
 
@@ -94,7 +97,7 @@ func (s *Store) putBack(p *preimage) {
 	s.dirtyGen++
 	if p.base {
 		if s.undo.rebase == nil {
-			s.undo.rebase = map[keyID]struct{}{}
+			s.undo.rebase = map[record.KeyID]struct{}{}
 		}
 		s.undo.rebase[p.id] = struct{}{}
 	}
@@ -107,11 +110,11 @@ func (s *Store) putBack(p *preimage) {
 		s.res.forget(p.id)
 		return
 	}
-	s.eng.Delete(p.id.db, []byte(p.id.key))
+	s.eng.Delete(p.id.DB, []byte(p.id.Key))
 	size := int64(0)
 	for _, argv := range p.commands {
-		size += argvBytes(argv)
-		if err := s.eng.Apply(p.id.db, engine.Told(argv)); err != nil {
+		size += record.ArgvBytes(argv)
+		if err := s.eng.Apply(p.id.DB, engine.Told(argv)); err != nil {
 			s.log.Error("a refused write cannot be undone", "error", err)
 			s.undo.broken = s.undo.broken || s.cfg.Embedded
 			s.res.forget(p.id)

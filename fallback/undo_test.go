@@ -12,6 +12,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback/journal/faultfs"
+	"holdfast/fallback/record"
 )
 
 // madeFS makes directories for real: the rest of a data directory is not in it.
@@ -115,7 +116,7 @@ func TestRefusedWritesAreUndone(t *testing.T) {
 		if words[0] == "EVAL" {
 			words = []string{"EVAL", "redis.call('SET',KEYS[1],'script') redis.call('RPUSH',KEYS[2],'z')", "2", "m:s", "m:l"}
 		}
-		reply, p, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{argvOf(words...)}})
+		reply, p, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{record.ArgvOf(words...)}})
 		require.NoError(t, err)
 		require.NotEqual(t, byte('-'), reply[0], string(reply))
 		waits = append(waits, p)

@@ -1,12 +1,14 @@
 package fallback
 
+import "holdfast/fallback/record"
+
 // unlearn makes keys unknown whose new value the local state cannot compute.
 // Mirrored keys are fetched again.
 func (m *mirror) unlearn(db int, keys [][]byte) {
 	for _, k := range keys {
-		id := keyID{db, string(k)}
+		id := record.KeyID{DB: db, Key: string(k)}
 		m.s.res.forget(id)
-		if m.s.cfg.mirrored(id.key) {
+		if m.s.cfg.mirrored(id.Key) {
 			m.touched(id)
 			m.askSoon(id)
 			continue

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 // TestALateAnswerToSeveralKeys: Redis acknowledged a write to two keys, one of which
@@ -67,7 +69,7 @@ func TestRecoveredWritesFromUnknownKeys(t *testing.T) {
 func TestEmbeddedKeepsWhatARecordCannotChange(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Embedded, c.NewClient = true, nil })
 	r.do("SET", "k", "text")
-	ticket, err := r.store.jr.Append(appendRecord(nil, Record{TimeMs: r.store.serverNow().UnixMilli(), Commands: [][][]byte{words("INCR", "k")}}))
+	ticket, err := r.store.jr.Append(record.Append(nil, record.Record{TimeMs: r.store.serverNow().UnixMilli(), Commands: [][][]byte{words("INCR", "k")}}))
 	require.NoError(t, err)
 	require.NoError(t, ticket.Wait())
 	r.crash()

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // still ends the mirror's own work: what the outages that follow have is what the
@@ -76,7 +78,7 @@ func TestAWriteUnderWayIsOfItsOutage(t *testing.T) {
 	r.online()
 	r.lost()
 	_, _, err := r.store.Do(Request{Proto: 2, Commands: [][][]byte{words("INCR", "m:k")},
-		Origin: Origin{Key: "{holdfast}:fence:x:online:2:0", Number: 1}, Takeovers: sent})
+		Origin: record.Origin{Key: "{holdfast}:fence:x:online:2:0", Number: 1}, Takeovers: sent})
 	require.ErrorIs(t, err, ErrOnline)
 }
 
@@ -160,7 +162,7 @@ func TestTheEndOfALoadIsSavedThoughNoValueChanges(t *testing.T) {
 	r.restartBlindTo("INCR", "m:a")
 	r.online()
 	r.redis("ACL", "SETUSER", "default", "allkeys")
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	m, seen := r.store.mirror, map[string]struct{}{}
 	require.NoError(t, m.loadPrefix(context.Background(), src, "m:", seen))

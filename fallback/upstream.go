@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"holdfast/fallback/datadir"
 )
 
 // A data directory holds writes that were acknowledged for one Redis. Opened with another
@@ -43,7 +45,7 @@ func (s *Store) noteUpstream() error {
 		return nil
 	}
 	n := upstreamNote{Address: s.cfg.Upstream}
-	err := replaceFile(upstreamPath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
+	err := datadir.Replace(upstreamPath(s.cfg.Dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
 	if err == nil {
 		s.upstream = n
 	}

@@ -3,10 +3,11 @@ package fallback
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"holdfast/fallback/datadir"
 )
 
 // A Redis may come back without its data: replaced, wiped, or started with an
@@ -17,9 +18,6 @@ import (
 
 // keptSnapshot begins the name of a snapshot that was kept; the time follows.
 const keptSnapshot = "snapshot.before-"
-
-// asidePath is where it lies until the load is done and tells.
-func asidePath(dir string) string { return filepath.Join(dir, "snapshot.aside") }
 
 // vanished is what a load has to look at. The mirror's lock guards suspected; the
 // rest belongs to the goroutine that loads.
@@ -65,26 +63,14 @@ func (s *Store) putAside() error {
 	if err := s.saveSnapshot(); err != nil {
 		return err
 	}
-	from, to := snapshotPath(s.cfg.Dir), asidePath(s.cfg.Dir)
+	from, to := datadir.Snapshot(s.cfg.Dir), datadir.SnapshotAside(s.cfg.Dir)
 	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("put snapshot aside: %w", err)
 	}
 	if os.Link(from, to) == nil {
 		return nil
 	}
-	return copyFile(from, to) // a file system without links
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return fmt.Errorf("put snapshot aside: %w", err)
-	}
-	defer in.Close()
-	return replaceFile(to, func(w io.Writer) error {
-		_, err := io.Copy(w, in)
-		return err
-	})
+	return datadir.Copy(from, to) // a file system without links
 }
 
 // afterLoad is told how many of the mirrored keys that were held are gone. If
@@ -104,7 +90,7 @@ func (m *mirror) afterLoad(gone int) {
 		return
 	}
 	if 2*gone <= had {
-		_ = os.Remove(asidePath(s.cfg.Dir))
+		_ = os.Remove(datadir.SnapshotAside(s.cfg.Dir))
 		return
 	}
 	path := ""
@@ -126,7 +112,7 @@ func (s *Store) keepAside() (path string, err error) {
 		return "", fmt.Errorf("keep snapshot: %w", err)
 	}
 	path = filepath.Join(s.cfg.Dir, keptSnapshot+s.cfg.Now().UTC().Format("20060102T150405Z"))
-	if err := os.Rename(asidePath(s.cfg.Dir), path); err != nil {
+	if err := os.Rename(datadir.SnapshotAside(s.cfg.Dir), path); err != nil {
 		return "", fmt.Errorf("keep snapshot: %w", err)
 	}
 	for _, o := range old {
@@ -134,5 +120,5 @@ func (s *Store) keepAside() (path string, err error) {
 			_ = os.Remove(o)
 		}
 	}
-	return path, syncDir(s.cfg.Dir)
+	return path, datadir.SyncDir(s.cfg.Dir)
 }

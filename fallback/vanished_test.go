@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/datadir"
 )
 
 // kept are the files beside the snapshot, once the last load is over.
@@ -104,7 +105,7 @@ func TestMirrorOfARedisThatCameBackEmptyIsKept(t *testing.T) {
 	c := &rig{t: t, srv: r.srv, cfg: r.cfg, wire: r.wire, direct: r.direct, dir: filepath.Join(t.TempDir(), "copy")}
 	defer c.close()
 	require.NoError(t, os.Mkdir(c.dir, 0o700))
-	require.NoError(t, os.WriteFile(snapshotPath(c.dir), copied, 0o600))
+	require.NoError(t, os.WriteFile(datadir.Snapshot(c.dir), copied, 0o600))
 	c.cfg.Embedded, c.cfg.Detach = true, true
 	c.open()
 	require.Equal(t, "$1\r\n9\r\n", c.do("GET", "m:9"))
@@ -155,7 +156,7 @@ func TestWhatWasPutAsideSurvivesALoadThatBreaksOff(t *testing.T) {
 	m.suspect(true)
 	m.beforeLoad()
 	require.Equal(t, 2, m.vanished.had)
-	require.FileExists(t, asidePath(r.dir))
+	require.FileExists(t, datadir.SnapshotAside(r.dir))
 	r.redis("SET", "m:c", "1")
 	r.reconnects("run")
 	files := r.kept()

@@ -8,6 +8,7 @@ import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback/engine"
+	"holdfast/fallback/record"
 )
 
 // Waiter is a client of an embedded store that waits in a blocking command. Those who
@@ -30,11 +31,11 @@ func (w *Waiter) Served() <-chan Served { return w.served }
 
 // waiting is who waits for what. The store's lock is held.
 type waiting struct {
-	all   []*Waiter           // in the order they came
-	lines map[keyID][]*Waiter // of each key, in the order they came
-	count atomic.Int64        // how many they are; read without the lock
-	ready []keyID             // keys that were written, in order
-	noted map[keyID]struct{}  // those in ready
+	all   []*Waiter                  // in the order they came
+	lines map[record.KeyID][]*Waiter // of each key, in the order they came
+	count atomic.Int64               // how many they are; read without the lock
+	ready []record.KeyID             // keys that were written, in order
+	noted map[record.KeyID]struct{}  // those in ready
 }
 
 // Block executes a blocking command on an embedded store. If there is nothing for it
@@ -55,12 +56,12 @@ func (s *Store) Block(req Request) (reply []byte, p Pending, w *Waiter, err erro
 	}
 	wt := &s.waiting
 	if wt.lines == nil {
-		wt.lines, wt.noted = map[keyID][]*Waiter{}, map[keyID]struct{}{}
+		wt.lines, wt.noted = map[record.KeyID][]*Waiter{}, map[record.KeyID]struct{}{}
 	}
 	wt.all = inLine(wt.all, w)
 	wt.count.Add(1)
 	for _, on := range w.waits {
-		id := keyID{req.DB, on.Key}
+		id := record.KeyID{DB: req.DB, Key: on.Key}
 		wt.lines[id] = inLine(wt.lines[id], w)
 	}
 	return nil, Pending{}, w, nil
@@ -93,7 +94,7 @@ func (wt *waiting) remove(w *Waiter) bool {
 	wt.all = slices.Delete(wt.all, at, at+1)
 	wt.count.Add(-1)
 	for _, on := range w.waits {
-		id := keyID{w.req.DB, on.Key}
+		id := record.KeyID{DB: w.req.DB, Key: on.Key}
 		line := slices.DeleteFunc(wt.lines[id], func(o *Waiter) bool { return o == w })
 		if wt.lines[id] = line; len(line) == 0 {
 			delete(wt.lines, id)
@@ -116,18 +117,18 @@ func (wt *waiting) wrote(db int, effects [][][]byte) {
 		if len(keys) == 0 || c.Flags&command.Script != 0 || traitsOf(c, argv)&across != 0 {
 			for _, w := range wt.all { // whatever it was, it may be what they wait for
 				for _, on := range w.waits {
-					wt.note(keyID{w.req.DB, on.Key})
+					wt.note(record.KeyID{DB: w.req.DB, Key: on.Key})
 				}
 			}
 			continue
 		}
 		for _, k := range keys {
-			wt.note(keyID{db, string(k)})
+			wt.note(record.KeyID{DB: db, Key: string(k)})
 		}
 	}
 }
 
-func (wt *waiting) note(id keyID) {
+func (wt *waiting) note(id record.KeyID) {
 	if _, ok := wt.noted[id]; ok || len(wt.lines[id]) == 0 {
 		return
 	}
@@ -153,9 +154,9 @@ func (s *Store) serveReady() {
 }
 
 // serve executes the command of one who waits, for one key.
-func (s *Store) serve(w *Waiter, id keyID) {
-	at := slices.IndexFunc(w.waits, func(on engine.Wait) bool { return on.Key == id.key })
-	ready, failure := s.eng.Ready(id.db, w.waits[at])
+func (s *Store) serve(w *Waiter, id record.KeyID) {
+	at := slices.IndexFunc(w.waits, func(on engine.Wait) bool { return on.Key == id.Key })
+	ready, failure := s.eng.Ready(id.DB, w.waits[at])
 	var done Served
 	switch {
 	case failure != "":

@@ -1,5 +1,7 @@
 package fallback
 
+import "holdfast/fallback/record"
+
 // Bounds of fetching keys because they were written. A busy proxy must not notice
 // them: each key costs Redis five commands, and its value's bytes.
 const (
@@ -19,7 +21,7 @@ const (
 // Values beside the mirrored prefixes are paid for by their bytes: a list of
 // 1 MB with ten LPUSH a second would otherwise be read ten times a second for it.
 type wrote struct {
-	keys   map[keyID]struct{}
+	keys   map[record.KeyID]struct{}
 	credit int64 // bytes that may be fetched of keys that were written; negative: wait
 }
 
@@ -38,7 +40,7 @@ func (m *mirror) wantWritten(db int, keys [][]byte) {
 				break
 			}
 		}
-		m.wrote.keys[keyID{db, string(k)}] = struct{}{}
+		m.wrote.keys[record.KeyID{DB: db, Key: string(k)}] = struct{}{}
 	}
 }
 
@@ -46,15 +48,15 @@ func (m *mirror) wantWritten(db int, keys [][]byte) {
 // of those wanted. m.mu is held.
 func (m *mirror) due() map[int][]string {
 	batch := map[int][]string{}
-	add := func(id keyID) {
-		batch[id.db] = append(batch[id.db], id.key)
+	add := func(id record.KeyID) {
+		batch[id.DB] = append(batch[id.DB], id.Key)
 		m.fetching(id)
 	}
 	m.wrote.credit = min(m.wrote.credit+fetchCredit, fetchSaved)
 	paid := m.wrote.credit > 0
 	n := 0
 	for id := range m.dirty {
-		if _, hot := m.hot[id]; hot || !paid && !m.s.cfg.mirrored(id.key) {
+		if _, hot := m.hot[id]; hot || !paid && !m.s.cfg.mirrored(id.Key) {
 			continue
 		}
 		if n++; n > fetchBatch {
@@ -81,7 +83,7 @@ func (m *mirror) due() map[int][]string {
 }
 
 // postpone lets a key be fetched another time. m.mu is held.
-func (m *mirror) postpone(id keyID) {
+func (m *mirror) postpone(id record.KeyID) {
 	_, dirty := m.dirty[id]
 	_, wrote := m.wrote.keys[id]
 	if !dirty && !wrote {
@@ -90,10 +92,10 @@ func (m *mirror) postpone(id keyID) {
 }
 
 // charge notes what the value of a key that was written cost to read. m.mu is held.
-func (m *mirror) charge(id keyID, size int64) {
+func (m *mirror) charge(id record.KeyID, size int64) {
 	_, dirty := m.dirty[id]
 	_, wrote := m.wrote.keys[id]
-	if (dirty || wrote) && !m.s.cfg.mirrored(id.key) {
+	if (dirty || wrote) && !m.s.cfg.mirrored(id.Key) {
 		m.wrote.credit = max(m.wrote.credit-size, -fetchOwed)
 	}
 }

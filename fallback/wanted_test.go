@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/command"
+	"holdfast/fallback/fetch"
+	"holdfast/fallback/record"
 )
 
 // ack executes a command on Redis and tells the store by the way of single
@@ -68,7 +70,7 @@ func TestAKeyThatIsWrittenAllTheTimeIsHeldInItsFirstPause(t *testing.T) {
 	m := r.store.mirror
 	r.store.Sending(0, []byte("hot"))
 	r.ack(0, "INCR", "hot")
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
 	r.stop()
 	r.stop = nil
@@ -76,7 +78,7 @@ func TestAKeyThatIsWrittenAllTheTimeIsHeldInItsFirstPause(t *testing.T) {
 	m.drainLocked()
 	m.s.mu.Unlock()
 	m.fetchDue(context.Background(), src)
-	require.Contains(t, m.wrote.keys, keyID{0, "hot"})
+	require.Contains(t, m.wrote.keys, record.KeyID{DB: 0, Key: "hot"})
 	r.store.Sent(0, []byte("hot"))
 	m.fetchDue(context.Background(), src)
 	require.Empty(t, m.wrote.keys)
@@ -117,20 +119,20 @@ func TestALargeListIsNotReadBecauseOfAWrite(t *testing.T) {
 func TestOneFetchReadsNoMoreThanItsRoom(t *testing.T) {
 	r := newRig(t)
 	r.loaded()
-	half := strings.Repeat("x", fetchRoom/2)
+	half := strings.Repeat("x", fetch.FetchRoom/2)
 	for i := range 6 {
 		key := fmt.Sprint("k", i)
 		r.ack(0, "RPUSH", key, half)
 		r.redis("RPUSH", fmt.Sprint("r", i), half)
 		r.store.Read(0, []byte(fmt.Sprint("r", i)))
 	}
-	src := newSource(r.cfg.NewClient)
+	src := fetch.New(r.cfg.NewClient)
 	defer src.Close()
-	src.heavy = true
-	got, err := src.fetch(t.Context(), 0, []string{"k0", "k1", "k2", "none"}, r.store.mirror.longest, r.store.serverNow)
+	src.Heavy = true
+	got, err := src.Fetch(t.Context(), 0, []string{"k0", "k1", "k2", "none"}, r.store.mirror.longest, r.store.serverNow)
 	require.NoError(t, err)
-	require.NotEmpty(t, got[0].commands)
-	require.Equal(t, []value{{later: true}, {later: true}, {}}, got[1:])
+	require.NotEmpty(t, got[0].Commands)
+	require.Equal(t, []fetch.Value{{Later: true}, {Later: true}, {}}, got[1:])
 	r.settle()
 	r.lost()
 	for i := range 6 {
@@ -145,15 +147,15 @@ func TestAKeyThatMayNotBeReadFailsAlone(t *testing.T) {
 	r.redis("ACL", "SETUSER", "app", "on", ">pw", "+@all", "~m:*", "%W~w:*")
 	r.redis("SET", "m:a", "1")
 	r.redis("SET", "w:a", "1")
-	src := newSource(func(db int) *redis.Client {
+	src := fetch.New(func(db int) *redis.Client {
 		return redis.NewClient(&redis.Options{Addr: r.srv.Addr(), DB: db, Username: "app", Password: "pw", DisableIdentity: true})
 	})
 	defer src.Close()
-	src.heavy = true
-	got, err := src.fetch(t.Context(), 0, []string{"m:a", "w:a"}, r.store.mirror.longest, r.store.serverNow)
+	src.Heavy = true
+	got, err := src.Fetch(t.Context(), 0, []string{"m:a", "w:a"}, r.store.mirror.longest, r.store.serverNow)
 	require.NoError(t, err)
-	require.NotEmpty(t, got[0].commands)
-	require.Equal(t, value{busy: true}, got[1])
+	require.NotEmpty(t, got[0].Commands)
+	require.Equal(t, fetch.Value{Busy: true}, got[1])
 }
 
 // What waits is bounded, in keys and in the bytes of their values.
@@ -164,7 +166,7 @@ func TestFetchesOfWrittenKeysAreBounded(t *testing.T) {
 	for i := range 2 * wroteMax {
 		m.wantWritten(0, words(fmt.Sprint("k", i), "m:mirrored", strings.Repeat("k", wroteLongest+1)))
 	}
-	newest := keyID{0, fmt.Sprint("k", 2*wroteMax-1)}
+	newest := record.KeyID{DB: 0, Key: fmt.Sprint("k", 2*wroteMax-1)}
 	require.Len(t, m.wrote.keys, wroteMax)
 	require.Contains(t, m.wrote.keys, newest)
 	m.mu.Lock()
@@ -172,12 +174,12 @@ func TestFetchesOfWrittenKeysAreBounded(t *testing.T) {
 	require.Len(t, m.due()[0], wrotePerTick)
 	m.charge(newest, 1<<40)
 	require.Empty(t, m.due(), "its bytes are paid for first")
-	m.markDirty(keyID{0, "m:mirrored"})
+	m.markDirty(record.KeyID{DB: 0, Key: "m:mirrored"})
 	require.Len(t, m.due()[0], 1, "those under the prefixes do not wait")
-	delete(m.dirty, keyID{0, "m:mirrored"})
+	delete(m.dirty, record.KeyID{DB: 0, Key: "m:mirrored"})
 	for range fetchOwed / fetchCredit {
 		m.due()
 	}
 	require.NotEmpty(t, m.due(), "and nobody waits for longer than a second")
-	m.wrote.keys = map[keyID]struct{}{}
+	m.wrote.keys = map[record.KeyID]struct{}{}
 }

@@ -1,5 +1,7 @@
 package fallback
 
+import "holdfast/fallback/record"
+
 // maxWritten bounds the keys of one outage that conflicts are looked for on.
 const maxWritten = 1 << 20
 
@@ -11,26 +13,26 @@ type keySet struct {
 	n      int
 }
 
-func hashKey(id keyID) uint64 {
-	h := uint64(14695981039346656037) ^ uint64(id.db)
-	for i := 0; i < len(id.key); i++ {
-		h = (h ^ uint64(id.key[i])) * 1099511628211
+func hashKey(id record.KeyID) uint64 {
+	h := uint64(14695981039346656037) ^ uint64(id.DB)
+	for i := 0; i < len(id.Key); i++ {
+		h = (h ^ uint64(id.Key[i])) * 1099511628211
 	}
 	return h
 }
 
 // has is also true for every key once the set is full.
-func (k *keySet) has(id keyID) bool { return k.n >= maxWritten || k.holds(id) }
+func (k *keySet) has(id record.KeyID) bool { return k.n >= maxWritten || k.holds(id) }
 
 // holds reports whether the key is in the set for certain.
-func (k *keySet) holds(id keyID) bool {
+func (k *keySet) holds(id record.KeyID) bool {
 	if k.n == 0 {
 		return false
 	}
 	return k.places[k.find(max(hashKey(id), 1))] != 0
 }
 
-func (k *keySet) add(id keyID) { k.addHash(hashKey(id)) }
+func (k *keySet) add(id record.KeyID) { k.addHash(hashKey(id)) }
 
 func (k *keySet) addHash(h uint64) {
 	if k.n >= maxWritten {

@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/record"
 )
 
 func TestKeySetHasWhatWasAdded(t *testing.T) {
 	var set keySet
-	id := func(i int) keyID { return keyID{i % 3, fmt.Sprint("k:", i/3)} }
+	id := func(i int) record.KeyID { return record.KeyID{DB: i % 3, Key: fmt.Sprint("k:", i/3)} }
 	require.False(t, set.has(id(0)))
 	const n = 20_000
 	for i := range n {
@@ -33,8 +35,8 @@ func TestKeySetFindsItsEndWhenFull(t *testing.T) {
 	for h := uint64(1); set.n < maxWritten; h++ {
 		set.addHash(h * 0x100000001b3)
 	}
-	set.add(keyID{0, "new"})
+	set.add(record.KeyID{DB: 0, Key: "new"})
 	require.Equal(t, maxWritten, set.n)
-	require.True(t, set.has(keyID{0, "new"}))
-	require.False(t, set.holds(keyID{0, "new"}))
+	require.True(t, set.has(record.KeyID{DB: 0, Key: "new"}))
+	require.False(t, set.holds(record.KeyID{DB: 0, Key: "new"}))
 }

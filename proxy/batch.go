@@ -11,6 +11,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/fallback"
+	"holdfast/fallback/record"
 	"holdfast/proxy/cache"
 )
 
@@ -20,27 +21,28 @@ type item struct {
 	kind    itemKind
 	cmd     *command.Command
 	argv    [][]byte
-	raw     []byte          // the command as the client sent it; for a unit, nil
-	unit    [][][]byte      // commands of a MULTI unit
-	wire    [][][]byte      // what is sent for them, where that is not the same: see showing
-	head    unitHead        // of a unit: the replies before that of EXEC, if they are not sent yet
-	spans   []int           // how many of wire belong to each command; nil: they are the same
-	first   int             // index of its first reply in the call
-	replies int             // how many replies of the call are this item's
-	skip    int             // how many of them come before the one the client gets
-	fill    cache.Fill      // of a cacheable read
-	wrote   bool            // cache.WriteBegin was called for its keys
-	told    bool            // the mirror knows that it was acknowledged
-	plain   bool            // it was in a group that Redis refused: it goes without a fence now
-	maybe   bool            // an earlier try of this write may have been applied
-	digest  bool            // EVALSHA is in it as such: its fence does not prove that it ran
-	fence   int             // 1 + index in batch.fences; 0 = not fenced
-	after   int             // fences of the call before it
-	origin  fallback.Origin // set when Redis may have executed it
-	sent    uint64          // of a write: Local.Takeovers before it was sent
-	run     uint64          // of a step of an iteration: the server's process; see iterates
-	behind  bool            // a read that may tell of what a group before it writes
-	local   [2]int          // kindDone: the answer, in batch.aux
+	raw     []byte        // the command as the client sent it; for a unit, nil
+	unit    [][][]byte    // commands of a MULTI unit
+	wire    [][][]byte    // what is sent for them, where that is not the same: see showing
+	head    unitHead      // of a unit: the replies before that of EXEC, if they are not sent yet
+	spans   []int         // how many of wire belong to each command; nil: they are the same
+	first   int           // index of its first reply in the call
+	replies int           // how many replies of the call are this item's
+	values  [][]byte      // keys of a script that are read behind it, see fallback.Store.NeedsValues
+	skip    int           // how many of them come before the one the client gets
+	fill    cache.Fill    // of a cacheable read
+	wrote   bool          // cache.WriteBegin was called for its keys
+	told    bool          // the mirror knows that it was acknowledged
+	plain   bool          // it was in a group that Redis refused: it goes without a fence now
+	maybe   bool          // an earlier try of this write may have been applied
+	digest  bool          // EVALSHA is in it as such: its fence does not prove that it ran
+	fence   int           // 1 + index in batch.fences; 0 = not fenced
+	after   int           // fences of the call before it
+	origin  record.Origin // set when Redis may have executed it
+	sent    uint64        // of a write: Local.Takeovers before it was sent
+	run     uint64        // of a step of an iteration: the server's process; see iterates
+	behind  bool          // a read that may tell of what a group before it writes
+	local   [2]int        // kindDone: the answer, in batch.aux
 }
 
 type itemKind uint8

@@ -358,7 +358,7 @@ func (c *client) tell(it *item, reply []byte) {
 	it.told = true
 	if len(it.unit) > 0 {
 		c.s.cfg.Local.Acked(c.db, it.unit, reply, true)
-	} else if it.unit == nil {
+	} else if it.unit == nil && !c.tellValues(it) {
 		c.keys = it.cmd.WriteKeys(c.keys[:0], it.argv)
 		c.s.cfg.Local.AckedOne(c.db, it.cmd, it.argv, c.keys, reply)
 	}

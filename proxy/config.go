@@ -60,6 +60,8 @@ type Local interface {
 	Sent(db int, key []byte)
 	Acked(db int, argvs [][][]byte, reply []byte, unit bool)
 	AckedOne(db int, c *command.Command, argv, keys [][]byte, reply []byte)
+	NeedsValues(db int, c *command.Command, argv [][]byte) [][]byte
+	AckedValues(db int, keys, replies [][]byte) bool
 	Unsure(db int, key []byte, takeovers uint64)
 	Takeovers() uint64
 	Unlearn(db int, keys [][]byte)

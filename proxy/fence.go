@@ -8,7 +8,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-	"holdfast/fallback"
+	"holdfast/fallback/record"
 )
 
 // fenceGroup is one MULTI/EXEC around writes that must not be applied twice. It
@@ -65,7 +65,8 @@ func (c *client) forwardFenced(it item) {
 		c.openFence()
 	}
 	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
-	c.addFenced(it, 1)
+	c.readValues(&it)
+	c.addFenced(it, it.replies)
 }
 
 func (c *client) openFence() {
@@ -161,6 +162,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		c.batch.out = append(c.batch.out, exec...)
 		return
 	}
+	c.valuesRefused(it)
 	queued := c.replyAt(it.first)
 	// Redis that is out of memory refuses everything inside MULTI, also what frees
 	// memory: that goes alone.
@@ -244,7 +246,7 @@ func (c *client) fencedUnknown(it *item, sent bool) {
 	call := c.batch.call
 	n := call.Fence + uint64(it.fence) - 1
 	req := c.request(it)
-	req.Origin = fallback.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
+	req.Origin = record.Origin{Key: c.s.cfg.Upstream.FenceName(c.proto, c.db), Number: n, Seen: c.s.fenceSeen(c.proto, c.db)}
 	if c.s.cfg.Local.Takeovers() != it.sent || c.s.cfg.Local.AwaitServing(c.s.cfg.CommandTimeout) != nil {
 		c.outcomeUnknown(it)
 		return

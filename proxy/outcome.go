@@ -9,6 +9,7 @@ import (
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
+	"holdfast/fallback/record"
 )
 
 // acts are the flags of commands that somebody notices if they are done twice: they
@@ -30,7 +31,7 @@ func (c *client) unanswered(it *item, sent bool) {
 	if name := c.s.cfg.Upstream.FenceName(c.proto, c.db); it.maybe && name != "" {
 		// A later fence of this connection proves that it was executed: repeating it
 		// then would undo what came after it.
-		it.origin = fallback.Origin{Key: name, Number: c.batch.call.Fence + uint64(it.after)}
+		it.origin = record.Origin{Key: name, Number: c.batch.call.Fence + uint64(it.after)}
 	}
 	c.elsewhere(it)
 }
@@ -195,7 +196,7 @@ func (c *client) single(it *item) (done, again bool) {
 	}
 	if it.maybe = it.maybe || write; write {
 		if name := c.s.cfg.Upstream.FenceName(c.proto, c.db); name != "" {
-			it.origin = fallback.Origin{Key: name, Number: call.Fence}
+			it.origin = record.Origin{Key: name, Number: call.Fence}
 		}
 	}
 	return false, c.repeatable(it, acts)

@@ -39,7 +39,8 @@ type Server struct {
 	commands   atomic.Uint64
 	fencing    atomic.Int64 // calls with writes that are under way or being settled
 	turns      turns
-	seenFences sync.Map // [protocol, database] of fences that were answered since the start
+	noValues   atomic.Bool // Redis refused to tell of the values behind a script, see values.go
+	seenFences sync.Map    // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
 	handovers  handovers
 	own        ownKeys

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidwall/redcon"
+
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
-
-	"github.com/tidwall/redcon"
 )
 
 // subscriptions are the channels, patterns and shard channels of one client.

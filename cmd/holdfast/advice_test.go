@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 )
 
 // advised returns the commands that a text tells to run, as they would be typed.
@@ -69,7 +70,7 @@ func TestAdviceWorks(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, fn(raw), 0o600))
 	}
 	newest := func(dir string) string {
-		files, err := filepath.Glob(filepath.Join(fallback.JournalDir(dir), "*.seg"))
+		files, err := filepath.Glob(filepath.Join(datadir.Journal(dir), "*.seg"))
 		require.NoError(t, err)
 		return files[len(files)-1]
 	}
@@ -86,8 +87,8 @@ func TestAdviceWorks(t *testing.T) {
 			edit(newest(dir), func(b []byte) []byte { return append(b[:64:64], append(make([]byte, 60), b[64:]...)...) })
 		}, 10},
 		"segments gone":          {func(dir string) { require.NoError(t, os.Remove(newest(dir))) }, 5},
-		"meta gone":              {func(dir string) { require.NoError(t, os.Remove(filepath.Join(fallback.JournalDir(dir), "meta"))) }, 10},
-		"mark damaged":           {func(dir string) { edit(filepath.Join(fallback.JournalDir(dir), "mark"), flip(40)) }, 10},
+		"meta gone":              {func(dir string) { require.NoError(t, os.Remove(filepath.Join(datadir.Journal(dir), "meta"))) }, 10},
+		"mark damaged":           {func(dir string) { edit(filepath.Join(datadir.Journal(dir), "mark"), flip(40)) }, 10},
 		"snapshot flipped":       {func(dir string) { edit(filepath.Join(dir, "snapshot"), flip(20)) }, 5},
 		"snapshot cut":           {func(dir string) { edit(filepath.Join(dir, "snapshot"), func(b []byte) []byte { return b[:len(b)/2] }) }, 5},
 		"snapshot and a segment": {func(dir string) { edit(filepath.Join(dir, "snapshot"), flip(-1)); edit(newest(dir), flip(-10)) }, 4},
@@ -119,7 +120,7 @@ func TestAdviceToMoveFilesAwayWorks(t *testing.T) {
 	dir := embeddedDir(t)
 	require.NoError(t, os.Remove(filepath.Join(dir, "snapshot")))
 	said := refusesToStart(t, dir)
-	require.Contains(t, said, "move "+fallback.JournalDir(dir)+" away")
-	require.NoError(t, os.Rename(fallback.JournalDir(dir), filepath.Join(t.TempDir(), "away")))
+	require.Contains(t, said, "move "+datadir.Journal(dir)+" away")
+	require.NoError(t, os.Rename(datadir.Journal(dir), filepath.Join(t.TempDir(), "away")))
 	startProxy(t, "", func(s *proxySettings) { s.dataDir = dir })
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/record"
 )
 
 func journalCommand() *cli.Command {
@@ -51,7 +53,7 @@ func onDataDir(run cli.ActionFunc) cli.ActionFunc {
 		if err := flagsOnly(c, "journal "+c.Command.Name); err != nil {
 			return err
 		}
-		if err := fallback.CheckDataDir(c.String("data-dir")); err != nil {
+		if err := datadir.Check(c.String("data-dir")); err != nil {
 			return err
 		}
 		return run(c)
@@ -121,7 +123,7 @@ func printLost(w io.Writer, r journal.Report, replayed uint64) {
 
 func journalVerify(c *cli.Context) error {
 	dir := c.String("data-dir")
-	r, err := journal.Verify(fallback.JournalDir(dir))
+	r, err := journal.Verify(datadir.Journal(dir))
 	if err != nil && len(r.Problems) == 0 {
 		return err
 	}
@@ -159,12 +161,12 @@ func journalDump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return journal.Dump(fallback.JournalDir(c.String("data-dir")), func(e journal.Entry) error {
+	return journal.Dump(datadir.Journal(c.String("data-dir")), func(e journal.Entry) error {
 		done := e.Seq <= replayed
 		if e.Truncated || done && !c.Bool("all") {
 			return nil
 		}
-		rec, err := fallback.DecodeRecord(e.Seq, e.Payload)
+		rec, err := record.Decode(e.Seq, e.Payload)
 		if err != nil {
 			return err
 		}

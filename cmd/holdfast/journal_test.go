@@ -14,6 +14,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
+	"holdfast/fallback/datadir"
 )
 
 var journalCommands = []string{"ls", "dump", "verify", "repair", "deadletters", "conflicts", "retry", "drop"}
@@ -197,7 +198,7 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	outage(5)
 	p.stop()
 	dir := p.st.settings.dataDir
-	files, err := filepath.Glob(filepath.Join(fallback.JournalDir(dir), "*.seg"))
+	files, err := filepath.Glob(filepath.Join(datadir.Journal(dir), "*.seg"))
 	require.NoError(t, err)
 	raw, err := os.ReadFile(files[0])
 	require.NoError(t, err)

@@ -123,6 +123,9 @@ func (k *checker) worker(wk *worker) {
 			k.bag(b)
 		}
 	}
+	for _, it := range wk.keys.iterated {
+		k.expected[it.key] = true
+	}
 	q := wk.keys.queue
 	k.expected[q.todo], k.expected[q.done] = true, true
 	list := func(key string) []string { return texts(k.value([]string{"LRANGE", key, "0", "-1"})) }

@@ -7,7 +7,7 @@ import (
 
 // hotWorkers write to one key each, or to one pair or queue, without a pause: a
 // mirrored key that is written all the time is held like any other.
-const hotWorkers = 6
+const hotWorkers = 7
 
 // hotOps are what they do, one of these each.
 var hotOps = []func(k *keys) op{
@@ -15,7 +15,8 @@ var hotOps = []func(k *keys) op{
 	func(k *keys) op { c := k.counters[1]; return k.raising(c, 1, c.raise(1)) }, // a hash
 	func(k *keys) op { c := k.counters[2]; return k.raising(c, 1, c.raise(1)) }, // a sorted set
 	(*keys).runScript,
-	func(k *keys) op { return k.raisePair(k.pairs[0]) }, // a unit
+	func(k *keys) op { c := k.timed(); return k.raising(c, 1, c.raise(1)) }, // a script that asks for the time
+	func(k *keys) op { return k.raisePair(k.pairs[0]) },                     // a unit
 	(*keys).useQueue, // lists
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -17,6 +18,10 @@ const (
 	// jsonScript is how applications count inside of documents.
 	jsonScript = "local v = redis.call('HGET', KEYS[1], ARGV[1]) local t = v and cjson.decode(v) or {n = 0} " +
 		"t.n = t.n + ARGV[2] redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(t)) return t.n"
+	// timedScript has a result that only the server can tell.
+	timedScript = "local t = redis.call('TIME') redis.call('HSET', KEYS[1], 'at', t[1] .. '.' .. t[2]) return redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])"
+	// deadlineScript counts in a field that lives for an hour.
+	deadlineScript = "local n = redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2]) redis.call('HPEXPIRE', KEYS[1], 3600000, 'FIELDS', 1, ARGV[1]) return n"
 	// asidePrefix is not mirrored: what is not held may be refused offline.
 	asidePrefix = "other:"
 )
@@ -45,6 +50,7 @@ type keys struct {
 	watched   *counter   // the one that is raised by WATCH and EXEC
 	sharedIDs []*bag     // its own part of lists that all fill
 	held      *lease
+	iterated  []*iterated
 	loaded    bool // the script is believed to be known by its hash
 	nextID    int
 	expiring  int
@@ -73,6 +79,13 @@ func newKeys(wk *worker) *keys {
 		k.asideRegs = append(k.asideRegs, &register{key: asidePrefix + own("value%d", i), kind: "string", possible: []int64{0}})
 	}
 	k.counters = append(k.counters, &counter{key: in("float"), kind: "float"}, &counter{key: in("json"), field: "f", kind: "json"})
+	k.counters = append(k.counters, &counter{key: in("timed"), field: "n", kind: "timed"})
+	if wk.w.fieldDeadlines {
+		k.counters = append(k.counters, &counter{key: in("deadline"), field: "n", kind: "deadline"})
+	}
+	for _, kind := range []string{"set", "hash", "zset"} {
+		k.iterated = append(k.iterated, &iterated{key: in("iterated-%s", kind), kind: kind})
+	}
 	k.scripted = &counter{key: in("scripted"), kind: "string"}
 	k.queue = &queue{todo: in("list-todo"), done: in("list-done"), ids: map[string]outcome{}}
 	k.shared = []*counter{{key: sharedKey(wk.db), kind: "string"}, sharedField()}
@@ -85,7 +98,9 @@ var some = []struct {
 	often int
 	make  func(k *keys) op
 }{
-	{200, func(k *keys) op { return k.raise(pick(k, k.counters)) }},
+	{100, func(k *keys) op { return k.raise(pick(k, k.counters)) }},
+	{70, (*keys).iterate},
+	{30, (*keys).limit},
 	{30, func(k *keys) op { return k.raise(pick(k, k.aside)) }},
 	{40, (*keys).raiseShared},
 	{70, (*keys).runScript},
@@ -98,7 +113,13 @@ var some = []struct {
 	{20, func(k *keys) op { return k.push(k.current("log")) }},
 	{40, (*keys).pushShared},
 	{50, func(k *keys) op { return k.raisePair(pick(k, k.pairs)) }},
-	{30, (*keys).writeExpiring},
+	{20, (*keys).writeExpiring},
+	{10, func(k *keys) op {
+		if k.wk.w.fieldDeadlines {
+			return k.writeShortField()
+		}
+		return k.writeExpiring()
+	}},
 	{50, (*keys).useQueue},
 	{20, (*keys).lock},
 	{50, func(k *keys) op { return k.readCounter(pick(k, k.counters)) }},
@@ -108,6 +129,11 @@ var some = []struct {
 	{30, (*keys).readForeign},
 	{20, (*keys).readBag},
 	{20, func(k *keys) op { return k.readPair(pick(k, k.pairs)) }},
+}
+
+// timed is the counter of a script that asks for the time.
+func (k *keys) timed() *counter {
+	return k.counters[slices.IndexFunc(k.counters, func(c *counter) bool { return c.kind == "timed" })]
 }
 
 func pick[T any](k *keys, list []T) T { return list[k.wk.rand.Intn(len(list))] }

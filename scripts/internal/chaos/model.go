@@ -20,7 +20,7 @@ const (
 // counter is a number that only its owner raises.
 type counter struct {
 	key, field     string // field of a hash, member of a sorted set
-	kind           string // string, hash, zset, float, json (a field of a hash)
+	kind           string // string, hash, zset, float, json, timed, deadline (fields of hashes)
 	acked, unknown int64  // sums of what was added
 }
 
@@ -35,7 +35,7 @@ func (c *counter) settle(o outcome, delta int64) {
 
 func (c *counter) get() []string {
 	switch c.kind {
-	case "hash", "json":
+	case "hash", "json", "timed", "deadline":
 		return []string{"HGET", c.key, c.field}
 	case "zset":
 		return []string{"ZSCORE", c.key, c.field}
@@ -55,6 +55,10 @@ func (c *counter) raise(delta int64) []string {
 		return []string{"INCRBYFLOAT", c.key, by}
 	case "json":
 		return []string{"EVAL", jsonScript, "1", c.key, c.field, by}
+	case "timed":
+		return []string{"EVAL", timedScript, "1", c.key, c.field, by}
+	case "deadline":
+		return []string{"EVAL", deadlineScript, "1", c.key, c.field, by}
 	}
 	if delta == 1 {
 		return []string{"INCR", c.key}

@@ -16,6 +16,7 @@ type report struct {
 	unknown    int64 // answered with "may or may not have been applied"
 	broken     int64 // the proxy was killed before it answered
 	reads      int64
+	iterations int   // of collections, over whatever came between two steps
 	notHeld    int64 // answers that a mirrored key is not known, as after a restart until it is loaded
 	faults     int64
 	kills      int64
@@ -35,6 +36,9 @@ func (w *world) report(workers []*worker) *report {
 		r.broken += wk.broken
 		r.reads += wk.reads
 		r.notHeld += wk.notHeld
+		for _, it := range wk.keys.iterated {
+			r.iterations += it.rounds
+		}
 		r.slowest = max(r.slowest, wk.slowest)
 		for text, n := range wk.texts {
 			r.texts[text] += n
@@ -72,6 +76,7 @@ func (r *report) print(out io.Writer) {
 	row("other violations", "%d", r.count("slow answer", "did not return", "judge"))
 	row("unknown outcomes", "%d answered so, %d when the proxy was killed", r.unknown, r.broken)
 	row("refused writes", "%d", r.refused)
+	row("iterations", "%d came to their end", r.iterations)
 	row("mirrored keys not known", "%d answers", r.notHeld)
 	row("longest answer", "%v (while the proxy lived)", r.slowest.Round(time.Millisecond))
 	show := func(name string, list []time.Duration) {

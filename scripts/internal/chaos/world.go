@@ -25,6 +25,8 @@ type world struct {
 	direct   *redis.Client // straight to Redis, past link and proxy
 	stopping atomic.Bool
 
+	fieldDeadlines bool // Redis has them (7.4 and later)
+
 	faults, kills, acked atomic.Int64
 
 	proxyMu sync.Mutex // one start or kill of the proxy at a time
@@ -74,6 +76,11 @@ func openWorld(cfg config, dir string) (*world, error) {
 		return nil, err
 	}
 	w.direct = openRedis(w.redis.Addr(), 0)
+	info, err := w.direct.Command(context.Background()).Result()
+	if err != nil {
+		return nil, fmt.Errorf("ask Redis for its commands: %w", err)
+	}
+	_, w.fieldDeadlines = info["hpexpire"]
 	if w.holdfast, err = procs.NewHoldfast(cfg.binary, proxyDir, w.link.Addr()); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package fallback
+package datadir
 
 import (
 	"errors"
@@ -12,12 +12,12 @@ import (
 // directory, whatever the permissions of its files are.
 const openToOthers = 0o022
 
-// makePrivate sees to it that nobody else can write to a data directory: whoever can
+// MakePrivate sees to it that nobody else can write to a data directory: whoever can
 // swaps journal and snapshot, or removes the lock file under a running process. One
 // that is new or was a data directory before is mended, as a umask or a volume made it
 // so; any other is not ours to change.
-func makePrivate(dir string, log *slog.Logger) error {
-	for _, path := range []string{dir, JournalDir(dir)} {
+func MakePrivate(dir string, log *slog.Logger) error {
+	for _, path := range []string{dir, Journal(dir)} {
 		info, err := os.Stat(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the journal makes it, for its owner alone
@@ -48,7 +48,7 @@ var errOtherFiles = errors.New("other files are in it")
 
 // ours tells a directory that is empty or has a journal.
 func ours(dir string) error {
-	if CheckDataDir(dir) == nil {
+	if Check(dir) == nil {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
@@ -56,24 +56,4 @@ func ours(dir string) error {
 		err = errOtherFiles
 	}
 	return err
-}
-
-// createTemp makes the file that will replace path. What lies there under its name, a
-// link too, is removed and never written through.
-func createTemp(path string) (*os.File, error) {
-	tmp := path + ".tmp"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	return os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-}
-
-// moveAside renames a file that cannot be read, so that it keeps nobody from starting
-// and is there to be looked at.
-func (c *Config) moveAside(path string) (string, error) {
-	to := path + ".damaged-" + c.Now().UTC().Format("20060102T150405.000Z")
-	if err := os.Rename(path, to); err != nil {
-		return "", fmt.Errorf("move %s aside: %w", path, err)
-	}
-	return to, syncDir(filepath.Dir(path))
 }

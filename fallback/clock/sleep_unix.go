@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package fallback
+package clock
 
 import (
 	"time"
@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepSinceNow gives the time that the machine was asleep since this call, or
+// SleepSinceNow gives the time that the machine was asleep since this call, or
 // less: two clocks cannot be read at once, and the order of the readings is such
 // that a pause between them only makes the result smaller.
-func sleepSinceNow() func() time.Duration {
+func SleepSinceNow() func() time.Duration {
 	before := -clockGap(clockAwake, clockAlways)
 	return func() time.Duration { return clockGap(clockAlways, clockAwake) - before }
 }

@@ -1,4 +1,4 @@
-package fallback
+package fetch
 
 import (
 	"strconv"
@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // askExpiry is the command that tells when a key expires: since Redis 7 the moment
 // itself. Before, what is left of its life, which is counted from before the question:
 // on a slow link the key would go too early here, and a lock before its time.
-func (f *source) askExpiry() string {
+func (f *Fetcher) askExpiry() string {
 	if f.noWhen {
 		return "PTTL"
 	}
@@ -19,11 +21,11 @@ func (f *source) askExpiry() string {
 }
 
 // refusesExpiry notes that the server, or our user, knows no PEXPIRETIME.
-func (f *source) refusesExpiry(asked ...*redis.Cmd) bool {
+func (f *Fetcher) refusesExpiry(asked ...*redis.Cmd) bool {
 	for _, c := range asked {
 		// Its name is in the error of an unknown command, and of one that is not allowed;
 		// not in that of a key that is not.
-		if !f.noWhen && isReply(c.Err()) && strings.Contains(strings.ToLower(c.Err().Error()), "pexpiretime") {
+		if !f.noWhen && IsReply(c.Err()) && strings.Contains(strings.ToLower(c.Err().Error()), "pexpiretime") {
 			f.noWhen = true
 			return true
 		}
@@ -32,7 +34,7 @@ func (f *source) refusesExpiry(asked ...*redis.Cmd) bool {
 }
 
 // deadline is the moment in Unix ms that the answer to askExpiry tells; negative: never.
-func (f *source) deadline(answer int64, asked time.Time) int64 {
+func (f *Fetcher) deadline(answer int64, asked time.Time) int64 {
 	if answer < 0 || !f.noWhen {
 		return answer
 	}
@@ -42,6 +44,6 @@ func (f *source) deadline(answer int64, asked time.Time) int64 {
 // expireAt adds the expiry, unless there is none.
 func (b *builder) expireAt(deadline int64) {
 	if deadline >= 0 {
-		b.out = append(b.out, argvOf("PEXPIREAT", b.key, strconv.FormatInt(deadline, 10)))
+		b.out = append(b.out, record.ArgvOf("PEXPIREAT", b.key, strconv.FormatInt(deadline, 10)))
 	}
 }

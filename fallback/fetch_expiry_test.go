@@ -12,6 +12,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/backend/resp"
+	"holdfast/fallback/fetch"
 )
 
 // What is fetched expires when it does at Redis, however long the question takes:
@@ -27,7 +28,7 @@ func TestFetchedKeysExpireAsAtRedis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRigOn(t, redistest.Start(t, args...))
 			fields := []any{"HSET", "hash"}
-			for i := range largeHash + 1 {
+			for i := range fetch.LargeHash + 1 {
 				fields = append(fields, i, i)
 			}
 			r.redis(fields...)
@@ -38,9 +39,9 @@ func TestFetchedKeysExpireAsAtRedis(t *testing.T) {
 				r.redis("PEXPIRE", k, 1_000_000)
 			}
 			r.redis("SET", "lasting", "v")
-			f := newSource(r.cfg.NewClient)
+			f := fetch.New(r.cfg.NewClient)
 			defer f.Close()
-			f.held = func(_ int, key string) []byte {
+			f.Held = func(_ int, key string) []byte {
 				if key != "long" {
 					return nil
 				}
@@ -52,10 +53,10 @@ func TestFetchedKeysExpireAsAtRedis(t *testing.T) {
 			}
 			now := func() time.Time { return time.Now().Add(-early) }
 			r.redis("CONFIG", "RESETSTAT")
-			got, err := f.fetch(context.Background(), 0, append(keys, "lasting"), anyLength, now)
+			got, err := f.Fetch(context.Background(), 0, append(keys, "lasting"), fetch.AnyLength, now)
 			require.NoError(t, err)
 			for i, k := range keys {
-				last := got[i].commands[len(got[i].commands)-1]
+				last := got[i].Commands[len(got[i].Commands)-1]
 				require.Equal(t, "PEXPIREAT "+k, fmt.Sprintf("%s %s", last[0], last[1]))
 				at, err := strconv.ParseInt(string(last[2]), 10, 64)
 				require.NoError(t, err)
@@ -65,7 +66,7 @@ func TestFetchedKeysExpireAsAtRedis(t *testing.T) {
 					require.InDelta(t, time.Now().UnixMilli()+r.redis("PTTL", k).(int64), at, 60_000)
 				}
 			}
-			require.Equal(t, [][][]byte{words("SET", "lasting", "v")}, got[3].commands)
+			require.Equal(t, [][][]byte{words("SET", "lasting", "v")}, got[3].Commands)
 			stats := r.direct.Info(context.Background(), "commandstats").Val()
 			require.NotContains(t, stats, "cmdstat_hgetall:", "large ones are read in pieces all the same")
 		})

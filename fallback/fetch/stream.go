@@ -1,6 +1,10 @@
-package fallback
+package fetch
 
-import "fmt"
+import (
+	"fmt"
+
+	"holdfast/fallback/record"
+)
 
 func (b *builder) stream(v any) bool {
 	entries, ok := v.([]any)
@@ -18,7 +22,7 @@ func (b *builder) stream(v any) bool {
 		}
 		args := append([]string{"XADD", b.key, id}, flatten(pair[1])...)
 		b.size += int64(len(args)) * 32
-		b.out = append(b.out, argvOf(args...))
+		b.out = append(b.out, record.ArgvOf(args...))
 	}
 	return true
 }
@@ -34,16 +38,16 @@ func (b *builder) streamEnd(info []any) {
 	}
 	counted := added == "" || deleted == "" || added == fmt.Sprint(len(b.out)) && deleted == "0-0"
 	if len(b.out) == 0 {
-		b.out = append(b.out, argvOf("XGROUP", "CREATE", b.key, "holdfast", "0-0", "MKSTREAM"), argvOf("XGROUP", "DESTROY", b.key, "holdfast"))
+		b.out = append(b.out, record.ArgvOf("XGROUP", "CREATE", b.key, "holdfast", "0-0", "MKSTREAM"), record.ArgvOf("XGROUP", "DESTROY", b.key, "holdfast"))
 	} else if top := b.out[len(b.out)-1]; string(top[2]) == last && counted {
 		return
 	}
 	switch {
 	case last == "":
 	case !counted:
-		b.out = append(b.out, argvOf("XSETID", b.key, last, "ENTRIESADDED", added, "MAXDELETEDID", deleted))
+		b.out = append(b.out, record.ArgvOf("XSETID", b.key, last, "ENTRIESADDED", added, "MAXDELETEDID", deleted))
 	case last != "0-0":
-		b.out = append(b.out, argvOf("XSETID", b.key, last))
+		b.out = append(b.out, record.ArgvOf("XSETID", b.key, last))
 	}
 }
 

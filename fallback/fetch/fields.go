@@ -1,4 +1,4 @@
-package fallback
+package fetch
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/fallback/record"
 )
 
 // Fields of hashes may have deadlines of their own since Redis 7.4 and Valkey 9.
@@ -34,7 +36,7 @@ type hashLook struct {
 
 // lookAt asks for the length of hashes, and what tells whether fields of it may have
 // deadlines.
-func (f *source) lookAt(ctx context.Context, c *redis.Client, keys []string) (map[string]*hashLook, error) {
+func (f *Fetcher) lookAt(ctx context.Context, c *redis.Client, keys []string) (map[string]*hashLook, error) {
 	looks := make(map[string]*hashLook, len(keys))
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, k := range keys {
@@ -49,7 +51,7 @@ func (f *source) lookAt(ctx context.Context, c *redis.Client, keys []string) (ma
 		}
 		return nil
 	})
-	if err != nil && !isReply(err) {
+	if err != nil && !IsReply(err) {
 		return nil, fmt.Errorf("fetch lengths: %w", err)
 	}
 	for _, l := range looks {
@@ -58,7 +60,7 @@ func (f *source) lookAt(ctx context.Context, c *redis.Client, keys []string) (ma
 		}
 		f.fields = fieldsExpire
 		// As in refusesExpiry. Where its type changed meanwhile, the next link asks again.
-		if isReply(l.probe.Err()) && strings.Contains(strings.ToLower(l.probe.Err().Error()), "hpexpiretime") {
+		if IsReply(l.probe.Err()) && strings.Contains(strings.ToLower(l.probe.Err().Error()), "hpexpiretime") {
 			f.fields = fieldsStay
 		}
 	}
@@ -67,7 +69,7 @@ func (f *source) lookAt(ctx context.Context, c *redis.Client, keys []string) (ma
 
 // mayExpire reports whether fields of the hash may have deadlines: those that are
 // packed in the plain way have none.
-func (f *source) mayExpire(l *hashLook) bool {
+func (f *Fetcher) mayExpire(l *hashLook) bool {
 	if f.fields != fieldsExpire || l == nil {
 		return false
 	}
@@ -76,7 +78,7 @@ func (f *source) mayExpire(l *hashLook) bool {
 
 // readFields reads hashes with the deadlines of their fields into have, where they
 // may have some. Those that are not there afterwards were changing all the time.
-func (f *source) readFields(ctx context.Context, c *redis.Client, keys []string, have map[string]value) error {
+func (f *Fetcher) readFields(ctx context.Context, c *redis.Client, keys []string, have map[string]Value) error {
 	names := map[string][]string{}
 	for range fieldTries {
 		var left []string
@@ -94,7 +96,7 @@ func (f *source) readFields(ctx context.Context, c *redis.Client, keys []string,
 			}
 			return nil
 		})
-		if err != nil && !isReply(err) {
+		if err != nil && !IsReply(err) {
 			return fmt.Errorf("fetch hashes: %w", err)
 		}
 		if f.refusesExpiry(expiries...) {
@@ -113,7 +115,7 @@ func (f *source) readFields(ctx context.Context, c *redis.Client, keys []string,
 			}
 			v := f.toValue(k, "hash", reads[k], f.asked)
 			if len(parts) > 2 {
-				v.commands = append(v.commands, fieldDeadlines(k, found, parts[2])...)
+				v.Commands = append(v.Commands, fieldDeadlines(k, found, parts[2])...)
 			}
 			have[k] = v
 		}
@@ -122,7 +124,7 @@ func (f *source) readFields(ctx context.Context, c *redis.Client, keys []string,
 		}
 	}
 	for _, k := range keys {
-		have[k] = value{busy: true} // without the deadlines it would be wrong
+		have[k] = Value{Busy: true} // without the deadlines it would be wrong
 	}
 	return nil
 }
@@ -156,7 +158,7 @@ func fieldDeadlines(key string, names []string, reply any) (out [][][]byte) {
 	}
 	for ms, fields := range byMoment {
 		args := append([]string{"HPEXPIREAT", key, strconv.FormatInt(ms, 10), "FIELDS", strconv.Itoa(len(fields))}, fields...)
-		out = append(out, argvOf(args...))
+		out = append(out, record.ArgvOf(args...))
 	}
 	return out
 }

@@ -1,4 +1,6 @@
-package fallback
+// Package fetch reads values from the real Redis with plain commands: whole, or in pieces
+// where they are large, each with its deadline, so that both belong together.
+package fetch
 
 import (
 	"context"
@@ -6,38 +8,39 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 
-	"holdfast/backend/resp"
+	"holdfast/fallback/record"
 )
 
-// source reads values from the real Redis with plain commands, one client for
+// Fetcher reads values from the real Redis with plain commands, one client for
 // each database. Used by one goroutine.
-type source struct {
+type Fetcher struct {
 	newClient func(db int) *redis.Client
 	clients   map[int]*redis.Client
-	// held is the large string that is held of a key, nil for none; it is compared
+	// Held is the large string that is held of a key, nil for none; it is compared
 	// instead of being read once more. nil: nothing is.
-	held func(db int, key string) []byte
-	// overtaken reports that a write of ours to the key makes what is read worthless,
+	Held func(db int, key string) []byte
+	// Overtaken reports that a write of ours to the key makes what is read worthless,
 	// now and at the end of the fetch: it is not read then. nil: none does.
-	overtaken func(key string) bool
-	// heavy asks for the memory of keys with a limit, and leaves those beyond it, or
+	Overtaken func(key string) bool
+	// Heavy asks for the memory of keys with a limit, and leaves those beyond it, or
 	// beyond fetchRoom.
-	heavy  bool
+	Heavy  bool
 	noInfo bool // XINFO is refused, until the next link
 	noWhen bool // PEXPIRETIME is refused, until the next link
 	fields fieldSupport
 	asked  time.Time // the server's clock before the values of a fetch are asked for
 }
 
-func newSource(newClient func(db int) *redis.Client) *source {
-	return &source{newClient: newClient, clients: map[int]*redis.Client{}}
+// New makes a Fetcher; newClient gives a client of a database, which Close closes.
+func New(newClient func(db int) *redis.Client) *Fetcher {
+	return &Fetcher{newClient: newClient, clients: map[int]*redis.Client{}}
 }
 
-func (f *source) client(db int) *redis.Client {
+// Client is the client of a database.
+func (f *Fetcher) Client(db int) *redis.Client {
 	c, ok := f.clients[db]
 	if !ok {
 		c = f.newClient(db)
@@ -46,7 +49,8 @@ func (f *source) client(db int) *redis.Client {
 	return c
 }
 
-func (f *source) Close() error {
+// Close closes all clients. The Fetcher may be used again, and asks a new link anew.
+func (f *Fetcher) Close() error {
 	var errs []error
 	for _, c := range f.clients {
 		errs = append(errs, c.Close())
@@ -55,21 +59,21 @@ func (f *source) Close() error {
 	return errors.Join(errs...)
 }
 
-// value is one key as read from Redis: the commands that recreate it, none when
+// Value is one key as read from Redis: the commands that recreate it, none when
 // it does not exist. Busy says that it changed type under the fetch.
-type value struct {
-	commands [][][]byte
-	size     int64
-	busy     bool
-	large    bool // more than was asked for: not read whole
-	later    bool // too much was asked for at once: not read
+type Value struct {
+	Commands [][][]byte
+	Size     int64
+	Busy     bool
+	Large    bool // more than was asked for: not read whole
+	Later    bool // too much was asked for at once: not read
 }
 
-// fetch reads keys of one database: their types in one round trip, then each
+// Fetch reads keys of one database: their types in one round trip, then each
 // value with its remaining life in a MULTI, so that both belong together. limit
-// is the longest string of interest of a key, 0 for any; see heavy.
-func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(key string) int64, now func() time.Time) ([]value, error) {
-	c := f.client(db)
+// is the longest string of interest of a key, 0 for any; see Heavy.
+func (f *Fetcher) Fetch(ctx context.Context, db int, keys []string, limit func(key string) int64, now func() time.Time) ([]Value, error) {
+	c := f.Client(db)
 	types, err := f.types(ctx, c, keys, limit)
 	if err != nil {
 		return nil, err
@@ -83,7 +87,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 	if err != nil {
 		return nil, err
 	}
-	out := make([]value, len(keys))
+	out := make([]Value, len(keys))
 	for i, k := range keys {
 		switch v, ok := have[k]; {
 		case ok:
@@ -91,14 +95,14 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 		case reads[i] == nil:
 			// It is there, but was not read: not a type that is mirrored, or overtaken.
 			typ := types[i].Val()
-			out[i].large, out[i].later = typ == typeTooLarge, typ == typeLater
-			out[i].busy = typ != "none" && typ != "" && !out[i].large && !out[i].later
+			out[i].Large, out[i].Later = typ == typeTooLarge, typ == typeLater
+			out[i].Busy = typ != "none" && typ != "" && !out[i].Large && !out[i].Later
 			continue
 		default:
 			out[i] = f.toValue(k, types[i].Val(), reads[i], asked)
 		}
-		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].size > most {
-			out[i] = value{large: true, size: most}
+		if most := limit(k); most > 0 && types[i].Val() == "string" && out[i].Size > most {
+			out[i] = Value{Large: true, Size: most}
 		}
 	}
 	return out, nil
@@ -106,7 +110,7 @@ func (f *source) fetch(ctx context.Context, db int, keys []string, limit func(ke
 
 // readValues asks for the values that are not there yet, each with its expiry.
 // The result has the reply of EXEC for each key, nil if it was not asked for.
-func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string, types []*redis.StatusCmd, limit func(key string) int64, have map[string]value) ([]*redis.Cmd, error) {
+func (f *Fetcher) readValues(ctx context.Context, c *redis.Client, keys []string, types []*redis.StatusCmd, limit func(key string) int64, have map[string]Value) ([]*redis.Cmd, error) {
 	reads := make([]*redis.Cmd, len(keys))
 	var infos, expiries []*redis.Cmd
 	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -115,7 +119,7 @@ func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string,
 			if most := limit(k); most > 0 && types[i].Val() == "string" {
 				args = []any{"GETRANGE", k, 0, most} // one byte more tells that it is longer
 			}
-			if _, ok := have[k]; args == nil || ok || f.overtaken != nil && f.overtaken(k) {
+			if _, ok := have[k]; args == nil || ok || f.Overtaken != nil && f.Overtaken(k) {
 				continue
 			}
 			p.Do(ctx, "MULTI")
@@ -128,14 +132,14 @@ func (f *source) readValues(ctx context.Context, c *redis.Client, keys []string,
 		}
 		return nil
 	})
-	if err != nil && !isReply(err) {
+	if err != nil && !IsReply(err) {
 		return nil, fmt.Errorf("fetch values: %w", err)
 	}
 	if f.refusesExpiry(expiries...) {
 		return f.readValues(ctx, c, keys, types, limit, have) // once: it asks otherwise now
 	}
 	for _, info := range infos {
-		f.noInfo = f.noInfo || isReply(info.Err()) // this user may not: what it aborted is fetched again without
+		f.noInfo = f.noInfo || IsReply(info.Err()) // this user may not: what it aborted is fetched again without
 	}
 	return reads, nil
 }
@@ -146,23 +150,23 @@ const (
 	typeTooLarge = "too large"
 	typeLater    = "later"
 	typeHidden   = "hidden" // our user may write it, not read it: no reason to fail the others
-	fetchRoom    = 1 << 20  // bytes at Redis of all keys with a limit; one key always fits
+	FetchRoom    = 1 << 20  // bytes at Redis of all keys with a limit; one key always fits
 )
 
 // types asks for the types of keys, and how much memory those have that are held
 // up to a limit: a list of a gigabyte is not read because something was pushed
 // onto it. A server that does not tell has its values read.
-func (f *source) types(ctx context.Context, c *redis.Client, keys []string, limit func(key string) int64) ([]*redis.StatusCmd, error) {
+func (f *Fetcher) types(ctx context.Context, c *redis.Client, keys []string, limit func(key string) int64) ([]*redis.StatusCmd, error) {
 	types, sizes := make([]*redis.StatusCmd, len(keys)), make([]*redis.IntCmd, len(keys))
 	if _, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, k := range keys {
 			types[i] = p.Type(ctx, k)
-			if f.heavy && limit(k) > 0 {
+			if f.Heavy && limit(k) > 0 {
 				sizes[i] = p.MemoryUsage(ctx, k)
 			}
 		}
 		return nil
-	}); err != nil && !isReply(err) {
+	}); err != nil && !IsReply(err) {
 		return nil, fmt.Errorf("fetch types: %w", err)
 	}
 	used := int64(0)
@@ -182,7 +186,7 @@ func (f *source) types(ctx context.Context, c *redis.Client, keys []string, limi
 		switch {
 		case size > most:
 			types[i].SetVal(typeTooLarge)
-		case used > 0 && used+size > fetchRoom:
+		case used > 0 && used+size > FetchRoom:
 			types[i].SetVal(typeLater)
 		default:
 			used += size
@@ -191,11 +195,11 @@ func (f *source) types(ctx context.Context, c *redis.Client, keys []string, limi
 	return types, nil
 }
 
-// anyLength asks for strings whole.
-func anyLength(string) int64 { return 0 }
+// AnyLength asks for strings whole.
+func AnyLength(string) int64 { return 0 }
 
-// isReply reports whether the error is Redis's own reply rather than a failed link.
-func isReply(err error) bool {
+// IsReply reports whether the error is Redis's own reply rather than a failed link.
+func IsReply(err error) bool {
 	var re redis.Error
 	return errors.As(err, &re)
 }
@@ -220,33 +224,33 @@ func readCommand(typ, key string) []any {
 
 // toValue turns the EXEC reply [expiry, value], of a stream [expiry, value, XINFO],
 // into the commands that recreate the key.
-func (f *source) toValue(key, typ string, cmd *redis.Cmd, asked time.Time) value {
+func (f *Fetcher) toValue(key, typ string, cmd *redis.Cmd, asked time.Time) Value {
 	parts, err := cmd.Slice()
 	if err != nil || len(parts) < 2 {
-		return value{busy: true}
+		return Value{Busy: true}
 	}
 	expiry, ok := parts[0].(int64)
 	if !ok {
-		return value{busy: true}
+		return Value{Busy: true}
 	}
 	if _, failed := parts[1].(error); failed {
-		return value{busy: true} // its type changed between the two round trips
+		return Value{Busy: true} // its type changed between the two round trips
 	}
 	if expiry == -2 || parts[1] == nil {
-		return value{} // gone
+		return Value{} // gone
 	}
 	b := builder{key: key}
 	if !b.add(typ, parts[1]) {
-		return value{busy: true}
+		return Value{Busy: true}
 	}
 	if typ == "stream" {
 		b.streamEnd(parts[2:])
 	}
 	if len(b.out) == 0 {
-		return value{}
+		return Value{}
 	}
 	b.expireAt(f.deadline(expiry, asked))
-	return value{commands: b.out, size: b.size}
+	return Value{Commands: b.out, Size: b.size}
 }
 
 // builder makes commands that recreate a value, in chunks that stay small.
@@ -258,25 +262,13 @@ type builder struct {
 
 const buildChunk = 512 // arguments in one command
 
-func argvOf(args ...string) [][]byte {
-	out := make([][]byte, len(args))
-	for i, a := range args {
-		if len(a) >= resp.Large { // nobody writes to it: see engine.ApplyKept
-			out[i] = unsafe.Slice(unsafe.StringData(a), len(a))
-			continue
-		}
-		out[i] = []byte(a)
-	}
-	return out
-}
-
 func (b *builder) add(typ string, v any) bool {
 	switch typ {
 	case "string":
 		s, ok := v.(string)
 		if ok {
 			b.size = int64(len(s))
-			b.out = append(b.out, argvOf("SET", b.key, s))
+			b.out = append(b.out, record.ArgvOf("SET", b.key, s))
 		}
 		return ok
 	case "hash":
@@ -317,7 +309,7 @@ func (b *builder) chunks(name string, items []string) bool {
 		for _, it := range items[:n] {
 			b.size += int64(len(it)) + 16
 		}
-		b.out = append(b.out, argvOf(args...))
+		b.out = append(b.out, record.ArgvOf(args...))
 		items = items[n:]
 	}
 	return true
@@ -355,3 +347,6 @@ func flatten(v any) []string {
 	}
 	return out
 }
+
+// ScanCount is the COUNT hint of the initial load's SCAN.
+const ScanCount = 1000

@@ -1,4 +1,6 @@
-package fallback
+// Package record is what a write looks like on disk and on its way to the replay: its
+// encoding, the fingerprints of the values before it, its origin, and the names of keys.
+package record
 
 import (
 	"encoding/binary"
@@ -17,7 +19,7 @@ import (
 //	    data len bytes
 //	bases    uvarint  version 2: number of keys first written in this outage, each:
 //	  key    uvarint length and bytes
-//	  digest digestLen bytes of the value before, see digestOf
+//	  digest digestLen bytes of the value before, see DigestOf
 //	  expiry uvarint  when that value was to expire, Unix milliseconds; 0 = never
 //	origin   version 2: of a write that was under way when Redis went away:
 //	  key    uvarint length and bytes of its fence's key; empty = none
@@ -44,17 +46,17 @@ type Record struct {
 // to it: the replay compares it with what Redis holds, to find conflicts.
 type Base struct {
 	Key      []byte
-	Digest   digest
+	Digest   Digest
 	ExpireMs int64
 }
 
-// appendRecord encodes r without its sequence number, which the journal gives.
-func appendRecord(dst []byte, r Record) []byte {
-	return encodeRecord(dst, r, func(dst, arg []byte) []byte { return append(dst, arg...) })
+// Append encodes r without its sequence number, which the journal gives.
+func Append(dst []byte, r Record) []byte {
+	return Encode(dst, r, func(dst, arg []byte) []byte { return append(dst, arg...) })
 }
 
-// encodeRecord is appendRecord with add for the bytes of each argument.
-func encodeRecord(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte {
+// Encode is appendRecord with add for the bytes of each argument.
+func Encode(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte {
 	version := byte(2)
 	if r.HandOver {
 		version = 3
@@ -83,19 +85,19 @@ func encodeRecord(dst []byte, r Record, add func(dst, arg []byte) []byte) []byte
 	return dst
 }
 
-// DecodeRecord parses what appendRecord wrote. The arguments alias payload.
+// Decode parses what appendRecord wrote. The arguments alias payload.
 // Every length is checked against what is left before anything is allocated.
-func DecodeRecord(seq uint64, payload []byte) (Record, error) {
+func Decode(seq uint64, payload []byte) (Record, error) {
 	var r Record
-	err := r.decode(seq, payload)
+	err := r.Decode(seq, payload)
 	return r, err
 }
 
 // keptArgs is the longest command whose slice is used again for another record.
 const keptArgs = 64
 
-// decode is DecodeRecord into the slices of the record that was here before.
-func (r *Record) decode(seq uint64, payload []byte) error {
+// Decode is DecodeRecord into the slices of the record that was here before.
+func (r *Record) Decode(seq uint64, payload []byte) error {
 	old := r.Commands[:cap(r.Commands)]
 	*r = Record{Seq: seq}
 	if len(payload) == 0 {

@@ -1,7 +1,7 @@
-package fallback
+package clock
 
 import "golang.org/x/sys/unix"
 
 // The clocks that go on and that stand still while the machine is asleep. Go's
 // monotonic clock is the second.
-const clockAlways, clockAwake = unix.CLOCK_BOOTTIME, unix.CLOCK_MONOTONIC
+const clockAlways, clockAwake = unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_UPTIME_RAW

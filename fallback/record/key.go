@@ -1,0 +1,7 @@
+package record
+
+// KeyID names a key of one database.
+type KeyID struct {
+	DB  int
+	Key string
+}
