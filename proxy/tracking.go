@@ -259,11 +259,12 @@ func (c *client) called(it *item) func(db int, argv [][]byte) {
 	if it.cmd.Flags&command.Script == 0 && it.unit == nil || c.localTracking(nil) == nil {
 		return nil
 	}
+	commands := it.commands() // not the item, which would have to be allocated for every command
 	return func(_ int, argv [][]byte) {
 		if cmd, ok := command.Lookup(argv); !ok || cmd.Flags&command.Read == 0 {
 			return
 		}
-		for _, script := range it.commands() {
+		for _, script := range commands {
 			if cmd, ok := command.Lookup(script); ok && cmd.Flags&command.Script != 0 {
 				c.track(cmd, script)
 			}
