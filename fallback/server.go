@@ -1,6 +1,10 @@
 package fallback
 
-import "time"
+import (
+	"time"
+
+	"holdfast/fallback/engine"
+)
 
 // OutOfMemory reports whether an embedded store refuses what needs memory; see
 // engine.OutOfMemory.
@@ -46,4 +50,11 @@ func (s *Store) publish(sharded bool, channel, message string) int64 {
 		return 0
 	}
 	return (*fn)(sharded, channel, message)
+}
+
+// CommandStats is engine.CommandStats.
+func (s *Store) CommandStats(more map[string]engine.CommandStat) map[string]engine.CommandStat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eng.CommandStats(more)
 }

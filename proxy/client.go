@@ -122,8 +122,11 @@ func (c *client) handle(rc redcon.Command) bool {
 	case c.s.cfg.Upstream == nil && c.awaitPause(cmd, argv):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
+	case c.s.hub.monitors.Load() > 0 && c.feedMonitors(cmd, argv):
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case c.s.cfg.Upstream == nil && embeddedCommands[cmd.Name] != nil:
+		return c.local(cmd, argv)
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):

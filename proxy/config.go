@@ -73,6 +73,7 @@ type Local interface {
 	OutOfMemory() bool
 	OnlyReads(script [][]byte) bool
 	SlowAfter() int64
+	CommandStats(more map[string]engine.CommandStat) map[string]engine.CommandStat
 	LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string))
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string

@@ -24,7 +24,8 @@ func (n *counted) add(name string, more engine.CommandStat) {
 		n.stats = map[string]engine.CommandStat{}
 	}
 	s := n.stats[name]
-	n.stats[name] = engine.CommandStat{Calls: s.Calls + more.Calls, Usec: s.Usec + more.Usec, Rejected: s.Rejected + more.Rejected, Failed: s.Failed + more.Failed}
+	s.Add(more)
+	n.stats[name] = s
 }
 
 func (n *counted) failed(reply []byte) {
@@ -54,7 +55,8 @@ func (c *client) counting(cmd *command.Command, argv [][]byte) (done func()) {
 	start, at := time.Now(), c.answeredBytes()
 	return func() {
 		took := time.Since(start)
-		stat := engine.CommandStat{Calls: 1, Usec: took.Microseconds()}
+		stat := engine.CommandStat{Calls: 1}
+		stat.Time(took, 1)
 		if out := c.lastAnswers(); len(out) > at && out[at] == '-' {
 			stat.Failed = 1
 			c.s.counted.failed(out[at:])

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -13,6 +14,8 @@ import (
 type hub struct {
 	mu      sync.Mutex // taken before a relay's lock
 	members map[*relay]struct{}
+
+	monitors atomic.Int64 // members in MONITOR
 }
 
 // These bound the messages that wait for a client that does not read; one more
@@ -55,7 +58,15 @@ func (h *hub) join(r *relay) {
 func (h *hub) leave(r *relay) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if _, ok := h.members[r]; !ok {
+		return
+	}
 	delete(h.members, r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.monitor && r.sess == nil {
+		h.monitors.Add(-1)
+	}
 }
 
 // deliver queues a message. The hub's lock is held.

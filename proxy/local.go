@@ -63,7 +63,7 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 			return true
 		case c.answerOffline(cmd, argv):
 			return true
-		case c.online(), cmd.Name == "client|tracking":
+		case c.online(), cmd.Name == "client|tracking", cmd.Name == "monitor" && c.s.cfg.Upstream == nil:
 			return false
 		case cmd.Flags&command.ConnState != 0 || c.s.cfg.Upstream != nil:
 			c.reject("UPSTREAMDOWN Redis is unavailable and '" + cmd.Name + "' cannot be answered without it")

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"holdfast/backend/command"
-	"holdfast/backend/resp"
 )
 
 // pause is CLIENT PAUSE of an embedded store.
@@ -141,16 +140,4 @@ func (c *client) clientPause(argv [][]byte) {
 func (c *client) clientUnpause([][]byte) {
 	c.s.pause.end()
 	c.answer(replyOK)
-}
-
-// embeddedCommands are what the proxy answers where there is no Redis and never was.
-var embeddedCommands map[string]func(c *client, argv [][]byte)
-
-func init() {
-	embeddedCommands = map[string]func(c *client, argv [][]byte){
-		"client|pause": (*client).clientPause, "client|unpause": (*client).clientUnpause,
-		"client|caching":      (*client).caching,
-		"client|trackinginfo": func(c *client, _ [][]byte) { c.trackingInfo() }, "client|getredir": func(c *client, _ [][]byte) { c.getRedir() },
-		"lastsave": func(c *client, _ [][]byte) { c.answer(resp.AppendInt(nil, c.s.started.Unix())) },
-	}
 }

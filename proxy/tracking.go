@@ -256,11 +256,18 @@ func (c *client) noteTracked(cmd *command.Command, argv [][]byte) {
 // called is told of what a script of the item calls: if one of that reads, the keys that
 // the script names are noted, as in Redis. nil: nobody wants to know.
 func (c *client) called(it *item) func(db int, argv [][]byte) {
-	if it.cmd.Flags&command.Script == 0 && it.unit == nil || c.localTracking(nil) == nil {
+	tracks, monitored := c.localTracking(nil) != nil, c.s.hub.monitors.Load() > 0
+	if it.cmd.Flags&command.Script == 0 && it.unit == nil || !tracks && !monitored {
 		return nil
 	}
 	commands := it.commands() // not the item, which would have to be allocated for every command
-	return func(_ int, argv [][]byte) {
+	return func(db int, argv [][]byte) {
+		if monitored {
+			c.s.hub.feed(db, "lua", argv)
+		}
+		if !tracks {
+			return
+		}
 		if cmd, ok := command.Lookup(argv); !ok || cmd.Flags&command.Read == 0 {
 			return
 		}

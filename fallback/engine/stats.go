@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,23 @@ import (
 // CommandStat is what INFO commandstats tells of one command.
 type CommandStat struct {
 	Calls, Usec, Rejected, Failed int64
+
+	Took [32]int64 // calls that took less than 1<<i microseconds, and not less than half of it
+}
+
+// Add adds what another one counted.
+func (s *CommandStat) Add(o CommandStat) {
+	s.Calls, s.Usec, s.Rejected, s.Failed = s.Calls+o.Calls, s.Usec+o.Usec, s.Rejected+o.Rejected, s.Failed+o.Failed
+	for i, n := range o.Took {
+		s.Took[i] += n
+	}
+}
+
+// Time notes that n calls took so long each.
+func (s *CommandStat) Time(took time.Duration, n int64) {
+	usec := max(0, took.Microseconds())
+	s.Usec += usec * n
+	s.Took[min(bits.Len64(uint64(usec)), len(s.Took)-1)] += n
 }
 
 // stats count the commands that were executed, those of scripts included. What is loaded,
@@ -53,7 +71,7 @@ func (e *Engine) account(c *call, start time.Time) {
 	took := time.Since(start)
 	s := e.stats.of(c)
 	s.Calls++
-	s.Usec += took.Microseconds()
+	s.Time(took, 1)
 	if c.failed() {
 		s.Failed++
 		e.failedWith(c.reply)
@@ -92,7 +110,7 @@ func (e *Engine) readShort(s *spec) (done func()) {
 		return nil
 	}
 	start := time.Now()
-	return func() { e.stats.counts[s.id].Usec += time.Since(start).Microseconds() * sampled }
+	return func() { e.stats.counts[s.id].Time(time.Since(start), sampled) }
 }
 
 // all gives the statistics by name, with those that whoever owns the engine has counted.
@@ -103,7 +121,8 @@ func (st *stats) all(more map[string]CommandStat) map[string]CommandStat {
 	}
 	add := func(name string, s CommandStat) {
 		o := out[name]
-		out[name] = CommandStat{o.Calls + s.Calls, o.Usec + s.Usec, o.Rejected + s.Rejected, o.Failed + s.Failed}
+		o.Add(s)
+		out[name] = o
 	}
 	for name, s := range table {
 		if s := st.counts[s.id]; s.Calls > 0 {
@@ -114,6 +133,11 @@ func (st *stats) all(more map[string]CommandStat) map[string]CommandStat {
 		add(name, *s)
 	}
 	return out
+}
+
+// CommandStats are the statistics by name, with those that the caller has counted.
+func (e *Engine) CommandStats(more map[string]CommandStat) map[string]CommandStat {
+	return e.stats.all(more)
 }
 
 func (e *Engine) infoCommandStats(f Facts) string {
