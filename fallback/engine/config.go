@@ -70,6 +70,7 @@ var fixedParams = map[string]string{
 	"replica-read-only": "yes", "slave-read-only": "yes", "io-threads": "1", "dir": "", "dbfilename": "", "daemonize": "no", "supervised": "no",
 	"min-replicas-to-write": "0", "rdbcompression": "no", "rdbchecksum": "yes", "unixsocket": "", "masterauth": "", "loglevel": "notice",
 	"replica-serve-stale-data": "yes", "aof-use-rdb-preamble": "no", "maxmemory-clients": "0", "activedefrag": "no",
+	"replicaof": "", "slaveof": "",
 }
 
 // immutableParams are those of them that no Redis changes while it runs.
@@ -82,7 +83,7 @@ var keptParams = map[string]string{
 	"maxmemory-samples": "5", "lfu-log-factor": "10", "lfu-decay-time": "1", "lazyfree-lazy-eviction": "no", "lazyfree-lazy-expire": "no",
 	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
 	"client-query-buffer-limit": "1073741824", "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-	"tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
+	"repl-backlog-size": "1048576", "tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
 	"stop-writes-on-bgsave-error": "yes",
 }
 

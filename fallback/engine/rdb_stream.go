@@ -268,7 +268,8 @@ func (r *rdbReader) node(s *stream.Stream, master stream.ID, limits stream.Limit
 }
 
 func (r *rdbReader) group(s *stream.Stream, kind byte) {
-	name, last, read := r.str(), r.idPair(), int64(stream.UnknownRead)
+	name, last := r.str(), r.idPair()
+	read := s.Distance(last) // what older servers did not count
 	if kind != rdbStream {
 		read = int64(r.number())
 	}

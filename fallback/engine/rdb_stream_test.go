@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/engine/stream"
 )
 
 // radix are the fields of XINFO STREAM about Redis's tree, which is not here.
@@ -108,4 +110,42 @@ func TestRestoreOfDamagedStreams(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestStreamsOfRedis5AreRestored reads a payload of before the counters.
+func TestStreamsOfRedis5AreRestored(t *testing.T) {
+	c := dial(t, redistest.Start(t).Addr(), 2)
+	e := newTestEngine(t, nil)
+	w := &rdbWriter{b: []byte{rdbStream, 1, 16}}
+	w.id(stream.ID{Ms: 1})
+	var lp listpack
+	lp.int(2, 1, 1)
+	lp.add("data")
+	lp.int(0)
+	for i := range int64(3) {
+		flags := int64(entrySame)
+		if i == 0 {
+			flags |= entryDeleted
+		}
+		lp.int(flags, i, 0)
+		lp.add("v")
+		lp.int(4)
+	}
+	w.raw(lp.bytes())
+	w.lens(2, 3, 0, 1)
+	w.text("g")
+	w.lens(2, 0, 1)
+	w.id(stream.ID{Ms: 2})
+	w.millis(1000)
+	w.lens(1, 1)
+	w.text("c")
+	w.millis(1000)
+	w.len(1)
+	w.id(stream.ID{Ms: 2})
+	w.b = binary.LittleEndian.AppendUint16(w.b, 9)
+	w.b = binary.LittleEndian.AppendUint64(w.b, rdbChecksum(w.b))
+	restore := toBytes([]string{"RESTORE", "x", "0", string(w.b)})
+	require.Equal(t, string(c.do(restore)), string(e.Do(0, 2, restore).Reply))
+	full := cmd("XINFO STREAM x FULL")
+	require.Equal(t, radix.ReplaceAllString(string(c.do(full)), ""), radix.ReplaceAllString(string(e.Do(0, 2, full).Reply), ""))
 }
