@@ -23,6 +23,8 @@ type call struct {
 	effectSet bool
 	// indexed says that the handler of a stream has given its keys their versions itself.
 	indexed bool
+	// hasTrimmed says that a command on a stream has removed its oldest entries.
+	hasTrimmed bool
 	// steps counts the work since the clock was last looked at, until is when it has
 	// taken too long, unlimited says that it may: see budget.go.
 	steps     int
@@ -90,11 +92,13 @@ func (e *Engine) exec(c *call) {
 	if outermost && len(c.effects) > 0 {
 		e.dirty++
 	}
-	if !c.spec.own && !c.indexed && len(c.effects) > 0 {
+	if !c.spec.own && len(c.effects) > 0 {
 		for _, key := range c.keys() {
-			e.touch(c.db, key)
+			if !c.indexed {
+				e.touch(c.db, key)
+			}
 		}
-		c.notifyStream()
+		c.notifyStream() // also of groups, which WATCH does not look at
 	}
 	c.outlast(before)
 }
