@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/record"
 )
 
@@ -102,11 +103,11 @@ func (s *Store) beatLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if s.Mode() != Online || forbidden != 0 && forbidden == s.takeovers.Load() {
+		if s.Mode() != Online || forbidden != 0 && forbidden == s.outage.takeovers.Load() {
 			continue
 		}
 		if err := s.beat(ctx, client); isForbidden(err) {
-			forbidden = s.takeovers.Load()
+			forbidden = s.outage.takeovers.Load()
 			s.log.Warn("redis does not let this user write the beat: after a restart of redis, changes by others cannot be told from writes that it lost", "key", s.beatKey(), "error", err)
 		}
 	}
@@ -143,7 +144,7 @@ func (r *replayer) readBeat(ctx context.Context) error {
 	}
 	r.beat, err = strconv.ParseUint(text, 10, 64)
 	if r.hasBeat = err == nil; !r.hasBeat && r.fenceGone {
-		r.s.noteMark(false, func(m *replayMark) { m.WipedRun = r.server.RunID })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.WipedRun = r.server.RunID })
 	}
 	r.withLock(func() {
 		c := &r.s.changes

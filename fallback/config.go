@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/fallback/clock"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
 )
 
@@ -52,21 +53,21 @@ func ParsePolicy(name string) (Policy, error) {
 // Config sets up a Store. Dir is required; the zero value of the rest means the
 // default that its comment names.
 type Config struct {
-	Dir            string        // data directory: journal, snapshot, dead letters; made when missing, 0700
-	Embedded       bool          // there is no Redis behind the proxy
-	Detach         bool          // Embedded: make the copy of a Redis a store of its own, which is refused otherwise
-	Upstream       string        // the address of the Redis, without secrets: writes queued for another one are not sent to it; "" = not checked
-	AdoptUpstream  bool          // send them all the same
-	MirrorPrefixes []string      // key prefixes held completely
-	MirrorBytes    int64         // bound of the working set beside the mirrored prefixes; 256 MiB
-	JournalBytes   int64         // bound of the queued writes on disk; 1 GiB
-	Policy         Policy        // Speculative
-	Conflict       Conflict      // Ours; but when a store that was embedded gets a Redis, only a policy given here comes before the values there
-	Retain         time.Duration // how long replayed writes are kept, for a Redis that comes back without them; 60 s
-	RetainBytes    int64         // and how many bytes of them; 64 MiB, at most a quarter of JournalBytes
-	MaxStale       time.Duration // how long after the outage began local data is served; 0 = no limit
-	SnapshotEvery  time.Duration // how often a changed state is saved; 30 s
-	CompactBytes   int64         // embedded: journal size that makes a new snapshot; 64 MiB
+	Dir            string              // data directory: journal, snapshot, dead letters; made when missing, 0700
+	Embedded       bool                // there is no Redis behind the proxy
+	Detach         bool                // Embedded: make the copy of a Redis a store of its own, which is refused otherwise
+	Upstream       string              // the address of the Redis, without secrets: writes queued for another one are not sent to it; "" = not checked
+	AdoptUpstream  bool                // send them all the same
+	MirrorPrefixes []string            // key prefixes held completely
+	MirrorBytes    int64               // bound of the working set beside the mirrored prefixes; 256 MiB
+	JournalBytes   int64               // bound of the queued writes on disk; 1 GiB
+	Policy         Policy              // Speculative
+	Conflict       deadletter.Conflict // Ours; but when a store that was embedded gets a Redis, only a policy given here comes before the values there
+	Retain         time.Duration       // how long replayed writes are kept, for a Redis that comes back without them; 60 s
+	RetainBytes    int64               // and how many bytes of them; 64 MiB, at most a quarter of JournalBytes
+	MaxStale       time.Duration       // how long after the outage began local data is served; 0 = no limit
+	SnapshotEvery  time.Duration       // how often a changed state is saved; 30 s
+	CompactBytes   int64               // embedded: journal size that makes a new snapshot; 64 MiB
 	Logger         *slog.Logger
 
 	// NewClient makes a client of the real Redis for mirror loads and replay, one
@@ -83,7 +84,7 @@ type Config struct {
 	Elapsed  func() time.Duration
 	diskFull func(bytes int) error // in tests: what the disk says to a write of conflicts
 	fs       journal.FS            // of the journal, in tests
-	handOver Conflict              // Conflict, or Theirs when none was given
+	handOver deadletter.Conflict   // Conflict, or Theirs when none was given
 	look     func()                // of Elapsed's default: look for sleep now
 }
 
@@ -102,7 +103,7 @@ func (c *Config) withDefaults() error {
 		c.Policy = Speculative
 	}
 	if c.handOver = c.Conflict; c.Conflict == "" {
-		c.Conflict, c.handOver = Ours, Theirs
+		c.Conflict, c.handOver = deadletter.Ours, deadletter.Theirs
 	}
 	if c.Retain == 0 {
 		c.Retain = time.Minute

@@ -5,34 +5,13 @@ import (
 	"fmt"
 	"slices"
 
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
 
-// Conflict says what happens to a key's queued writes when somebody else changed
-// the key at Redis during the outage.
-type Conflict string
-
-// The conflict policies. Each conflict is recorded with both values whatever
-// the policy.
 const (
-	Ours             Conflict = "ours"        // the writes are applied on top
-	Theirs           Conflict = "theirs"      // the value at Redis stays; the writes are filed with the conflict
-	ConflictToLetter Conflict = "dead-letter" // the value at Redis stays; the writes become dead letters
-)
-
-// ParseConflict checks a conflict policy's name.
-func ParseConflict(name string) (Conflict, error) {
-	switch c := Conflict(name); c {
-	case Ours, Theirs, ConflictToLetter:
-		return c, nil
-	}
-	return "", fmt.Errorf("conflict policy %q: use ours, theirs or dead-letter", name)
-}
-
-const (
-	conflictFileBytes = 16 << 20 // values are recorded up to here, later ones only counted
-	conflictValue     = 64 << 10 // a longer value is recorded without its content
+	conflictValue = 64 << 10 // a longer value is recorded without its content
 )
 
 // checkBases compares what the mirror last saw of the batch's keys with what
@@ -50,7 +29,7 @@ func (r *replayer) checkBases(ctx context.Context, batch []record.Record) error 
 			byDB[id.DB] = append(byDB[id.DB], id.Key)
 		}
 	}
-	var found []ConflictRecord
+	var found []deadletter.ConflictRecord
 	for db, keys := range byDB {
 		for len(keys) > 0 {
 			n := min(len(keys), fetchBatch)
@@ -72,7 +51,7 @@ func (r *replayer) checkBases(ctx context.Context, batch []record.Record) error 
 
 // fileChanged records keys that were found changed, before any of their writes
 // is sent: an error in a reply that gets lost is looked for among them.
-func (r *replayer) fileChanged(found []ConflictRecord) error {
+func (r *replayer) fileChanged(found []deadletter.ConflictRecord) error {
 	if len(found) == 0 {
 		return nil
 	}
@@ -81,7 +60,7 @@ func (r *replayer) fileChanged(found []ConflictRecord) error {
 		if c.Unsure {
 			unsure++
 		}
-		if c.Policy == Ours && (len(c.Theirs) > 0 || c.Omitted) {
+		if c.Policy == deadletter.Ours && (len(c.Theirs) > 0 || c.Omitted) {
 			ours++
 		}
 		if c.HandOver {
@@ -123,13 +102,13 @@ func (r *replayer) differs(c claim, v fetch.Value) bool {
 	return now != base.Digest && !expired
 }
 
-func (r *replayer) conflict(id record.KeyID, c claim, theirs fetch.Value) ConflictRecord {
-	rec := ConflictRecord{Seq: c.seq, DB: id.DB, Key: []byte(id.Key), Policy: r.s.cfg.Conflict, Theirs: theirs.Commands, Omitted: theirs.Busy}
+func (r *replayer) conflict(id record.KeyID, c claim, theirs fetch.Value) deadletter.ConflictRecord {
+	rec := deadletter.ConflictRecord{Seq: c.seq, DB: id.DB, Key: []byte(id.Key), Policy: r.s.cfg.Conflict, Theirs: theirs.Commands, Omitted: theirs.Busy}
 	if c.own != nil {
 		rec.HandOver, rec.Policy, rec.Ours = true, r.s.cfg.handOver, c.own
 	} else {
 		if rec.Unsure = !r.certain(c.seq, id, len(theirs.Commands) > 0 || theirs.Busy); rec.Unsure {
-			rec.Policy = Ours
+			rec.Policy = deadletter.Ours
 		}
 		r.withLock(func() { rec.Ours = r.s.eng.DumpKey(id.DB, []byte(id.Key)) })
 	}
@@ -153,19 +132,19 @@ func (r *replayer) setAsideConflicted(batch []record.Record) ([]record.Record, e
 		return batch, nil
 	}
 	var keep []record.Record
-	var filed []ConflictRecord
+	var filed []deadletter.ConflictRecord
 	for _, rec := range batch {
 		switch r.policyFor(&rec) {
-		case Ours:
+		case deadletter.Ours:
 			keep = append(keep, rec)
-		case Theirs:
-			filed = append(filed, ConflictRecord{Seq: rec.Seq, DB: rec.DB, Policy: Theirs, Commands: rec.Commands})
+		case deadletter.Theirs:
+			filed = append(filed, deadletter.ConflictRecord{Seq: rec.Seq, DB: rec.DB, Policy: deadletter.Theirs, Commands: rec.Commands})
 		default:
 			why := "conflict: the key was changed at redis during the outage"
 			if rec.HandOver {
 				why = "conflict: redis has another value of this key of the embedded store"
 			}
-			r.s.dead.add(rec, why, r.s.cfg.Now()) // flush writes it
+			r.s.dead.Add(rec, why, r.s.cfg.Now()) // flush writes it
 			r.count(0, 1)
 		}
 	}
@@ -173,14 +152,14 @@ func (r *replayer) setAsideConflicted(batch []record.Record) ([]record.Record, e
 		return nil, err
 	}
 	for _, c := range filed {
-		r.s.filed.add(c.Seq)
+		r.s.filed.Add(c.Seq)
 	}
 	return keep, nil
 }
 
 // touches reports whether the record names a key that was found changed and is
 // treated by one of the policies.
-func (r *replayer) touches(rec record.Record, policies ...Conflict) bool {
+func (r *replayer) touches(rec record.Record, policies ...deadletter.Conflict) bool {
 	for _, argv := range rec.Commands {
 		for _, k := range record.CommandKeys(argv) {
 			if slices.Contains(policies, r.s.replay.changed[record.KeyID{DB: rec.DB, Key: string(k)}]) {
@@ -197,8 +176,8 @@ func (r *replayer) loadChanged() error {
 	if r.s.replay.changed != nil {
 		return nil
 	}
-	changed, since := map[record.KeyID]Conflict{}, r.s.mark().Since
-	err := ReadConflicts(r.s.cfg.Dir, func(c ConflictRecord) error {
+	changed, since := map[record.KeyID]deadletter.Conflict{}, r.s.mark().Since
+	err := deadletter.ReadConflicts(r.s.cfg.Dir, func(c deadletter.ConflictRecord) error {
 		if c.Key != nil && c.Seq > since && c.Stream == r.s.StreamID() {
 			changed[record.KeyID{DB: c.DB, Key: string(c.Key)}] = r.later(c)
 		}
@@ -219,22 +198,22 @@ func (r *replayer) repliesLost(ctx context.Context, from, to uint64) error {
 	r.s.log.Warn("the last batch was executed but its replies were lost: an error in them is not known", "from", from+1, "to", to)
 	mark := r.s.mark()
 	return r.noteUnjudged(ctx, from, to, func(rec record.Record) bool {
-		failed := rec.Seq >= mark.FailedFrom && rec.Seq <= mark.FailedTo // some have, and the letters are lost
-		return failed || !rec.HandOver && r.touches(rec, Ours)           // a hand-over cannot fail
+		failed := rec.Seq >= mark.FailedFrom && rec.Seq <= mark.FailedTo  // some have, and the letters are lost
+		return failed || !rec.HandOver && r.touches(rec, deadletter.Ours) // a hand-over cannot fail
 	})
 }
 
 // noteUnjudged files, as executed without a reply, those records after from and up
 // to to that fn tells.
 func (r *replayer) noteUnjudged(ctx context.Context, from, to uint64, fn func(record.Record) bool) error {
-	var suspects []ConflictRecord
+	var suspects []deadletter.ConflictRecord
 	err := r.s.jr.Read(ctx, from, func(seq uint64, payload []byte) error {
-		if seq > to || r.s.filed.has(seq) {
+		if seq > to || r.s.filed.Has(seq) {
 			return nil
 		}
 		rec, err := record.Decode(seq, append([]byte(nil), payload...))
 		if err == nil && fn(rec) {
-			suspects = append(suspects, ConflictRecord{Seq: seq, DB: rec.DB, Policy: Ours, Commands: rec.Commands, NoReply: true})
+			suspects = append(suspects, deadletter.ConflictRecord{Seq: seq, DB: rec.DB, Policy: deadletter.Ours, Commands: rec.Commands, NoReply: true})
 		}
 		return err
 	})

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/deadletter"
 )
 
 // lockedBuffer is a log that can be read while it is written.
@@ -122,7 +124,7 @@ func TestReplayFromADiskThatTakesNoWrites(t *testing.T) {
 func TestReplayWaitsForRoomForWhatItDoesNotApply(t *testing.T) {
 	full := true
 	r := newRig(t, func(cfg *Config) {
-		cfg.Conflict = Theirs
+		cfg.Conflict = deadletter.Theirs
 		cfg.diskFull = func(int) error {
 			if full {
 				return syscall.ENOSPC
@@ -142,7 +144,7 @@ func TestReplayWaitsForRoomForWhatItDoesNotApply(t *testing.T) {
 	require.Equal(t, "100", r.redis("GET", "m:k"))
 	var filed int
 	for _, c := range conflictsOf(t, r) {
-		if c.needed() {
+		if c.Needed() {
 			filed++
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/record"
 )
 
@@ -22,10 +23,10 @@ func newRigClient(r *rig) func(db int) *redis.Client {
 }
 
 func TestConflicts(t *testing.T) {
-	for policy, want := range map[Conflict][]any{
-		Ours:             {"101", "1", "2", "5", "7"},
-		Theirs:           {"100", "0", "2", "5", "7"},
-		ConflictToLetter: {"100", "0", "2", "5", "7"},
+	for policy, want := range map[deadletter.Conflict][]any{
+		deadletter.Ours:     {"101", "1", "2", "5", "7"},
+		deadletter.Theirs:   {"100", "0", "2", "5", "7"},
+		deadletter.ToLetter: {"100", "0", "2", "5", "7"},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Conflict = policy })
@@ -48,8 +49,8 @@ func TestConflicts(t *testing.T) {
 			r.online()
 			require.Equal(t, want, r.redis("MGET", "m:n", "m:unit", "m:calm", "m:new", "unknown"))
 			require.EqualValues(t, 1, r.store.Status().Conflicts)
-			var found, filed []ConflictRecord
-			require.NoError(t, ReadConflicts(r.dir, func(c ConflictRecord) error {
+			var found, filed []deadletter.ConflictRecord
+			require.NoError(t, deadletter.ReadConflicts(r.dir, func(c deadletter.ConflictRecord) error {
 				if c.Key != nil {
 					found = append(found, c)
 				} else {
@@ -61,12 +62,12 @@ func TestConflicts(t *testing.T) {
 			require.Equal(t, "m:n", string(found[0].Key))
 			require.Equal(t, words("SET", "m:n", "100"), found[0].Theirs[0])
 			require.Equal(t, words("SET", "m:n", "2"), found[0].Ours[0])
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			switch policy {
-			case Theirs:
+			case deadletter.Theirs:
 				require.Len(t, filed, 2, "the unit follows its strictest key")
-			case ConflictToLetter:
+			case deadletter.ToLetter:
 				require.Len(t, letters, 2)
 			default:
 				require.Empty(t, letters)
@@ -88,7 +89,7 @@ func TestDigestsOfEqualValuesAreEqual(t *testing.T) {
 func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 	r := newRig(t)
 	file := func(seq uint64) error {
-		return r.store.fileConflict([]ConflictRecord{{Seq: seq, Policy: Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
+		return r.store.fileConflict([]deadletter.ConflictRecord{{Seq: seq, Policy: deadletter.Theirs, Commands: [][][]byte{words("SET", "a", "1")}}})
 	}
 	require.NoError(t, file(1))
 	path := datadir.Conflicts(r.dir)
@@ -108,7 +109,7 @@ func TestConflictThatCannotBeWrittenLeavesNoTornLine(t *testing.T) {
 // The letters of a batch are one write: an fsync for each would hold the clients
 // of a cut-over for seconds.
 func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = ConflictToLetter })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.ToLetter })
 	r.redis("SET", "m:k", "1")
 	r.loaded()
 	r.lost()
@@ -120,8 +121,8 @@ func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
 	// One at a time, the first would have ended it.
 	require.Equal(t, 100, r.store.Status().DeadLetters)
 	r.online()
-	require.True(t, r.store.filed.has(1))
-	letters, err := ReadDeadLetters(r.dir)
+	require.True(t, r.store.filed.Has(1))
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err)
 	require.Len(t, letters, 100)
 	require.Equal(t, "2", r.redis("GET", "m:k"))
@@ -130,7 +131,7 @@ func TestLettersOfABatchAreWrittenAtOnce(t *testing.T) {
 // A script that selects another database writes a key there: the one of the same name
 // in its own is nothing to it.
 func TestNoConflictWithTheSameNameElsewhere(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 	r.redis("SET", "m:k", "zero")
 	_, err := r.direct.Pipelined(context.Background(), func(p redis.Pipeliner) error {
 		p.Do(context.Background(), "SELECT", 1)

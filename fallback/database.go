@@ -32,7 +32,7 @@ func (r *replayer) needsDatabase(ctx context.Context, rec *record.Record) error 
 	if there {
 		return nil
 	}
-	r.s.dead.add(*rec, fmt.Sprintf("redis has no database %d", rec.DB), r.s.cfg.Now()) // flush writes it
+	r.s.dead.Add(*rec, fmt.Sprintf("redis has no database %d", rec.DB), r.s.cfg.Now()) // flush writes it
 	r.s.log.Error("journaled write is for a database that redis does not have: kept as a dead letter", "seq", rec.Seq, "db", rec.DB)
 	r.count(0, 1)
 	rec.Commands, rec.Bases = nil, nil

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/deadletter"
 )
 
 // A Redis with fewer databases took over: what was written to one that it lacks
@@ -38,7 +39,7 @@ func TestWritesToADatabaseThatRedisLacks(t *testing.T) {
 			r.redis("SET", "k", "of database 0")
 			r.loaded() // the mirror, too, does without
 			require.Equal(t, []any{"of database 0", "1", "1"}, r.redis("MGET", "k", "before", "behind"))
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			require.Len(t, letters, 1)
 			require.Equal(t, 5, letters[0].DB)

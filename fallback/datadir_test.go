@@ -112,12 +112,12 @@ func TestDamagedMarkIsSetAside(t *testing.T) {
 		damaged := append([]byte(nil), raw...)
 		damaged[at] = b
 		require.NoError(t, os.WriteFile(datadir.Mark(r.dir), damaged, 0o600))
-		_, err = ReadReplayed(r.dir)
+		_, err = datadir.ReadReplayed(r.dir)
 		require.ErrorContains(t, err, "start the proxy once")
 		r.open()
 		require.Contains(t, r.store.Status().Troubles[0], "replay.json was damaged")
 		r.close()
-		_, err = ReadReplayed(r.dir)
+		_, err = datadir.ReadReplayed(r.dir)
 		require.NoError(t, err)
 	}
 	r.open()

@@ -3,6 +3,7 @@ package fallback
 import (
 	"fmt"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/record"
 )
 
@@ -11,7 +12,7 @@ import (
 // and the next start with it would bring that, stale, over what Redis holds by
 // then. Nothing was changed so far.
 func (s *Store) mayBeEmbedded(wasEmbedded bool) error {
-	fresh := s.snap.savedAt.IsZero() && !s.mark().ofRedis()
+	fresh := s.snap.savedAt.IsZero() && !s.mark().OfRedis()
 	if !s.cfg.Embedded || wasEmbedded || fresh || s.cfg.Detach {
 		return nil
 	}
@@ -32,11 +33,11 @@ func (s *Store) becomeEmbedded(wasEmbedded bool) error {
 			return err
 		}
 	}
-	if !s.mark().ofRedis() {
+	if !s.mark().OfRedis() {
 		return nil
 	}
 	s.log.Warn("detached: this directory is a store of its own from now on", "keys", s.eng.Keys(), "keys_whose_newest_value_was_not_here", doubts)
-	if err := s.changeMark(func(m *replayMark) { *m = replayMark{} }); err != nil {
+	if err := s.changeMark(func(m *datadir.Checkpoint) { *m = datadir.Checkpoint{} }); err != nil {
 		return err
 	}
 	return s.markFile.Sync()

@@ -57,7 +57,7 @@ func TestDetach(t *testing.T) {
 	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = true, nil, true
 	r.open()
 	require.Equal(t, "$1\r\n2\r\n", r.do("GET", "m:n"), "the queued write is part of the state")
-	require.Equal(t, replayMark{Stream: r.store.StreamID()}, r.store.mark())
+	require.Equal(t, datadir.Checkpoint{Stream: r.store.StreamID()}, r.store.mark())
 	r.crash()
 	r.close()
 	var logs bytes.Buffer
@@ -85,9 +85,9 @@ func TestDetachIsFinishedAfterACrash(t *testing.T) {
 	r.close()
 	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Detach = true, nil, true
 	r.open()
-	require.NoError(t, r.store.changeMark(func(m *replayMark) { *m = mark }))
+	require.NoError(t, r.store.changeMark(func(m *datadir.Checkpoint) { *m = mark }))
 	r.cfg.Detach = false
 	r.crash()
 	require.Equal(t, "$1\r\nv\r\n", r.do("GET", "m:k"))
-	require.Equal(t, replayMark{Stream: r.store.StreamID()}, r.store.mark())
+	require.Equal(t, datadir.Checkpoint{Stream: r.store.StreamID()}, r.store.mark())
 }

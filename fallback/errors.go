@@ -15,8 +15,6 @@ var (
 	// ErrServedRedis says that a directory was to be opened as an embedded store, and
 	// is the copy of a Redis.
 	ErrServedRedis = errors.New("holds the copy of a Redis and the writes queued for it")
-	// ErrSnapshotDamaged says that the snapshot file does not carry its checksum.
-	ErrSnapshotDamaged = errors.New("snapshot is damaged")
 )
 
 // BusyError says that a script has had the state of an embedded store for long. Its

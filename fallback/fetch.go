@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"holdfast/backend/resp"
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -62,7 +63,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
-	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
+	epoch, cleared := s.outage.epoch.Load(), s.res.cleared.Load()
 	begun := make([]uint64, len(keys))
 	for i, k := range keys {
 		none, n := m.flight.quiet(db, k)
@@ -87,7 +88,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 		overtaken := m.last[id] != 0 || now != begun[i]
 		// Not of an earlier link: local writes may have overtaken it. Nor from before a
 		// FLUSHALL that was acknowledged meanwhile.
-		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
+		if err == nil && s.Mode() == Online && s.outage.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
 			m.takeOver(id, &values[i], overtaken)
 		}
 		if err != nil {
@@ -95,7 +96,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 		}
 		m.fetched(id)
 	}
-	if err == nil && s.epoch.Load() == epoch {
+	if err == nil && s.outage.epoch.Load() == epoch {
 		m.stats.fetches += uint64(len(keys))
 		m.stats.refreshedAt = s.cfg.Now()
 		s.res.trim()
@@ -208,7 +209,7 @@ func (m *mirror) store(id record.KeyID, v fetch.Value) {
 // stale, which an outage allows).
 func (m *mirror) reload(ctx context.Context, src *fetch.Fetcher) {
 	s := m.s
-	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
+	epoch, cleared := s.outage.epoch.Load(), s.res.cleared.Load()
 	m.beforeLoad()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
@@ -236,7 +237,7 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {
+	if s.Mode() != Online || s.outage.epoch.Load() != epoch || ctx.Err() != nil {
 		return 0, false
 	}
 	m.mu.Lock()
@@ -304,7 +305,7 @@ func (m *mirror) askUnseen(seen map[string]struct{}) (gone int) {
 
 func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix string, seen map[string]struct{}) error {
 	c := src.Client(m.s.cfg.BaseDB)
-	pattern := escapeGlob(prefix) + "*"
+	pattern := datadir.EscapeGlob(prefix) + "*"
 	var cursor uint64
 	for {
 		if err := m.fetchUrgent(ctx, src); err != nil {
@@ -335,17 +336,4 @@ func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix stri
 			return nil
 		}
 	}
-}
-
-// escapeGlob makes a prefix literal in a MATCH pattern.
-func escapeGlob(prefix string) string {
-	out := make([]byte, 0, len(prefix))
-	for i := 0; i < len(prefix); i++ {
-		switch prefix[i] {
-		case '*', '?', '[', ']', '\\', '^':
-			out = append(out, '\\')
-		}
-		out = append(out, prefix[i])
-	}
-	return string(out)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 )
 
@@ -61,7 +62,7 @@ func TestDeadlinesOfHashFieldsAreMirrored(t *testing.T) {
 
 // A field that expires in the outage is a change that nobody made.
 func TestAFieldThatExpiresIsNoConflict(t *testing.T) {
-	r := fieldRig(t, func(c *Config) { c.Conflict = Theirs })
+	r := fieldRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 	soon := time.Now().Add(time.Second).UnixMilli()
 	r.redis("HSET", "m:h", "a", 1, "b", 2)
 	r.redis("HPEXPIREAT", "m:h", soon, "FIELDS", 1, "a")

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
 )
@@ -18,12 +19,12 @@ import (
 // noLetters runs fn while no dead letter can be written.
 func (r *rig) noLetters(fn func()) {
 	r.t.Helper()
-	file := r.store.dead.file
+	file := r.store.dead.File
 	full, err := os.Open(file.Name()) // for reading
 	require.NoError(r.t, err)
-	r.store.dead.file = full
+	r.store.dead.File = full
 	fn()
-	r.store.dead.file = file
+	r.store.dead.File = file
 	require.NoError(r.t, full.Close())
 }
 
@@ -56,7 +57,7 @@ func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
 		})
 		require.Equal(t, 1, r.store.Status().DeadLetters)
 		r.online()
-		letters, err := ReadDeadLetters(r.dir)
+		letters, err := deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Len(t, letters, 1)
 		require.Equal(t, "NOSUCHOPTION", string(letters[0].Commands[0][3]))
@@ -78,10 +79,10 @@ func TestLetterThatCannotBeWrittenIsNotLost(t *testing.T) {
 func TestDamagedLettersAreKeptAside(t *testing.T) {
 	r := newRig(t)
 	rec := record.Record{Seq: 7, Commands: [][][]byte{words("SET", "a", strings.Repeat("x", 200))}}
-	r.store.dead.add(rec, "test", time.Now())
-	appendTo(t, r.store.dead.path, `{"seq":7,"stream":`)
-	require.NoError(t, r.store.dead.flush())
-	letters, err := ReadDeadLetters(r.dir)
+	r.store.dead.Add(rec, "test", time.Now())
+	appendTo(t, r.store.dead.Path, `{"seq":7,"stream":`)
+	require.NoError(t, r.store.dead.Flush())
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err, "what was written of the first try is gone")
 	require.Len(t, letters, 1)
 	r.close()
@@ -89,19 +90,19 @@ func TestDamagedLettersAreKeptAside(t *testing.T) {
 	path := filepath.Join(r.dir, "deadletters.jsonl")
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
-	eight, err := json.Marshal(DeadLetter{Seq: 8, Stream: letters[0].Stream})
+	eight, err := json.Marshal(deadletter.Letter{Seq: 8, Stream: letters[0].Stream})
 	require.NoError(t, err)
 	glued := append(append(whole[:len(whole)-20:len(whole)-20], eight...), '\n')
 	rotten := []byte(`{"seq":9,"stream":"` + letters[0].Stream + "\",\x00\x00\n")
 	require.NoError(t, os.WriteFile(path, append(glued, rotten...), 0o600))
-	_, err = ReadDeadLetters(r.dir)
+	_, err = deadletter.Read(r.dir)
 	require.ErrorContains(t, err, "deadletters.jsonl is damaged in line 1: start the proxy once")
 	for range 2 {
 		r.open()
 		require.Equal(t, 3, r.store.Status().DeadLetters, "none is dropped silently")
-		require.True(t, r.store.filed.has(8))
-		require.True(t, r.store.filed.has(9))
-		letters, err = ReadDeadLetters(r.dir)
+		require.True(t, r.store.filed.Has(8))
+		require.True(t, r.store.filed.Has(9))
+		letters, err = deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Len(t, letters, 1)
 		require.EqualValues(t, 8, letters[0].Seq)
@@ -117,13 +118,13 @@ func TestRetryOfAUnitDoesNotDoubleWhatWasApplied(t *testing.T) {
 	r.unit("INCR m:a", "LPUSH m:b x", "INCR m:a")
 	r.redis("SET", "m:b", "a string of somebody else")
 	r.online()
-	letters, err := ReadDeadLetters(r.dir)
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
 	require.Equal(t, 3, letters[0].UnitOf)
 	r.redis("DEL", "m:b")
 	r.close()
-	n, err := RetryDeadLetters(r.dir)
+	n, err := deadletter.RetryDeadLetters(r.dir)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	r.open()
@@ -139,13 +140,13 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 		require.NoError(t, r.store.jr.Advance(2000))
 		for i := range n {
 			rec := record.Record{Seq: uint64(1000 + i), Commands: [][][]byte{words("INCR", "n"), words("SET", "pad", strings.Repeat("x", 200<<10))}}
-			r.store.dead.add(rec, "test", time.Now())
+			r.store.dead.Add(rec, "test", time.Now())
 		}
-		require.NoError(t, r.store.dead.flush())
+		require.NoError(t, r.store.dead.Flush())
 		r.close()
 		jr, err := journal.Open(journal.Config{Dir: datadir.Journal(r.dir), MaxBytes: 4 << 20})
 		require.NoError(t, err)
-		_, err = retryInto(r.dir, jr)
+		_, err = deadletter.RetryInto(r.dir, jr)
 		require.ErrorIs(t, err, journal.ErrFull)
 		require.NoError(t, jr.Close())
 		if between { // the proxy runs, and writes, before it is tried again
@@ -155,7 +156,7 @@ func TestRetryThatBreaksOffQueuesEachOnce(t *testing.T) {
 			r.online()
 			r.close()
 		}
-		_, err = RetryDeadLetters(r.dir)
+		_, err = deadletter.RetryDeadLetters(r.dir)
 		require.NoError(t, err)
 		r.open()
 		r.online()
@@ -170,12 +171,12 @@ func TestRetryOfMoreThanTheJournalBound(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.JournalBytes = 2 << 20 })
 	value := strings.Repeat("x", 1<<20)
 	for i := range 4 {
-		r.store.dead.add(record.Record{Seq: uint64(100 + i), Commands: [][][]byte{words("RPUSH", "l", value)}}, "test", time.Now())
+		r.store.dead.Add(record.Record{Seq: uint64(100 + i), Commands: [][][]byte{words("RPUSH", "l", value)}}, "test", time.Now())
 	}
 	require.NoError(t, r.store.jr.Advance(200))
-	require.NoError(t, r.store.dead.flush())
+	require.NoError(t, r.store.dead.Flush())
 	r.close()
-	n, err := RetryDeadLetters(r.dir)
+	n, err := deadletter.RetryDeadLetters(r.dir)
 	require.NoError(t, err)
 	require.Equal(t, 4, n)
 	r.open()
@@ -190,21 +191,21 @@ func TestRetryOfMoreThanTheJournalBound(t *testing.T) {
 func TestRetryDoesNotUseTheNumberOfADroppedLetter(t *testing.T) {
 	r := newRig(t)
 	for seq := range uint64(5) {
-		r.store.dead.add(record.Record{Seq: 1 + seq, Commands: [][][]byte{words("SET", "k", "1")}}, "test", time.Now())
+		r.store.dead.Add(record.Record{Seq: 1 + seq, Commands: [][][]byte{words("SET", "k", "1")}}, "test", time.Now())
 	}
-	require.NoError(t, r.store.dead.flush())
+	require.NoError(t, r.store.dead.Flush())
 	r.do("SET", "k", "1")
 	r.do("SET", "k", "2")
-	letters, err := ReadDeadLetters(r.dir)
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err)
 	r.close()
-	_, _, err = DropDeadLetters(r.dir)
+	_, _, err = deadletter.Drop(r.dir)
 	require.NoError(t, err)
-	require.NoError(t, writeLetters(datadir.DeadLetters(r.dir), letters[:1])) // and the journal was set back: it ends at 2
-	_, err = RetryDeadLetters(r.dir)
+	require.NoError(t, deadletter.WriteLetters(datadir.DeadLetters(r.dir), letters[:1])) // and the journal was set back: it ends at 2
+	_, err = deadletter.RetryDeadLetters(r.dir)
 	require.ErrorContains(t, err, "older than the rest")
 	r.open()
 	r.close()
-	_, err = RetryDeadLetters(r.dir)
+	_, err = deadletter.RetryDeadLetters(r.dir)
 	require.NoError(t, err, "as it says")
 }

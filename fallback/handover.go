@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -39,23 +40,23 @@ func taken(own [][][]byte, there fetch.Value) bool {
 }
 
 // policyFor is what happens to a record: Ours if none of its keys conflicts.
-func (r *replayer) policyFor(rec *record.Record) Conflict {
+func (r *replayer) policyFor(rec *record.Record) deadletter.Conflict {
 	switch {
 	case len(rec.Commands) == 0:
-		return Ours
-	case !rec.HandOver && (r.s.cfg.Conflict == Ours || !r.touches(*rec, Theirs, ConflictToLetter)):
-		return Ours
+		return deadletter.Ours
+	case !rec.HandOver && (r.s.cfg.Conflict == deadletter.Ours || !r.touches(*rec, deadletter.Theirs, deadletter.ToLetter)):
+		return deadletter.Ours
 	case !rec.HandOver:
 		return r.s.cfg.Conflict
 	case r.s.replay.changed[record.KeyID{DB: rec.DB, Key: string(rec.Commands[0][1])}] == "":
-		return Ours
+		return deadletter.Ours
 	}
 	return r.s.cfg.handOver
 }
 
 // later is the policy for the other writes to a key that was found changed. What
 // clients wrote since the store has a Redis is theirs to decide, as in any outage.
-func (r *replayer) later(c ConflictRecord) Conflict {
+func (r *replayer) later(c deadletter.ConflictRecord) deadletter.Conflict {
 	if c.HandOver {
 		return r.s.cfg.Conflict
 	}

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/deadletter"
 )
 
 // embeddedFirst is a rig whose store was embedded while fill ran, and has a Redis now.
-func embeddedFirst(t *testing.T, conflict Conflict, fill func(r *rig)) *rig {
+func embeddedFirst(t *testing.T, conflict deadletter.Conflict, fill func(r *rig)) *rig {
 	r := newRig(t, embedded)
 	fill(r)
 	r.close()
@@ -22,11 +24,11 @@ func embeddedFirst(t *testing.T, conflict Conflict, fill func(r *rig)) *rig {
 // What an embedded store brings to a Redis is created where Redis has nothing. Where
 // it has another value, that one stays unless a policy was given; both are recorded.
 func TestHandOverToARedisThatHasOtherValues(t *testing.T) {
-	for policy, want := range map[Conflict][]any{
-		"":               {"theirs", "same", "new"},
-		Ours:             {"mine", "same", "new"},
-		Theirs:           {"theirs", "same", "new"},
-		ConflictToLetter: {"theirs", "same", "new"},
+	for policy, want := range map[deadletter.Conflict][]any{
+		"":                  {"theirs", "same", "new"},
+		deadletter.Ours:     {"mine", "same", "new"},
+		deadletter.Theirs:   {"theirs", "same", "new"},
+		deadletter.ToLetter: {"theirs", "same", "new"},
 	} {
 		t.Run("policy "+string(policy), func(t *testing.T) {
 			r := embeddedFirst(t, policy, func(r *rig) {
@@ -43,7 +45,7 @@ func TestHandOverToARedisThatHasOtherValues(t *testing.T) {
 			r.loaded()
 			require.Equal(t, want, r.redis("MGET", "m:k", "m:same", "m:new"))
 			require.EqualValues(t, 2, r.store.Status().Conflicts)
-			found := map[string]ConflictRecord{}
+			found := map[string]deadletter.ConflictRecord{}
 			filed := 0
 			for _, c := range conflictsOf(t, r) {
 				if c.Key == nil {
@@ -56,10 +58,10 @@ func TestHandOverToARedisThatHasOtherValues(t *testing.T) {
 			require.Equal(t, [][][]byte{words("SET", "m:k", "mine")}, found["m:k"].Ours)
 			require.Equal(t, [][][]byte{words("SET", "m:k", "theirs")}, found["m:k"].Theirs)
 			require.False(t, found["m:k"].Unsure)
-			if policy == "" || policy == Theirs {
+			if policy == "" || policy == deadletter.Theirs {
 				require.Equal(t, 2, filed, "what was not applied is kept whole")
 			}
-			if policy == ConflictToLetter {
+			if policy == deadletter.ToLetter {
 				require.Equal(t, 2, r.store.Status().DeadLetters)
 			}
 			r.lost()
@@ -126,7 +128,7 @@ func TestHandOverToTheRedisOfBefore(t *testing.T) {
 // What the sample put there and nobody changed is never brought to a Redis.
 func TestTheSampleStaysAtHome(t *testing.T) {
 	sample := [][][]byte{words("SET", "m:config", "sample"), words("HSET", "m:pool", "a", "1", "b", "2"), words("SET", "m:edited", "sample"), words("SET", "m:there", "sample")}
-	r := embeddedFirst(t, Ours, func(r *rig) {
+	r := embeddedFirst(t, deadletter.Ours, func(r *rig) {
 		require.NoError(t, r.store.LoadSample(0, sample))
 		r.do("SET", "m:edited", "by me")
 		r.do("SET", "m:mine", "1")

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/fallback/datadir"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // lapse waits until the deadlines that begin is followed by have passed at Redis too.
@@ -123,7 +124,7 @@ func TestExpiryDuringASnapshot(t *testing.T) {
 	s := r.store
 	tmp, err := os.OpenFile(datadir.Snapshot(r.dir)+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
-	d := &dump{w: newSnapshotWriter(tmp), early: map[record.KeyID]struct{}{}}
+	d := &dump{w: snapshot.NewWriter(tmp), early: map[record.KeyID]struct{}{}}
 	seq, _, needed, err := s.beginDump(d, true)
 	require.NoError(t, err)
 	require.True(t, needed)
@@ -133,7 +134,7 @@ func TestExpiryDuringASnapshot(t *testing.T) {
 	finished, err := s.dumpSlice(d, 100)
 	require.NoError(t, err)
 	require.True(t, finished)
-	require.NoError(t, datadir.Commit(tmp, datadir.Snapshot(r.dir), d.w.finish()))
+	require.NoError(t, datadir.Commit(tmp, datadir.Snapshot(r.dir), d.w.Finish()))
 	require.NoError(t, s.jr.Truncate(seq))
 	r.crash()
 	require.Equal(t, "*2\r\n$8\r\nprecious\r\n$8\r\nprecious\r\n", r.do("MGET", "dst", "dst2"))

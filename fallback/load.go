@@ -147,7 +147,7 @@ const numberJump = 1 << 32
 // lost at the next recovery or replay.
 func (s *Store) passUsedNumbers(snapshot uint64) error {
 	mark, last := s.mark(), s.jr.Stats().LastSeq
-	used := max(snapshot, mark.Settled, mark.To, mark.Since, mark.UnsureFrom, s.filed.last())
+	used := max(snapshot, mark.Settled, mark.To, mark.Since, mark.UnsureFrom, s.filed.Last())
 	if used <= last {
 		return nil
 	}
@@ -165,7 +165,7 @@ func (s *Store) passUsedNumbers(snapshot uint64) error {
 // gone without a word. The copy of a Redis may be that old: Redis has the rest.
 func (s *Store) needSnapshot(snapshot uint64, wasEmbedded bool) error {
 	forgotten := s.jr.Stats().TruncatedTo
-	served := s.mark().ofRedis() || !s.snap.savedAt.IsZero()
+	served := s.mark().OfRedis() || !s.snap.savedAt.IsZero()
 	if forgotten <= snapshot || !wasEmbedded && served {
 		return nil
 	}

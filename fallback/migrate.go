@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
@@ -25,7 +26,7 @@ func (s *Store) queueEverything() error {
 		return fmt.Errorf("queue embedded state: %w", err)
 	}
 	s.settled.Store(s.snap.seq)
-	if err := s.changeMark(func(m *replayMark) { m.HandedOver = s.snap.seq }); err != nil {
+	if err := s.changeMark(func(m *datadir.Checkpoint) { m.HandedOver = s.snap.seq }); err != nil {
 		return fmt.Errorf("queue embedded state: %w", err)
 	}
 	if err := s.markFile.Sync(); err != nil {

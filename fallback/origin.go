@@ -46,7 +46,7 @@ func (r *replayer) resolve(ctx context.Context, rec *record.Record) error {
 	case st.there && st.number >= rec.Origin.Number:
 		rec.Commands = nil
 	case !st.there && rec.Origin.Seen:
-		r.s.dead.add(*rec, "ambiguous: it was under way when redis went away, and its fence is gone", r.s.cfg.Now()) // flush writes it
+		r.s.dead.Add(*rec, "ambiguous: it was under way when redis went away, and its fence is gone", r.s.cfg.Now()) // flush writes it
 		r.count(0, 1)
 		rec.Commands = nil
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/record"
 )
 
@@ -55,7 +56,7 @@ func TestFencesThatWereMovedOrRemoved(t *testing.T) {
 			r.online()
 			require.Equal(t, c.want, r.redis("GET", "n"))
 			require.Equal(t, "1", r.redis("GET", "other"), "what was never sent is replayed")
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			require.Len(t, letters, c.letters)
 			if c.letters > 0 {

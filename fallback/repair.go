@@ -8,6 +8,7 @@ import (
 
 	"holdfast/fallback/datadir"
 	"holdfast/fallback/journal"
+	"holdfast/fallback/snapshot"
 )
 
 // SnapshotState is what VerifySnapshot and Repair say of a snapshot.
@@ -31,7 +32,7 @@ func VerifySnapshot(dir string) (SnapshotState, error) {
 		return SnapshotDamaged, fmt.Errorf("open snapshot: %w", err)
 	}
 	defer f.Close()
-	if err := verifySnapshot(f); err != nil {
+	if err := snapshot.Verify(f); err != nil {
 		return SnapshotDamaged, fmt.Errorf("verify snapshot %s: %w", f.Name(), err)
 	}
 	return SnapshotWhole, nil
@@ -50,14 +51,14 @@ func Repair(dir string) (r journal.Report, aside string, err error) {
 		return r, "", err
 	}
 	defer lock.Close()
-	if _, err = VerifySnapshot(dir); !errors.Is(err, ErrSnapshotDamaged) {
+	if _, err = VerifySnapshot(dir); !errors.Is(err, snapshot.ErrDamaged) {
 		return r, "", err
 	}
 	if aside, err = datadir.MoveAside(datadir.Snapshot(dir), time.Now()); err != nil {
 		return r, "", err
 	}
-	mark, err := readMark(dir)
-	if err != nil || r.TruncatedTo == 0 || mark.ofRedis() && !mark.nothingSent() {
+	mark, err := datadir.ReadCheckpoint(dir)
+	if err != nil || r.TruncatedTo == 0 || mark.OfRedis() && !mark.NothingSent() {
 		return r, aside, err
 	}
 	// Without it the start is refused: it looks as if the snapshot had been forgotten
@@ -66,7 +67,7 @@ func Repair(dir string) (r journal.Report, aside string, err error) {
 	if err != nil {
 		return r, aside, fmt.Errorf("write snapshot: %w", err)
 	}
-	w := newSnapshotWriter(f)
-	w.header(r.TruncatedTo, time.Now(), flagEmbedded)
-	return r, aside, datadir.Commit(f, datadir.Snapshot(dir), w.finish())
+	w := snapshot.NewWriter(f)
+	w.Header(r.TruncatedTo, time.Now(), snapshot.FlagEmbedded)
+	return r, aside, datadir.Commit(f, datadir.Snapshot(dir), w.Finish())
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
 )
@@ -37,19 +39,19 @@ var errGuard = errors.New("fence moved under the replay")
 // but for the mark and what belongs to the replay.
 type replayState struct {
 	markMu         sync.Mutex // taken last
-	mark           replayMark
+	mark           datadir.Checkpoint
 	markFailed     bool // said that it cannot be written. Belongs to the replay
 	replayed       uint64
 	conflicts      uint64
 	overwritten    uint64
 	deadLetters    uint64
 	lastTook       time.Duration
-	conflictsWhole bool                      // conflicts.jsonl ends with a whole line. Belongs to the replay
-	noRoom         bool                      // conflicts do not fit on the disk: said once. Belongs to the replay
-	stubborn       stubborn                  // belongs to the replay, too
-	unrefreshed    int                       // cut-overs given up in a row, see refresh. Belongs to the replay
-	sent           uint64                    // no later record can be at Redis: the last at Open, or sent since. As well
-	changed        map[record.KeyID]Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
+	conflictsWhole bool                                 // conflicts.jsonl ends with a whole line. Belongs to the replay
+	noRoom         bool                                 // conflicts do not fit on the disk: said once. Belongs to the replay
+	stubborn       stubborn                             // belongs to the replay, too
+	unrefreshed    int                                  // cut-overs given up in a row, see refresh. Belongs to the replay
+	sent           uint64                               // no later record can be at Redis: the last at Open, or sent since. As well
+	changed        map[record.KeyID]deadletter.Conflict // keys found changed at Redis in this outage; nil: not looked up yet. Belongs to the replay
 }
 
 // Server is what the store needs to know of the Redis it is about to replay to.
@@ -70,7 +72,7 @@ func (s *Store) Connected(ctx context.Context, srv Server) error {
 	}
 	s.SetServerTime(srv.Time)
 	s.mu.Lock()
-	s.setMode(Replaying)
+	s.happened(linkUp)
 	s.mu.Unlock()
 	err := s.replayAll(ctx, srv)
 	for tries := 0; errors.Is(err, errGuard) && tries < guardTries; tries++ {
@@ -79,7 +81,7 @@ func (s *Store) Connected(ctx context.Context, srv Server) error {
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.setMode(Offline)
+		s.happened(replayFailed)
 		s.mu.Unlock()
 		return fmt.Errorf("replay journal: %w", err)
 	}
@@ -122,6 +124,8 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	return s.cutOver(ctx, r)
 }
 
+var errLostMeanwhile = errors.New("redis was lost again meanwhile")
+
 // cutOver replays the tail while clients' commands wait for the lock, and hands
 // service to Redis. A Redis that hangs here costs them cutOverTimeout; then they
 // are served locally again.
@@ -131,6 +135,9 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.locked = true
+	if s.Mode() != Replaying {
+		return errLostMeanwhile // its queue is longer by now
+	}
 	if err := s.syncJournal(); err != nil {
 		return err
 	}
@@ -153,13 +160,13 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.replay.lastTook = s.clock.Steady().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
-	s.staleAt, s.oldest = time.Time{}, time.Time{}
+	s.oldest = time.Time{}
 	s.lookForRoom()
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[record.KeyID]struct{}{}
 	clear(s.unclaimed)
 	clear(s.undo.rebase)
-	s.replay.changed = map[record.KeyID]Conflict{}
-	s.setMode(Online)
+	s.replay.changed = map[record.KeyID]deadletter.Conflict{}
+	s.happened(replayEnded)
 	s.mirror.startLoad()
 	return nil
 }
@@ -205,7 +212,7 @@ func (r *replayer) withLock(fn func()) {
 func (r *replayer) takeOver(ctx context.Context) error {
 	// The fence is past some of the letters that could not be written, and nothing
 	// but memory has them: they come first.
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	fence, there, err := r.watchFence(ctx)
@@ -249,7 +256,7 @@ func (r *replayer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.s.filed.has(seq) {
+		if r.s.filed.Has(seq) {
 			rec.Commands, rec.Bases = nil, nil // never applied and filed: only its place is settled
 		} else if err := r.needsDatabase(ctx, &rec); err != nil {
 			return err
@@ -285,16 +292,16 @@ func (r *replayer) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	before := r.s.mark()
-	r.s.noteMark(before.nothingSent(), func(m *replayMark) {
+	r.s.noteMark(before.NothingSent(), func(m *datadir.Checkpoint) {
 		m.RunID, m.From, m.To, m.FenceSeen, m.Settled = r.server.RunID, first, last, true, r.done
 		m.FailedFrom, m.FailedTo = 0, 0
 	})
-	if before.nothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
-		r.s.noteMark(false, func(m *replayMark) { m.To = before.To })
+	if before.NothingSent() && r.s.replay.markFailed { // a restart would take the fence of this batch for another life's
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = before.To })
 		return errors.New("the first batch after a hand-over needs the replay mark on disk")
 	}
 	r.s.replay.sent = max(r.s.replay.sent, last)
@@ -306,7 +313,7 @@ func (r *replayer) flush(ctx context.Context) error {
 		err = r.oneByOne(ctx, apply, last)
 	}
 	if errors.Is(err, errRefused) || errors.Is(err, errGuard) { // it counts as never sent, should the fence be gone at the next try
-		r.s.noteMark(false, func(m *replayMark) { m.To = max(before.To, r.done) })
+		r.s.noteMark(false, func(m *datadir.Checkpoint) { m.To = max(before.To, r.done) })
 	}
 	if err != nil {
 		return err

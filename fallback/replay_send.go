@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/record"
@@ -211,7 +212,7 @@ func (r *replayer) judge(batch []record.Record, u *unit) error {
 			from = rec.Seq
 		}
 		to = rec.Seq
-		r.s.dead.addPart(rec, bad[i], reason[i], r.s.cfg.Now())
+		r.s.dead.AddPart(rec, bad[i], reason[i], r.s.cfg.Now())
 		r.s.log.Error("journaled write failed at redis: kept as a dead letter", "seq", rec.Seq, "error", reason[i])
 	}
 	return r.file(from, to)
@@ -221,11 +222,11 @@ func (r *replayer) judge(batch []record.Record, u *unit) error {
 // takeover does it first; should the process die before, the mark tells which
 // records these are: a mark is overwritten in place, which a full disk allows.
 func (r *replayer) file(from, to uint64) error {
-	err := r.s.dead.flush()
+	err := r.s.dead.Flush()
 	if err == nil {
 		return nil
 	}
-	merr := r.s.changeMark(func(m *replayMark) { m.FailedFrom, m.FailedTo = from, to })
+	merr := r.s.changeMark(func(m *datadir.Checkpoint) { m.FailedFrom, m.FailedTo = from, to })
 	if merr == nil {
 		merr = r.s.markFile.Sync()
 	}
@@ -239,8 +240,8 @@ func (r *replayer) oneByOne(ctx context.Context, batch []record.Record, last uin
 	for _, rec := range batch {
 		err := r.send(ctx, []record.Record{rec}, rec.Seq)
 		if errors.Is(err, errAborted) {
-			r.s.dead.add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now())
-			if ferr := r.s.dead.flush(); ferr != nil {
+			r.s.dead.Add(rec, "refused by redis when queued: unknown command or wrong arguments", r.s.cfg.Now())
+			if ferr := r.s.dead.Flush(); ferr != nil {
 				return ferr
 			}
 			r.s.log.Error("journaled write is refused by redis: kept as a dead letter", "seq", rec.Seq)
@@ -277,7 +278,7 @@ func (r *replayer) missingFence(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	r.s.noteMark(false, func(m *replayMark) { m.FenceSeen, m.Settled = true, r.done })
+	r.s.noteMark(false, func(m *datadir.Checkpoint) { m.FenceSeen, m.Settled = true, r.done })
 	return nil
 }
 
@@ -292,13 +293,13 @@ func (r *replayer) fileAmbiguous(ctx context.Context, upTo uint64) error {
 			return err
 		}
 		r.count(1, 1)
-		r.s.dead.add(rec, "ambiguous: sent before the outage and the fence is gone", r.s.cfg.Now())
+		r.s.dead.Add(rec, "ambiguous: sent before the outage and the fence is gone", r.s.cfg.Now())
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := r.s.dead.flush(); err != nil {
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	r.advance(upTo, 0)

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
@@ -155,7 +156,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.do("SET", "b", "3")
 		r.online()
 		require.Equal(t, []any{"1", "3"}, r.redis("MGET", "a", "b"))
-		letters, err := ReadDeadLetters(r.dir)
+		letters, err := deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Len(t, letters, 1)
 		require.Equal(t, words("APPEND", "a", "2"), letters[0].Commands[0])
@@ -172,7 +173,7 @@ func TestRefusedBatches(t *testing.T) {
 		r.online()
 		require.Equal(t, []any{"12", "3", "4"}, r.redis("MGET", "a", "b", "c"))
 		require.Equal(t, 1, r.store.Status().DeadLetters)
-		letters, err := ReadDeadLetters(r.dir)
+		letters, err := deadletter.Read(r.dir)
 		require.NoError(t, err)
 		require.Contains(t, letters[0].Reason, "WRONGTYPE")
 	})
@@ -216,7 +217,7 @@ func TestFenceStories(t *testing.T) {
 		r.do("SET", "a", "1")
 		m := r.store.replay.mark
 		m.From, m.To = 2, 2 // as if the batch had been sent and the answer lost
-		require.NoError(t, r.store.changeMark(func(old *replayMark) { *old = m }))
+		require.NoError(t, r.store.changeMark(func(old *datadir.Checkpoint) { *old = m }))
 		r.do("SET", "b", "2")
 		r.crash()
 		r.redis("FLUSHALL")

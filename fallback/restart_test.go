@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/deadletter"
 )
 
 // server connects as to a server process that bears this name.
@@ -34,7 +35,7 @@ var durableRedis = []string{"--appendonly", "yes", "--appendfsync", "always"}
 // the policy that was given is followed, whatever Redis kept over the restart, and what
 // gives way is counted.
 func TestForeignWritesAtARestartedRedis(t *testing.T) {
-	for policy, want := range map[Conflict]string{Ours: "101", Theirs: "100", ConflictToLetter: "100"} {
+	for policy, want := range map[deadletter.Conflict]string{deadletter.Ours: "101", deadletter.Theirs: "100", deadletter.ToLetter: "100"} {
 		for name, c := range map[string]struct {
 			args    []string
 			restart bool // of the proxy as well
@@ -73,7 +74,7 @@ func TestForeignWritesAtARestartedRedis(t *testing.T) {
 				for _, found := range conflictsOf(t, r) {
 					require.True(t, string(found.Key) != "m:k" || !found.Unsure)
 				}
-				if policy == Ours {
+				if policy == deadletter.Ours {
 					require.EqualValues(t, 1, st.Overwritten)
 				} else {
 					require.Zero(t, st.Overwritten)
@@ -86,7 +87,7 @@ func TestForeignWritesAtARestartedRedis(t *testing.T) {
 // A Redis that comes back without the last acknowledged writes: the difference is not
 // somebody else's, and our writes are applied. Keys that changed earlier are certain.
 func TestLostTailAtARestartedRedis(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 	r.redis("MSET", "m:late", "1", "m:early", "1")
 	r.run()
 	r.server("first")
@@ -111,7 +112,7 @@ func TestLostTailAtARestartedRedis(t *testing.T) {
 
 // Before the first Redis nothing there can be ours.
 func TestForeignValuesAtTheFirstRedis(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+	r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 	require.NoError(t, r.store.Warm(0, [][][]byte{words("SET", "m:k", "file")}, true))
 	r.do("APPEND", "m:k", "!")
 	r.redis("SET", "m:k", "theirs")

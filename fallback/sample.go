@@ -83,7 +83,7 @@ func (s *Store) UntouchedSample() (db int, keys []string, err error) {
 // HandingOver reports whether the keys of a store that was embedded until it got a
 // Redis wait to be created there, none of them sent yet.
 func (s *Store) HandingOver() bool {
-	return s.mark().nothingSent() && s.jr.Count(s.settled.Load()) > 0
+	return s.mark().NothingSent() && s.jr.Count(s.settled.Load()) > 0
 }
 
 // readSample is the note of what was loaded; empty when there is none.

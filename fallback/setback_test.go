@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/fetch"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
@@ -137,7 +138,7 @@ func TestNothingIsLostBehindAMarkNewerThanTheJournal(t *testing.T) {
 				}
 				r.setBack(old)
 				gone(r)
-				_, err := RetryDeadLetters(r.dir)
+				_, err := deadletter.RetryDeadLetters(r.dir)
 				require.ErrorContains(t, err, "older than the rest", "it would give used numbers")
 				r.open()
 				for range 3 {

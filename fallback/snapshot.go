@@ -1,13 +1,9 @@
 package fallback
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
-	"io"
 	"math"
 	"os"
 	"runtime"
@@ -15,39 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/backend/resp"
 	"holdfast/fallback/datadir"
 	"holdfast/fallback/engine"
 	"holdfast/fallback/record"
-)
-
-// A snapshot is the local state as of one journal sequence number:
-//
-//	magic    8 bytes  "HFSNAP\r\n"
-//	version  1 byte   snapshotVersion
-//	seq      uvarint  journaled writes up to here are contained
-//	savedAt  uvarint  Unix milliseconds
-//	flags    uvarint  flagEmbedded
-//	then frames: uvarint length > 0 and an encoded Record, and at the end
-//	0        1 byte   and 4 bytes CRC-32C of everything before it
-//
-// A record with commands recreates a key. One whose command has an empty name is
-// a note: kind, then its fields.
-const (
-	snapshotMagic   = "HFSNAP\r\n"
-	snapshotVersion = 2
-	flagEmbedded    = 2 // this is the database itself, not a mirror of one
-)
-
-// The kinds of notes.
-const (
-	noteComplete = "complete" // prefixes whose keys are all here
-	noteDoubt    = "doubt"    // key: its value is not known
-	noteLock     = "lock"     // key, value, expiry: see lock
-	noteWritten  = "written"  // hashes of keys, 8 bytes each: see keySet
-	noteCurrent  = "current"  // number: see snapshotNumber
-	noteChanges  = "changes"  // numbers: see changes.encode
-	noteOffset   = "offset"   // server clock minus wall clock, nanoseconds
+	"holdfast/fallback/snapshot"
 )
 
 // dumpSlice is how many keys are dumped in one go: clients wait for that long,
@@ -60,8 +27,6 @@ const sliceTries = 4
 
 // errDumpAborted ends a dump that a command has come in between of, see abort.
 var errDumpAborted = errors.New("dump aborted")
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // snapshotState is what is saved and when. mu allows one writer at a time; the
 // rest is guarded by the store's lock.
@@ -82,7 +47,7 @@ type snapshotState struct {
 // come is written before it changes.
 type dump struct {
 	clock   time.Duration // the server's minus the wall clock, in it
-	w       *snapshotWriter
+	w       *snapshot.Writer
 	at      engine.Place
 	early   map[record.KeyID]struct{}
 	aborted bool
@@ -114,10 +79,10 @@ func (ss *snapshotState) preimage(s *Store, id record.KeyID) {
 // dumpFrame writes a command that recreates a key, and whether its value is known: what
 // a cut-over behind a restart did not look at is held and cannot be answered, and
 // would be what the mirror last saw once it came out of a snapshot.
-func (s *Store) dumpFrame(w *snapshotWriter, db int, argv [][]byte) {
-	w.frame(db, argv)
+func (s *Store) dumpFrame(w *snapshot.Writer, db int, argv [][]byte) {
+	w.Frame(db, argv)
 	if id := (record.KeyID{DB: db, Key: record.Recreated(argv)}); s.cfg.mirrored(id.Key) && !s.res.known(id) {
-		w.frame(db, record.ArgvOf("", noteDoubt, id.Key))
+		w.Frame(db, record.ArgvOf("", snapshot.NoteDoubt, id.Key))
 	}
 }
 
@@ -161,7 +126,7 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 		return false, fmt.Errorf("create snapshot: %w", err)
 	}
 	discard := func() { _ = tmp.Close(); _ = os.Remove(tmp.Name()) }
-	d := &dump{w: newSnapshotWriter(tmp), early: map[record.KeyID]struct{}{}}
+	d := &dump{w: snapshot.NewWriter(tmp), early: map[record.KeyID]struct{}{}}
 	seq, gen, needed, err := s.beginDump(d, embedded)
 	if err != nil || !needed {
 		discard()
@@ -176,7 +141,7 @@ func (s *Store) trySnapshot(embedded bool, slice int) (done bool, err error) {
 			return false, err
 		}
 	}
-	if err := datadir.Commit(tmp, datadir.Snapshot(s.cfg.Dir), d.w.finish()); err != nil {
+	if err := datadir.Commit(tmp, datadir.Snapshot(s.cfg.Dir), d.w.Finish()); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
@@ -204,44 +169,44 @@ func (s *Store) beginDump(d *dump, embedded bool) (seq, gen uint64, needed bool,
 	}
 	flags := uint64(0)
 	if embedded {
-		flags |= flagEmbedded
+		flags |= snapshot.FlagEmbedded
 	}
-	d.w.header(seq, s.cfg.Now(), flags)
+	d.w.Header(seq, s.cfg.Now(), flags)
 	s.writeNotes(d.w, clock)
 	for _, body := range s.eng.Scripts() {
-		d.w.frame(0, record.ArgvOf("SCRIPT", "LOAD", body))
+		d.w.Frame(0, record.ArgvOf("SCRIPT", "LOAD", body))
 	}
 	for _, code := range s.eng.Libraries() {
-		d.w.frame(0, record.ArgvOf("FUNCTION", "LOAD", "REPLACE", code))
+		d.w.Frame(0, record.ArgvOf("FUNCTION", "LOAD", "REPLACE", code))
 	}
-	if d.w.err != nil {
-		return 0, 0, false, d.w.finish()
+	if d.w.Err != nil {
+		return 0, 0, false, d.w.Finish()
 	}
 	s.snap.dump, d.clock = d, clock
 	return seq, gen, true, nil
 }
 
-func (s *Store) writeNotes(w *snapshotWriter, clock time.Duration) {
-	w.frame(0, record.ArgvOf("", noteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
-	w.frame(0, record.ArgvOf("", noteOffset, strconv.FormatInt(int64(clock), 10)))
+func (s *Store) writeNotes(w *snapshot.Writer, clock time.Duration) {
+	w.Frame(0, record.ArgvOf("", snapshot.NoteCurrent, strconv.FormatUint(s.snapshotNumber(), 10)))
+	w.Frame(0, record.ArgvOf("", snapshot.NoteOffset, strconv.FormatInt(int64(clock), 10)))
 	if !s.cfg.Embedded {
-		w.frame(0, [][]byte{nil, []byte(noteChanges), s.changes.encode()})
+		w.Frame(0, [][]byte{nil, []byte(snapshot.NoteChanges), s.changes.encode()})
 	}
 	if s.res.complete[s.cfg.BaseDB] {
-		w.frame(s.cfg.BaseDB, record.ArgvOf(append([]string{"", noteComplete}, s.cfg.MirrorPrefixes...)...))
+		w.Frame(s.cfg.BaseDB, record.ArgvOf(append([]string{"", snapshot.NoteComplete}, s.cfg.MirrorPrefixes...)...))
 	}
 	for id := range s.res.doubt {
-		w.frame(id.DB, record.ArgvOf("", noteDoubt, id.Key))
+		w.Frame(id.DB, record.ArgvOf("", snapshot.NoteDoubt, id.Key))
 	}
 	for id, l := range s.locks {
-		w.frame(id.DB, record.ArgvOf("", noteLock, id.Key, l.value, strconv.FormatInt(l.expireMs, 10)))
+		w.Frame(id.DB, record.ArgvOf("", snapshot.NoteLock, id.Key, l.value, strconv.FormatInt(l.expireMs, 10)))
 	}
 	hashes := make([]byte, 0, 8*(s.written.n+s.unsure.n))
 	for _, set := range []*keySet{&s.written, &s.unsure} { // neither is compared with Redis again
 		set.each(func(h uint64) { hashes = binary.BigEndian.AppendUint64(hashes, h) })
 	}
 	if len(hashes) > 0 {
-		w.frame(0, [][]byte{nil, []byte(noteWritten), hashes})
+		w.Frame(0, [][]byte{nil, []byte(snapshot.NoteWritten), hashes})
 	}
 }
 
@@ -254,76 +219,10 @@ func (s *Store) dumpSlice(d *dump, n int) (finished bool, err error) {
 	skip := func(db int, key string) bool { _, early := d.early[record.KeyID{DB: db, Key: key}]; return early }
 	d.at, finished, err = s.eng.DumpSlice(d.at, n, skip, func(db int, argv [][]byte) error {
 		s.dumpFrame(d.w, db, argv)
-		return d.w.err
+		return d.w.Err
 	})
 	if finished || err != nil {
 		s.snap.dump = nil
 	}
 	return finished, err
-}
-
-// snapshotWriter encodes a snapshot; err sticks.
-type snapshotWriter struct {
-	file *os.File
-	sum  hash.Hash32
-	w    *bufio.Writer
-	buf  []byte
-	err  error
-}
-
-func newSnapshotWriter(f *os.File) *snapshotWriter {
-	sum := crc32.New(castagnoli)
-	return &snapshotWriter{file: f, sum: sum, w: bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)}
-}
-
-func (w *snapshotWriter) write(b []byte) {
-	if w.err == nil {
-		_, w.err = w.w.Write(b)
-	}
-}
-
-func (w *snapshotWriter) header(seq uint64, now time.Time, flags uint64) {
-	head := append([]byte(snapshotMagic), snapshotVersion)
-	head = binary.AppendUvarint(head, seq)
-	head = binary.AppendUvarint(head, uint64(now.UnixMilli()))
-	w.write(binary.AppendUvarint(head, flags))
-}
-
-// frame writes one record. Large arguments are written as they are, between the
-// encoded parts.
-func (w *snapshotWriter) frame(db int, argv [][]byte) {
-	type cut struct {
-		at  int // in buf
-		arg []byte
-	}
-	var cuts []cut
-	size := 0
-	w.buf = record.Encode(w.buf[:0], record.Record{DB: db, Commands: [][][]byte{argv}}, func(dst, arg []byte) []byte {
-		if len(arg) < resp.Large {
-			return append(dst, arg...)
-		}
-		cuts = append(cuts, cut{len(dst), arg})
-		size += len(arg)
-		return dst
-	})
-	var n [binary.MaxVarintLen64]byte
-	w.write(n[:binary.PutUvarint(n[:], uint64(size+len(w.buf)))])
-	from := 0
-	for _, c := range cuts {
-		w.write(w.buf[from:c.at])
-		w.write(c.arg)
-		from = c.at
-	}
-	w.write(w.buf[from:])
-}
-
-func (w *snapshotWriter) finish() error {
-	w.write([]byte{0})
-	if w.err == nil {
-		w.err = w.w.Flush()
-	}
-	if w.err != nil {
-		return fmt.Errorf("write snapshot: %w", w.err)
-	}
-	return binary.Write(w.file, binary.BigEndian, w.sum.Sum32())
 }

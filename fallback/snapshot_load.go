@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"holdfast/fallback/datadir"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // loadSnapshot loads the snapshot, if there is one, and returns the journal
@@ -28,10 +28,10 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 		return 0, false, fmt.Errorf("open snapshot: %w", err)
 	}
 	defer f.Close()
-	if err := verifySnapshot(f); err != nil {
+	if err := snapshot.Verify(f); err != nil {
 		return 0, false, fmt.Errorf("load snapshot %s: %w", f.Name(), err)
 	}
-	if _, err := f.Seek(int64(len(snapshotMagic))+1, io.SeekStart); err != nil {
+	if _, err := f.Seek(int64(len(snapshot.Magic))+1, io.SeekStart); err != nil {
 		return 0, false, fmt.Errorf("load snapshot: %w", err)
 	}
 	r := bufio.NewReaderSize(f, 1<<20)
@@ -45,18 +45,18 @@ func (s *Store) loadSnapshot() (seq uint64, embedded bool, err error) {
 		return 0, false, fmt.Errorf("load snapshot: %w", err)
 	}
 	s.snap.seq, s.snap.savedAt = head[0], time.UnixMilli(int64(head[1]))
-	return head[0], head[2]&flagEmbedded != 0, nil
+	return head[0], head[2]&snapshot.FlagEmbedded != 0, nil
 }
 
 func (s *Store) loadFrames(r *bufio.Reader) error {
 	var doubts []record.KeyID // set at the end: loading a key makes it known
-	err := loadAhead(func(add func(uint64, []byte) error) error { return readFrames(r, add) }, nil, func(op *loadOp) error {
+	err := loadAhead(func(add func(uint64, []byte) error) error { return snapshot.ReadFrames(r, add) }, nil, func(op *loadOp) error {
 		if s.loadString(op) {
 			return nil
 		}
 		for _, argv := range op.Commands {
 			switch {
-			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == noteDoubt:
+			case len(argv) > 2 && len(argv[0]) == 0 && string(argv[1]) == snapshot.NoteDoubt:
 				doubts = append(doubts, record.KeyID{DB: op.DB, Key: string(argv[2])})
 			case len(argv) > 2 && len(argv[0]) == 0:
 				s.loadNote(op.DB, argv[1:])
@@ -74,27 +74,6 @@ func (s *Store) loadFrames(r *bufio.Reader) error {
 	return err
 }
 
-// readFrames calls add for the frames up to the closing one.
-func readFrames(r *bufio.Reader, add func(seq uint64, payload []byte) error) error {
-	var buf []byte
-	for {
-		n, err := binary.ReadUvarint(r)
-		if err != nil || n == 0 {
-			return err
-		}
-		if uint64(cap(buf)) < n {
-			buf = make([]byte, n) // the checksum vouches for n
-		}
-		buf = buf[:n]
-		if _, err := io.ReadFull(r, buf); err != nil {
-			return err
-		}
-		if err := add(0, buf); err != nil {
-			return err
-		}
-	}
-}
-
 func (s *Store) loadKey(db int, argv [][]byte) error {
 	if err := s.eng.Apply(db, argv); err != nil {
 		return err
@@ -108,23 +87,23 @@ func (s *Store) loadKey(db int, argv [][]byte) error {
 // loadNote takes over what is not a key. Notes of later versions are ignored.
 func (s *Store) loadNote(db int, note [][]byte) {
 	switch {
-	case string(note[0]) == noteComplete:
+	case string(note[0]) == snapshot.NoteComplete:
 		if db == s.cfg.BaseDB && s.cfg.covered(note[1:]) {
 			s.res.completed(db)
 		}
-	case string(note[0]) == noteCurrent:
+	case string(note[0]) == snapshot.NoteCurrent:
 		s.snap.current, _ = strconv.ParseUint(string(note[1]), 10, 64)
-	case string(note[0]) == noteChanges:
+	case string(note[0]) == snapshot.NoteChanges:
 		s.changes.decode(note[1])
-	case string(note[0]) == noteOffset:
+	case string(note[0]) == snapshot.NoteOffset:
 		n, _ := strconv.ParseInt(string(note[1]), 10, 64)
 		s.clock.SetAhead(time.Duration(n))
 		s.snap.clock = time.Duration(n)
-	case string(note[0]) == noteWritten:
+	case string(note[0]) == snapshot.NoteWritten:
 		for b := note[1]; len(b) >= 8; b = b[8:] {
 			s.written.addHash(binary.BigEndian.Uint64(b))
 		}
-	case string(note[0]) == noteLock && len(note) == 4:
+	case string(note[0]) == snapshot.NoteLock && len(note) == 4:
 		at, _ := strconv.ParseInt(string(note[3]), 10, 64)
 		s.locks[record.KeyID{DB: db, Key: string(note[1])}] = lock{value: string(note[2]), expireMs: at}
 	}
@@ -136,7 +115,7 @@ func (s *Store) loadNote(db int, note [][]byte) {
 // of what it held: the start is refused.
 func (s *Store) withoutSnapshot(damage error) error {
 	mark := s.mark()
-	if s.cfg.Embedded || !mark.ofRedis() || mark.nothingSent() {
+	if s.cfg.Embedded || !mark.OfRedis() || mark.NothingSent() {
 		return fmt.Errorf("%w: put data directory %s back from a backup, all of it; or run 'holdfast journal repair --data-dir %q', which sets the snapshot aside and keeps the writes that are in the journal",
 			damage, s.cfg.Dir, s.cfg.Dir)
 	}
@@ -146,33 +125,5 @@ func (s *Store) withoutSnapshot(damage error) error {
 	}
 	s.log.Error("the snapshot is damaged and was moved aside: queued writes are all here, what else it held is unknown until redis is back", "error", damage, "moved_to", to)
 	s.troubles.set("snapshot", "the snapshot was damaged when the proxy started, and lies in "+to)
-	return nil
-}
-
-// verifySnapshot checks magic, version and checksum of the whole file.
-func verifySnapshot(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	head := make([]byte, len(snapshotMagic)+1)
-	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(snapshotMagic)]) != snapshotMagic {
-		return ErrSnapshotDamaged
-	}
-	if info.Size() < int64(len(head))+4 {
-		return ErrSnapshotDamaged
-	}
-	sum := crc32.New(castagnoli)
-	_, _ = sum.Write(head)
-	if _, err := io.CopyN(sum, f, info.Size()-int64(len(head))-4); err != nil {
-		return fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
-	}
-	var want uint32
-	if err := binary.Read(f, binary.BigEndian, &want); err != nil || want != sum.Sum32() {
-		return ErrSnapshotDamaged
-	}
-	if head[len(snapshotMagic)] > snapshotVersion {
-		return record.ErrNewerFormat
-	}
 	return nil
 }

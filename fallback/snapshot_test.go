@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 // A damaged snapshot does not keep a proxy from starting whose journal or Redis has all
@@ -37,7 +39,7 @@ func TestSnapshotDamage(t *testing.T) {
 		t.Helper()
 		require.NoError(t, os.WriteFile(path, content, 0o600))
 		_, err := VerifySnapshot(r.dir)
-		require.ErrorIs(t, err, ErrSnapshotDamaged)
+		require.ErrorIs(t, err, snapshot.ErrDamaged)
 		require.ErrorContains(t, err, path)
 		r.open()
 		require.Equal(t, "$1\r\nv\r\n", r.do("GET", "k"), "the journal has it")
@@ -58,8 +60,8 @@ func TestSnapshotDamage(t *testing.T) {
 	try(good[:4])
 	try(nil)
 	newer := append([]byte(nil), good[:len(good)-4]...)
-	newer[8] = snapshotVersion + 1
-	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, castagnoli))
+	newer[8] = snapshot.Version + 1
+	newer = binary.BigEndian.AppendUint32(newer, crc32.Checksum(newer, snapshot.Castagnoli))
 	require.NoError(t, os.WriteFile(path, newer, 0o600))
 	_, err = Open(r.cfg)
 	require.ErrorIs(t, err, record.ErrNewerFormat)
@@ -157,7 +159,7 @@ func TestEmbeddedStateGoesToRedisOnce(t *testing.T) {
 
 	r.redis("SET", "n", "100")
 	r.redis("RPUSH", "l", "stale")
-	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, Ours
+	r.cfg.Embedded, r.cfg.NewClient, r.cfg.Conflict = false, client, deadletter.Ours
 	r.open()
 	require.EqualValues(t, 3, r.store.Status().QueuedWrites)
 	// Crash between queueing and the last snapshot: it still says "embedded".

@@ -54,8 +54,8 @@ func (r *replayer) died(ctx context.Context, batch []record.Record, cause error)
 		size += record.ArgvBytes(argv)
 	}
 	reason := fmt.Sprintf("redis closed the connection %d times on this write alone (%d bytes): beyond proto-max-bulk-len or client-query-buffer-limit?", st.deaths, size)
-	r.s.dead.add(batch[0], reason, r.s.cfg.Now())
-	if err := r.s.dead.flush(); err != nil {
+	r.s.dead.Add(batch[0], reason, r.s.cfg.Now())
+	if err := r.s.dead.Flush(); err != nil {
 		return err
 	}
 	r.s.log.Error("journaled write closes the connection to redis: kept as a dead letter", "seq", from, "bytes", size, "error", cause)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"holdfast/fallback/deadletter"
 )
 
 // connects tries again until the store is online, and returns how often it did not work.
@@ -40,7 +42,7 @@ func TestWriteBeyondTheServersLimits(t *testing.T) {
 			r.connects(3 * stubbornTries)
 			require.Equal(t, []any{"1", "1"}, r.redis("MGET", "m:small", "m:later"))
 			require.Zero(t, r.store.Status().QueuedWrites)
-			letters, err := ReadDeadLetters(r.dir)
+			letters, err := deadletter.Read(r.dir)
 			require.NoError(t, err)
 			require.Len(t, letters, 1)
 			require.Contains(t, letters[0].Reason, "3 times on this write alone")

@@ -1,6 +1,9 @@
 package fallback
 
-import "holdfast/fallback/record"
+import (
+	"holdfast/fallback/datadir"
+	"holdfast/fallback/record"
+)
 
 // Whether a key that differs from what the mirror last saw was changed by
 // somebody else is known only if nothing of our own can be the difference. It
@@ -22,7 +25,7 @@ import "holdfast/fallback/record"
 // here on the mirror follows a server: no snapshot made before it is what the
 // mirror last saw. The store's lock is held.
 func (s *Store) followFrom(srv Server, settled uint64) {
-	s.noteMark(true, func(m *replayMark) {
+	s.noteMark(true, func(m *datadir.Checkpoint) {
 		m.Settled, m.Since = settled, settled
 		m.OnlineRun, m.Unsure, m.UnsureFrom, m.WipedRun = srv.RunID, false, 0, ""
 		m.Current++
@@ -31,7 +34,7 @@ func (s *Store) followFrom(srv Server, settled uint64) {
 
 // Takeovers counts how often Redis has taken over from the local state. Cheap,
 // without a lock.
-func (s *Store) Takeovers() uint64 { return s.takeovers.Load() }
+func (s *Store) Takeovers() uint64 { return s.outage.takeovers.Load() }
 
 // Unsure tells the store that a write to a key was sent and never answered, and
 // that nobody else will tell of it: what Redis holds of the key is not known.
@@ -46,7 +49,7 @@ func (s *Store) Unsure(db int, key []byte, takeovers uint64) {
 	if len(s.inDoubt) < refreshMax {
 		s.inDoubt[id] = struct{}{}
 	}
-	if takeovers != s.takeovers.Load() {
+	if takeovers != s.outage.takeovers.Load() {
 		s.mirror.drainLocked()
 		s.mirror.unlearn(db, [][]byte{key})
 	}
@@ -59,7 +62,7 @@ func (s *Store) outdateSnapshots() {
 	if s.cfg.Embedded || s.Mode() == Online {
 		return // none of them counts
 	}
-	if err := s.changeMark(func(m *replayMark) { m.Current++ }); err != nil {
+	if err := s.changeMark(func(m *datadir.Checkpoint) { m.Current++ }); err != nil {
 		s.log.Warn("cannot note that the snapshot is outdated: a restart may report conflicts that nobody made", "error", err)
 	}
 	s.dirtyGen++
@@ -83,7 +86,7 @@ func (s *Store) judgeSnapshot(current uint64) error {
 	if s.cfg.Embedded || mark.Unsure || (current != 0 && current == mark.Current) {
 		return nil
 	}
-	err := s.changeMark(func(m *replayMark) { m.Unsure, m.UnsureFrom = true, s.jr.Stats().LastSeq })
+	err := s.changeMark(func(m *datadir.Checkpoint) { m.Unsure, m.UnsureFrom = true, s.jr.Stats().LastSeq })
 	if err != nil {
 		return err
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/record"
 )
 
-func conflictsOf(t *testing.T, r *rig) (out []ConflictRecord) {
+func conflictsOf(t *testing.T, r *rig) (out []deadletter.ConflictRecord) {
 	t.Helper()
-	require.NoError(t, ReadConflicts(r.dir, func(c ConflictRecord) error { out = append(out, c); return nil }))
+	require.NoError(t, deadletter.ReadConflicts(r.dir, func(c deadletter.ConflictRecord) error { out = append(out, c); return nil }))
 	return out
 }
 
@@ -20,7 +21,7 @@ func conflictsOf(t *testing.T, r *rig) (out []ConflictRecord) {
 // its last acknowledged writes. These are not somebody else's: nothing that is
 // queued now may be dropped for them.
 func TestColdStartTakesNoWriteOfOursForForeign(t *testing.T) {
-	for _, policy := range []Conflict{Ours, Theirs, ConflictToLetter} {
+	for _, policy := range []deadletter.Conflict{deadletter.Ours, deadletter.Theirs, deadletter.ToLetter} {
 		t.Run(string(policy), func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Conflict = policy })
 			for i := range 20 {
@@ -44,7 +45,7 @@ func TestColdStartTakesNoWriteOfOursForForeign(t *testing.T) {
 			found := conflictsOf(t, r)
 			require.Len(t, found, 20, "what could not be told is recorded")
 			require.True(t, found[0].Unsure)
-			require.Equal(t, Ours, found[0].Policy)
+			require.Equal(t, deadletter.Ours, found[0].Policy)
 		})
 	}
 }
@@ -68,7 +69,7 @@ func TestWhichSnapshotsTellForeignWrites(t *testing.T) {
 		"closed while online": {func(r *rig) { r.loaded(); r.lost(); r.close(); r.open() }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+			r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 			r.redis("SET", "m:k", "1")
 			r.loaded()
 			r.lost()
@@ -94,7 +95,7 @@ func TestWhichSnapshotsTellForeignWrites(t *testing.T) {
 // ours does not give way to it. Another server may lack our acknowledged writes.
 func TestWhatElseMayBeOurs(t *testing.T) {
 	t.Run("unknown outcome", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+		r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 		r.redis("SET", "m:k", "1")
 		r.loaded()
 		r.redis("INCR", "m:k") // sent, and the answer lost
@@ -106,7 +107,7 @@ func TestWhatElseMayBeOurs(t *testing.T) {
 		require.Empty(t, conflictsOf(t, r))
 	})
 	t.Run("another server", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Conflict = Theirs })
+		r := newRig(t, func(c *Config) { c.Conflict = deadletter.Theirs })
 		r.redis("SET", "m:k", "1")
 		r.loaded()
 		r.still() // no beat comes after the write
@@ -122,7 +123,7 @@ func TestWhatElseMayBeOurs(t *testing.T) {
 
 // A replay that is interrupted again and again files and counts each thing once.
 func TestFilingIsIdempotent(t *testing.T) {
-	r := newRigOn(t, redistest.Start(t, "--rename-command", "APPEND", ""), func(c *Config) { c.Conflict = ConflictToLetter })
+	r := newRigOn(t, redistest.Start(t, "--rename-command", "APPEND", ""), func(c *Config) { c.Conflict = deadletter.ToLetter })
 	r.redis("MSET", "m:k", "1", "m:fine", "1")
 	r.loaded()
 	r.lost()
@@ -142,14 +143,14 @@ func TestFilingIsIdempotent(t *testing.T) {
 		r.wire.heal()
 	}
 	require.Equal(t, []any{"100", "1", "1"}, r.redis("MGET", "m:k", "m:fine", "m:n"))
-	letters, err := ReadDeadLetters(r.dir)
+	letters, err := deadletter.Read(r.dir)
 	require.NoError(t, err)
 	require.Len(t, letters, 2)
 	require.Len(t, conflictsOf(t, r), 1)
 	// A replica that lacks all of it takes over: what was filed stays filed, also
 	// when the letters were set aside.
 	r.close()
-	_, n, err := DropDeadLetters(r.dir)
+	_, n, err := deadletter.Drop(r.dir)
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
 	r.open()
@@ -165,10 +166,10 @@ func TestLettersOfAnotherJournalHideNothing(t *testing.T) {
 	r := newRig(t)
 	r.do("SET", "a", "1")
 	stream := r.store.StreamID()
-	r.store.filed.stream = "other"
-	r.store.dead.add(record.Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
-	require.NoError(t, r.store.dead.flush())
-	r.store.filed.stream = stream
+	r.store.filed.Stream = "other"
+	r.store.dead.Add(record.Record{Seq: 1, Commands: [][][]byte{words("SET", "a", "0")}}, "test", r.store.cfg.Now())
+	require.NoError(t, r.store.dead.Flush())
+	r.store.filed.Stream = stream
 	r.crash()
 	r.online()
 	require.Equal(t, "1", r.redis("GET", "a"))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"holdfast/backend/redistest"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal/faultfs"
 	"holdfast/fallback/record"
 )
@@ -79,7 +80,7 @@ func TestFullDiskGoesOnByItself(t *testing.T) {
 // Every kind of value is as it was before a refused write, and a conflict is still found.
 func TestRefusedWritesAreUndone(t *testing.T) {
 	disk := faultfs.New()
-	r := newRig(t, func(c *Config) { c.fs, c.Conflict = madeFS{disk}, Theirs })
+	r := newRig(t, func(c *Config) { c.fs, c.Conflict = madeFS{disk}, deadletter.Theirs })
 	r.redis("MSET", "m:s", "1", "m:gone", "x", "m:theirs", "1")
 	r.redis("HSET", "m:h", "a", "1")
 	r.redis("RPUSH", "m:l", "a", "b")

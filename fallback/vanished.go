@@ -107,7 +107,7 @@ func (m *mirror) afterLoad(gone int) {
 // keepAside gives the snapshot that was put aside its name, and removes the one
 // that was kept before.
 func (s *Store) keepAside() (path string, err error) {
-	old, err := filepath.Glob(filepath.Join(escapeGlob(s.cfg.Dir), keptSnapshot+"*"))
+	old, err := filepath.Glob(filepath.Join(datadir.EscapeGlob(s.cfg.Dir), keptSnapshot+"*"))
 	if err != nil {
 		return "", fmt.Errorf("keep snapshot: %w", err)
 	}

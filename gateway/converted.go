@@ -44,6 +44,7 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: told, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
 	}
+	f.thoughts.keep(ctx, a.id, c.conversion.Seals())
 	convertedHeader(w.Header(), resp.Header, contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(out)))
 	w.WriteHeader(http.StatusOK)
@@ -94,6 +95,9 @@ func (s *relay) passConverted(event []byte) (end bool, err error) {
 
 // converted sends events, and what ended them too early.
 func (s *relay) converted(events [][]byte, err error) error {
+	if seals := s.convert.Seals(); len(seals) > 0 { // before the client can go on
+		s.keep(seals)
+	}
 	if sendErr := s.send(framed(s.dialect, events)); sendErr != nil {
 		return sendErr
 	}

@@ -33,6 +33,7 @@ type forwarder struct {
 	roster        *roster
 	tokens        *tokens
 	counters      *counters
+	thoughts      *thoughts
 	metrics       *metrics
 	log           *slog.Logger
 }
@@ -216,6 +217,7 @@ func leftAlone(cause error, began bool) attempt {
 
 func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
 	s := newRelay(w, c, a, resp, f.keepAlive)
+	s.keep = func(seals map[string][]byte) { f.thoughts.keep(ctx, a.id, seals) }
 	err := s.run(ctx, resp.Body)
 	var broken brokenError
 	var told *toldError

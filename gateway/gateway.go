@@ -15,6 +15,7 @@ import (
 
 	"holdfast/backend/descriptors"
 	"holdfast/backend/hostguard"
+	"holdfast/gateway/conversation"
 	"holdfast/gateway/store"
 )
 
@@ -36,6 +37,8 @@ type Gateway struct {
 	checker   *checker
 	paths     map[string]endpoint
 	guard     hostguard.Guard
+	responses *conversation.Responses
+	thoughts  *thoughts
 
 	draining  atomic.Bool
 	ready     chan struct{} // closed when the listener answers
@@ -87,6 +90,15 @@ func Open(cfg Config) (*Gateway, error) {
 		roster: g.roster, tokens: g.tokens, counters: g.counters, metrics: g.metrics, log: cfg.Logger,
 	}
 	g.checker = &checker{forwarder: g.forwarder, roster: g.roster, state: g.link.snapshot, metrics: g.metrics, log: cfg.Logger}
+	g.responses = conversation.NewResponses(conversation.New(conversation.Config{
+		Client: client, Prefix: k.responses(), Lifetime: responseLifetime, Timeout: patience,
+		MaxValue: maxKeptResponse, MaxTotal: maxKeptResponses, Logger: cfg.Logger,
+	}))
+	g.thoughts = &thoughts{conversation.New(conversation.Config{
+		Client: client, Prefix: k.thoughts(), Lifetime: thoughtLifetime, Timeout: patience,
+		MaxValue: maxKeptThought, MaxTotal: maxKeptThoughts, Logger: cfg.Logger,
+	})}
+	g.forwarder.thoughts = g.thoughts
 	g.paths = g.endpoints()
 	if err := g.firstState(); err != nil {
 		_ = g.Close()

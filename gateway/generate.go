@@ -19,7 +19,7 @@ func (g *Gateway) find(path string) (endpoint, bool) {
 	}
 	model, action, ok := parseGeminiPath(path)
 	if !ok {
-		return endpoint{}, false
+		return g.keptResponse(path)
 	}
 	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
 	route := "generate_content"
@@ -86,6 +86,14 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 	if failure := c.parseBody(); failure != nil {
 		return failure
 	}
+	former, failure := g.goOn(r.Context(), c)
+	if failure != nil {
+		return failure
+	}
+	c.converting = func(asked []byte) *apiError {
+		g.recall(r.Context(), c, asked)
+		return g.keep(r.Context(), c, former)
+	}
 	if failure := chooseProvider(c, r.state, r.provider); failure != nil {
 		return failure
 	}
@@ -93,8 +101,9 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
-	if failure := c.convert(); failure != nil {
-		return failure
+	failure = c.convert()
+	if failure == nil {
+		failure = g.forwarder.serve(r.Context(), w, c)
 	}
-	return g.forwarder.serve(r.Context(), w, c)
+	return c.orEstimate(w, body, failure)
 }

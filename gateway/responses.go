@@ -44,5 +44,9 @@ func (responses) judge(event []byte) eventKind {
 }
 
 func (responses) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
-	return c.post(ctx, a, target{version: "/v1", ending: "/responses", path: "/responses"})
+	t := target{version: "/v1", ending: "/responses", path: "/responses"}
+	if c.op == opCount {
+		t.path += "/input_tokens"
+	}
+	return c.post(ctx, a, t)
 }

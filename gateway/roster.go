@@ -77,7 +77,7 @@ func (s *shortage) count(d diagnosis) {
 }
 
 // pick chooses the account of p that was used longest ago among those that are
-// enabled, fit, serve the model and were not tried yet. Taking turns follows
+// enabled, fit, serve the model and were not tried yet, or the preferred one. Taking turns follows
 // from it: an account goes to the end when it is chosen.
 func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.Time) (*account, shortage) {
 	r.mu.Lock()
@@ -97,7 +97,7 @@ func (r *roster) pick(p *pool, model string, tried map[accountID]bool, now time.
 		default:
 			if d := r.diagnose(a, m, now); d.ailment != fit {
 				why.count(d)
-			} else if best == nil || m.lastUse < bestMark.lastUse {
+			} else if best == nil || a.id == p.preferred || best.id != p.preferred && m.lastUse < bestMark.lastUse {
 				best, bestMark = a, m
 			}
 		}

@@ -40,11 +40,15 @@ type call struct {
 	body        []byte
 	model       string
 	stream      bool
+	unkept      bool // the client does not want its response to be kept
 	pool        *pool
 	settings    settings
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion
+	// converting, if set, is called when a conversion was made, with what it was made of.
+	converting func(asked []byte) *apiError
+	recalled   recalled
 }
 
 // repeatable reports whether the provider may get the call twice: a generation costs
@@ -158,7 +162,7 @@ func (c *call) suits(info providerInfo) suit {
 	switch {
 	case w == wireAny || w == c.dialect.wire():
 		return suitNative
-	case from && to && c.op == opGenerate:
+	case from && to && (c.op == opGenerate || c.op == opCount):
 		return suitConverted
 	}
 	return suitNone
@@ -172,19 +176,35 @@ func (c *call) convert() *apiError {
 	if c.suits(c.pool.info) != suitConverted {
 		return nil
 	}
-	conversion, body, err := convert.New(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()], c.body, c.model, c.stream)
+	conversion, body, err := c.converted(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()])
 	var field *convert.FieldError
 	switch {
 	case errors.As(err, &field):
 		failure := invalidRequest("cannot_convert", err.Error())
 		failure.param = field.Field
 		return failure
+	case errors.Is(err, convert.ErrNoCount):
+		return &apiError{status: http.StatusNotImplemented, kind: kindInvalid, code: "cannot_count", message: err.Error()}
 	case err != nil:
 		return invalidRequest("cannot_convert", err.Error())
 	}
+	asked := c.body
 	c.conversion, c.body = conversion, body
 	c.header, c.query = nil, nil
+	if c.converting != nil {
+		return c.converting(asked)
+	}
 	return nil
+}
+
+// converted is the provider's request.
+func (c *call) converted(client, provider convert.Format) (*convert.Conversion, []byte, error) {
+	if c.op == opCount {
+		return convert.NewCount(client, provider, c.body, c.model)
+	}
+	return convert.Convert(convert.Options{
+		Client: client, Provider: provider, Body: c.body, Model: c.model, Stream: c.stream, Shared: len(c.pool.accounts) > 1,
+	})
 }
 
 // wanted names what the client wants, for an error.
@@ -228,6 +248,7 @@ func (c *call) parseBody() *apiError {
 	}
 	c.model = model.Str
 	c.stream = gjson.GetBytes(c.body, "stream").Bool()
+	c.unkept = gjson.GetBytes(c.body, "store").Type == gjson.False
 	return nil
 }
 

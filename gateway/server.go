@@ -55,12 +55,13 @@ func (g *Gateway) endpoints() map[string]endpoint {
 			metrics.ServeHTTP(w, r.Request)
 			return nil
 		}},
-		"/v1/models":                {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
-		"/v1beta/models":            {route: "models", method: http.MethodGet, api: true, dialect: gemini{}, handler: g.serveModels},
-		"/v1/chat/completions":      g.generation("chat_completions", openAI{}, opGenerate),
-		"/v1/responses":             g.generation("responses", responses{}, opGenerate),
-		"/v1/messages":              g.generation("messages", claude{}, opGenerate),
-		"/v1/messages/count_tokens": g.generation("count_tokens", claude{}, opCount),
+		"/v1/models":                 {route: "models", method: http.MethodGet, api: true, handler: g.serveModels},
+		"/v1beta/models":             {route: "models", method: http.MethodGet, api: true, dialect: gemini{}, handler: g.serveModels},
+		"/v1/chat/completions":       g.generation("chat_completions", openAI{}, opGenerate),
+		"/v1/responses":              g.generation("responses", responses{}, opGenerate),
+		"/v1/messages":               g.generation("messages", claude{}, opGenerate),
+		"/v1/messages/count_tokens":  g.generation("count_tokens", claude{}, opCount),
+		"/v1/responses/input_tokens": g.generation("count_tokens", responses{}, opCount),
 	}
 	newDashboard(g, g.tokens.store).endpoints(func(path string, e endpoint) { paths[path] = e })
 	return paths

@@ -47,6 +47,8 @@ type pool struct {
 	typ      string
 	info     providerInfo
 	accounts []*account
+	// preferred is asked first where it is fit: it knows the conversation.
+	preferred accountID
 }
 
 // customModel is an alias: a name for one model of one provider.

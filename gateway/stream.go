@@ -98,6 +98,7 @@ type relay struct {
 	finished  bool        // the upstream said that the answer is complete
 	account   *account
 	convert   *convert.Stream // nil: events pass as they are
+	keep      func(seals map[string][]byte)
 }
 
 func newRelay(w http.ResponseWriter, c *call, a *account, resp *http.Response, keepAlive time.Duration) *relay {

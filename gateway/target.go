@@ -80,7 +80,7 @@ func (c *call) post(ctx context.Context, a *account, t target) (*http.Request, e
 	if c.op == opForward {
 		method, contentType = c.method, c.contentType
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(c.body))
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(c.bodyFor(a.id)))
 	if err != nil {
 		return nil, errNoEndpoint
 	}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
+	"holdfast/fallback/deadletter"
 )
 
 // replicated is a master with a replica and a Sentinel. Holdfast logs in as "app" and
@@ -113,7 +114,7 @@ func (a *tally) holds(c *redis.Client, why string) {
 // applied again, once. That needs no fence at the replica from an earlier replay:
 // here the first replay ever is the one that it missed.
 func TestSentinelFailoverToAReplicaThatMissedTheReplay(t *testing.T) {
-	for _, conflict := range []fallback.Conflict{fallback.Ours, fallback.Theirs, fallback.ConflictToLetter} {
+	for _, conflict := range []deadletter.Conflict{deadletter.Ours, deadletter.Theirs, deadletter.ToLetter} {
 		t.Run(string(conflict), func(t *testing.T) {
 			t.Parallel()
 			p := startReplicated(t)

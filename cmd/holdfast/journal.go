@@ -13,8 +13,10 @@ import (
 
 	"holdfast/fallback"
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 	"holdfast/fallback/journal"
 	"holdfast/fallback/record"
+	"holdfast/fallback/snapshot"
 )
 
 func journalCommand() *cli.Command {
@@ -70,11 +72,11 @@ func flagsOnly(c *cli.Context, name string) error {
 
 // printReport tells of a journal, and of which records Redis has already.
 func printReport(c *cli.Context, r journal.Report, snapshot string) error {
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
-	served, err := fallback.ServedRedis(c.String("data-dir"))
+	served, err := datadir.ServedRedis(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -127,11 +129,11 @@ func journalVerify(c *cli.Context) error {
 	if err != nil && len(r.Problems) == 0 {
 		return err
 	}
-	snapshot, serr := fallback.VerifySnapshot(dir)
-	if errors.Is(serr, fallback.ErrSnapshotDamaged) {
+	state, serr := fallback.VerifySnapshot(dir)
+	if errors.Is(serr, snapshot.ErrDamaged) {
 		serr = fmt.Errorf("%w; stop holdfast, then 'holdfast journal repair --data-dir %q' sets it aside", serr, dir)
 	}
-	return errors.Join(printReport(c, r, string(snapshot)), err, serr)
+	return errors.Join(printReport(c, r, string(state)), err, serr)
 }
 
 func journalRepair(c *cli.Context) error {
@@ -157,7 +159,7 @@ type dumped struct {
 
 func journalDump(c *cli.Context) error {
 	enc := json.NewEncoder(c.App.Writer)
-	replayed, err := fallback.ReadReplayed(c.String("data-dir"))
+	replayed, err := datadir.ReadReplayed(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -209,7 +211,7 @@ func printable(commands [][][]byte) [][]string {
 }
 
 func journalRetry(c *cli.Context) error {
-	n, err := fallback.RetryDeadLetters(c.String("data-dir"))
+	n, err := deadletter.RetryDeadLetters(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -222,7 +224,7 @@ func journalRetry(c *cli.Context) error {
 }
 
 func journalDrop(c *cli.Context) error {
-	path, n, err := fallback.DropDeadLetters(c.String("data-dir"))
+	path, n, err := deadletter.Drop(c.String("data-dir"))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"holdfast/fallback"
+	"holdfast/fallback/deadletter"
 )
 
 // listedLetter is a dead letter as printed.
@@ -23,7 +23,7 @@ type listedLetter struct {
 }
 
 func journalDeadLetters(c *cli.Context) error {
-	letters, err := fallback.ReadDeadLetters(c.String("data-dir"))
+	letters, err := deadletter.Read(c.String("data-dir"))
 	if err != nil {
 		return err
 	}
@@ -45,25 +45,25 @@ func journalDeadLetters(c *cli.Context) error {
 // listedConflict is a conflict as printed: a key with both values, or, without a
 // key, a write.
 type listedConflict struct {
-	Seq      uint64            `json:"seq"`
-	Stream   string            `json:"stream,omitempty"`
-	DB       int               `json:"db"`
-	Key      string            `json:"key,omitempty"`
-	FiledAt  time.Time         `json:"filedAt"`
-	Policy   fallback.Conflict `json:"policy"`
-	Ours     [][]string        `json:"ours,omitempty"`
-	Theirs   [][]string        `json:"theirs,omitempty"`
-	Omitted  bool              `json:"omitted,omitempty"`
-	Commands [][]string        `json:"commands,omitempty"`
-	Unsure   bool              `json:"unsure,omitempty"`
-	HandOver bool              `json:"handOver,omitempty"`
-	NoReply  bool              `json:"noReply,omitempty"`
+	Seq      uint64              `json:"seq"`
+	Stream   string              `json:"stream,omitempty"`
+	DB       int                 `json:"db"`
+	Key      string              `json:"key,omitempty"`
+	FiledAt  time.Time           `json:"filedAt"`
+	Policy   deadletter.Conflict `json:"policy"`
+	Ours     [][]string          `json:"ours,omitempty"`
+	Theirs   [][]string          `json:"theirs,omitempty"`
+	Omitted  bool                `json:"omitted,omitempty"`
+	Commands [][]string          `json:"commands,omitempty"`
+	Unsure   bool                `json:"unsure,omitempty"`
+	HandOver bool                `json:"handOver,omitempty"`
+	NoReply  bool                `json:"noReply,omitempty"`
 }
 
 func journalConflicts(c *cli.Context) error {
 	enc := json.NewEncoder(c.App.Writer)
 	any := false
-	err := fallback.ReadConflicts(c.String("data-dir"), func(r fallback.ConflictRecord) error {
+	err := deadletter.ReadConflicts(c.String("data-dir"), func(r deadletter.ConflictRecord) error {
 		any = true
 		l := listedConflict{
 			Seq: r.Seq, Stream: r.Stream, DB: r.DB, FiledAt: r.FiledAt, Policy: r.Policy, Ours: printable(r.Ours), Theirs: printable(r.Theirs),

@@ -15,6 +15,7 @@ import (
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
 	"holdfast/fallback/datadir"
+	"holdfast/fallback/deadletter"
 )
 
 var journalCommands = []string{"ls", "dump", "verify", "repair", "deadletters", "conflicts", "retry", "drop"}
@@ -70,7 +71,7 @@ func TestJournalIsNotChangedUnderARunningProxy(t *testing.T) {
 	}
 	said := tool(t, 0, "journal", "deadletters", "--data-dir", dir, "--json")
 	assert.Contains(t, said, `["lpush","aiclient:l","ünï","\"\\xff\\x00\""]`)
-	letters, err := fallback.ReadDeadLetters(dir)
+	letters, err := deadletter.Read(dir)
 	require.NoError(t, err)
 	require.Len(t, letters, 1)
 	p.stop()
@@ -173,7 +174,7 @@ func TestDamagedDeadLettersAreNamed(t *testing.T) {
 	assert.Equal(t, 2, again.st.store.Status().DeadLetters, "none is dropped silently")
 	again.stop()
 	assert.FileExists(t, path+".damaged")
-	letters, err := fallback.ReadDeadLetters(dir)
+	letters, err := deadletter.Read(dir)
 	require.NoError(t, err)
 	assert.Len(t, letters, 1)
 }

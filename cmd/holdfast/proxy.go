@@ -17,6 +17,7 @@ import (
 
 	"holdfast/backend"
 	"holdfast/fallback"
+	"holdfast/fallback/deadletter"
 	"holdfast/proxy/front"
 )
 
@@ -105,7 +106,7 @@ type proxySettings struct {
 	maxStale       time.Duration
 	journalBytes   int64
 	fenceWrites    bool
-	conflict       fallback.Conflict
+	conflict       deadletter.Conflict
 	connectTimeout time.Duration
 	commandTimeout time.Duration
 	maxClients     int
@@ -134,7 +135,7 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	var err error
 	s.policy, err = fallback.ParsePolicy(c.String("offline"))
 	k.add(err)
-	s.conflict, err = fallback.ParseConflict(c.String("conflict"))
+	s.conflict, err = deadletter.ParseConflict(c.String("conflict"))
 	k.add(err)
 	if !c.IsSet("conflict") {
 		s.conflict = "" // where it has to be asked for, it was not

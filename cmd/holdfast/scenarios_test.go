@@ -11,6 +11,7 @@ import (
 
 	"holdfast/backend/redistest"
 	"holdfast/fallback"
+	"holdfast/fallback/deadletter"
 )
 
 // Redis is there and will not serve, for one reason after the other. Clients go
@@ -73,7 +74,7 @@ func TestRedisThatWillNotServe(t *testing.T) {
 func TestRedisReplacedByAnother(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t)
-	p := startProxy(t, srv.URL(), func(s *proxySettings) { s.conflict = fallback.Theirs })
+	p := startProxy(t, srv.URL(), func(s *proxySettings) { s.conflict = deadletter.Theirs })
 	p.awaitMode(fallback.Online)
 	c := p.client()
 	require.NoError(t, c.Set(ctx, "aiclient:old", 1, 0).Err())

@@ -1,4 +1,4 @@
-// Package datadir is the directory that a store keeps its files in: their names, who may
+// package datadir is the directory that a store keeps its files in: their names, who may
 // write to it, and how a file is replaced so that a crash leaves the old one or the new.
 package datadir
 

@@ -56,7 +56,7 @@ func whole(t require.TestingT, f Format, stream []byte) *answer {
 		case evArgs:
 			a.parts[n].args += e.text
 		case evEnd:
-			a.finish, a.usage = e.finish, e.usage
+			a.finish, a.stopped, a.usage = e.finish, e.stopped, e.usage
 		}
 	}
 	return a
@@ -211,7 +211,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{Chat, `{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]}}]}`, "not of its protocol"},
 		{Claude, `{"type":"error","error":{"message":"overloaded"}}`, "overloaded"},
 		{Claude, `{"content":[{"type":"server_tool_use"}],"stop_reason":"end_turn"}`, "server_tool_use"},
-		{Claude, `{"content":[],"stop_reason":"unheard_of"}`, "unheard_of"},
+		{Claude, `{"content":[],"stop_reason":null}`, "before its end"},
 		{Responses, `{"status":"failed","output":[],"error":{"message":"quota"}}`, "quota"},
 		{Responses, `{"status":"completed"}`, "not of its protocol"},
 		{Responses, `{"status":"in_progress","output":[]}`, "before its end"},

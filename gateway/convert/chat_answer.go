@@ -157,24 +157,31 @@ type chatDecoder struct {
 
 // chatStreamCall is a call as the provider counts it.
 type chatStreamCall struct {
-	*pendingCall
-	index int
-	id    string
+	*pendingCall // nil: its name is not known yet
+	index        int
+	id           string
+	early        string // arguments that came before the name
 }
 
 func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
 	if e := v.Get("error"); e.IsObject() {
 		return nil, &UpstreamError{e.Get("message").String()}
 	}
-	if !d.started {
+	if !d.started && len(v.Get("choices").Array()) > 0 { // before, some say what is none of the answer
 		d.started = true
 		out = append(out, event{kind: evStart, id: v.Get("id").Str, model: v.Get("model").Str})
 	}
 	if u := v.Get("usage"); u.IsObject() {
 		d.usage = chatUsage(u)
 	}
+	if !d.started {
+		return nil, nil
+	}
 	c := v.Get("choices.0")
 	delta := c.Get("delta")
+	if !delta.IsObject() { // whole at once
+		delta = c.Get("message")
+	}
 	if s := chatThought(delta); s != "" {
 		out = append(out, d.queue.other(event{kind: evThought, text: s})...)
 	}
@@ -194,7 +201,7 @@ func (d *chatDecoder) decode(v gjson.Result) (out []event, _ error) {
 			return out, err
 		}
 	}
-	if reason := c.Get("finish_reason").Str; reason != "" {
+	if reason := strings.TrimSpace(c.Get("finish_reason").Str); reason != "" && reason != "null" {
 		d.reason = reason
 	}
 	return out, nil
@@ -214,16 +221,25 @@ func (d *chatDecoder) call(v gjson.Result) (out []event, _ error) {
 		c = d.calls[len(d.calls)-1]
 	}
 	if c == nil || name != "" && id != "" && c.id != "" && id != c.id {
-		pending, events := d.queue.begin(event{
-			id: callID(id), name: name, signature: v.Get("extra_content.google.thought_signature").Str})
-		out = append(out, events...)
-		c = &chatStreamCall{pending, index, id}
+		c = &chatStreamCall{index: index, id: id}
 		d.calls = append(d.calls, c)
 	}
 	args := v.Get("function.arguments")
 	text := args.Str
 	if args.IsObject() {
 		text = args.Raw
+	}
+	if c.id == "" {
+		c.id = id
+	}
+	if c.pendingCall == nil && name == "" { // some tell it in a later piece
+		c.early += text
+		return nil, nil
+	}
+	if c.pendingCall == nil {
+		c.pendingCall, out = d.queue.begin(event{
+			id: callID(c.id), name: name, signature: v.Get("extra_content.google.thought_signature").Str})
+		text = c.early + text
 	}
 	events, err := d.queue.more(c.pendingCall, text)
 	return append(out, events...), err
@@ -242,12 +258,19 @@ func (d *chatDecoder) end(told bool) ([]event, error) {
 	}
 	d.ended = true
 	out := d.queue.flush(true)
+	called := false
+	for _, c := range d.calls {
+		if c.pendingCall == nil && c.early != "" {
+			return out, fmt.Errorf("%w: a call has no name", errMalformed)
+		}
+		called = called || c.pendingCall != nil
+	}
 	if d.reason != "length" { // one that was cut off is as it is
 		if err := d.queue.checked(); err != nil {
 			return out, err
 		}
 	}
-	return append(out, event{kind: evEnd, finish: chatFinish(d.reason, len(d.calls) > 0), usage: d.usage}), nil
+	return append(out, event{kind: evEnd, finish: chatFinish(d.reason, called), usage: d.usage}), nil
 }
 
 // chatEncoder makes a stream of chunks.

@@ -1,6 +1,11 @@
 package convert
 
-import "github.com/tidwall/gjson"
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
 
 // readChat reads a Chat Completions request.
 func readChat(r *reader, body gjson.Result) *request {
@@ -279,18 +284,32 @@ func (r *reader) chatCall(field string, c gjson.Result) part {
 		r.unable(field + ".type")
 	}
 	p.name = r.text(field+".function.name", c.Get("function.name"))
-	p.signature = c.Get("extra_content.google.thought_signature").Str
-	var ok bool
-	if p.args, ok = argsOf(c.Get("function.arguments")); !ok {
-		r.refuse(field+".function.arguments", "is not a JSON object in a string")
+	if !r.shared {
+		p.signature = c.Get("extra_content.google.thought_signature").Str
 	}
+	p.args = r.saidArgs(field+".function.arguments", c.Get("function.arguments"))
 	return p
+}
+
+// saidArgs is the arguments of a call in a history. A model may have said what is no
+// object; refusing it would end the conversation, so it travels as text in one.
+func (r *reader) saidArgs(field string, v gjson.Result) string {
+	if args, ok := argsOf(v); ok {
+		return args
+	}
+	if v.Type != gjson.String {
+		r.refuse(field, "is not a JSON object in a string")
+	}
+	return customArgs(v.Str)
 }
 
 // argsOf is the arguments of a call; some send the object itself.
 func argsOf(v gjson.Result) (string, bool) {
 	if v.IsObject() {
 		return validArgs(v.Raw)
+	}
+	if strings.HasPrefix(strings.TrimSpace(v.Str), `"`) && json.Valid([]byte(v.Str)) { // encoded twice
+		return validArgs(gjson.Parse(v.Str).Str)
 	}
 	return validArgs(v.Str)
 }

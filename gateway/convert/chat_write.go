@@ -22,9 +22,9 @@ func writeChat(q *request) (map[string]any, error) {
 	if text := joinTexts(q.system); text != "" {
 		messages = append(messages, object{"role": "system", "content": text})
 	}
-	thinksBack := abilitiesOf(Chat, q.model).thinksBack
+	can := abilitiesOf(Chat, q.model)
 	for _, t := range q.turns {
-		made, err := chatTurn(t, thinksBack)
+		made, err := chatTurn(t, can.thinksBack, can.signs)
 		if err != nil {
 			return nil, err
 		}
@@ -37,18 +37,20 @@ func writeChat(q *request) (map[string]any, error) {
 	}
 	q.maxTokens.put(out, limit)
 	q.seed.put(out, "seed")
-	can := abilitiesOf(Chat, q.model)
 	if !can.noSampling {
 		q.temperature.put(out, "temperature")
 		q.topP.put(out, "top_p")
 		q.presence.put(out, "presence_penalty")
 		q.frequency.put(out, "frequency_penalty")
 	}
-	if len(q.stop) > 4 {
-		return nil, &FieldError{q.stopField, "an OpenAI provider takes at most 4 stop sequences"}
+	most := 4
+	if can.noSampling { // those refuse stop sequences, too
+		most = 0
 	}
-	if len(q.stop) > 0 {
-		out["stop"] = q.stop
+	if stops, err := q.stopsFor(most, anyStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		out["stop"] = stops
 	}
 	if word := can.effort(q.thinking); word != "" {
 		out["reasoning_effort"] = word
@@ -69,7 +71,7 @@ func chatTools(q *request, out object) {
 	}
 	var tools []any
 	for _, t := range q.tools {
-		f := object{"name": t.name, "parameters": rawJSON(t.schema)}
+		f := object{"name": t.name, "parameters": rawJSON(parameters(Chat, t.schema))}
 		if t.description != "" {
 			f["description"] = t.description
 		}
@@ -103,7 +105,7 @@ func openAIChoice(q *request, out, named object) {
 // chatTurn is a turn as messages: one for each result, one for all the rest. An
 // image that a tool gave has no place in its result there: it comes behind them,
 // as the user's.
-func chatTurn(t turn, thinksBack bool) (messages []any, _ error) {
+func chatTurn(t turn, thinksBack, signs bool) (messages []any, _ error) {
 	var calls, content []any
 	var shown []part
 	plain := true
@@ -114,7 +116,11 @@ func chatTurn(t turn, thinksBack bool) (messages []any, _ error) {
 			messages = append(messages, object{"role": "tool", "tool_call_id": p.id, "content": p.said()})
 			shown = append(shown, p.mediaParts()...)
 		case callPart:
-			calls = append(calls, object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}})
+			call := object{"id": p.id, "type": "function", "function": object{"name": p.name, "arguments": p.args}}
+			if signs {
+				sign(call, p.signature)
+			}
+			calls = append(calls, call)
 		case thoughtPart:
 			thought += p.text
 		case imagePart, filePart:

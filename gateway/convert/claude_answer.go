@@ -29,15 +29,22 @@ func decodeClaude(v gjson.Result) (*answer, error) {
 			}
 			a.parts = append(a.parts, part{kind: callPart, id: b.Get("id").Str, name: b.Get("name").Str, args: args})
 		case "thinking":
-			a.parts = append(a.parts, part{kind: thoughtPart, text: b.Get("thinking").Str})
+			thought := part{kind: thoughtPart, text: b.Get("thinking").Str}
+			if s := b.Get("signature").Str; s != "" {
+				thought.own = &sealed{Text: thought.text, Signature: s}
+			}
+			a.parts = append(a.parts, thought)
 		case "redacted_thinking":
+			a.parts = append(a.parts, part{kind: thoughtPart, own: &sealed{Data: b.Get("data").Str}})
 		default:
 			return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, typ)
 		}
 	}
-	var err error
-	a.finish, err = claudeFinish(v.Get("stop_reason").Str)
-	return a, err
+	a.finish, a.stopped = claudeFinish(v.Get("stop_reason").Str), v.Get("stop_sequence").Str
+	if a.finish == "" {
+		return nil, ErrIncomplete
+	}
+	return a, nil
 }
 
 func claudeUsage(v gjson.Result) (u usage) {
@@ -45,22 +52,22 @@ func claudeUsage(v gjson.Result) (u usage) {
 	return u
 }
 
-// claudeFinish reads why a message ended.
-func claudeFinish(reason string) (finishReason, error) {
+// claudeFinish reads why a message ended; "" says that it did not. A reason that is new
+// is an end all the same, and what was said is paid for.
+func claudeFinish(reason string) finishReason {
 	switch reason {
-	case "end_turn", "stop_sequence", "pause_turn":
-		return finishStop, nil
+	case "":
+		return ""
 	case "max_tokens", "model_context_window_exceeded":
-		return finishLength, nil
+		return finishLength
 	case "tool_use":
-		return finishTools, nil
+		return finishTools
 	case "refusal":
-		return finishFilter, nil
+		return finishFilter
 	}
-	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
+	return finishStop
 }
 
-// claudeReasons: that a stop sequence ended it, the others do not tell.
 var claudeReasons = map[finishReason]string{finishStop: "end_turn", finishLength: "max_tokens", finishTools: "tool_use", finishFilter: "refusal"}
 
 // addClaude takes over what a usage says; its counts are sums so far.
@@ -102,17 +109,33 @@ func encodeClaude(a *answer) map[string]any {
 	}
 	return object{
 		"id": "msg_" + orNew(a.id), "type": "message", "role": "assistant", "model": a.model,
-		"content": content, "stop_reason": claudeReasons[a.finish], "stop_sequence": nil, "usage": a.usage.claude(),
+		"content": content, "stop_reason": claudeReason(a.finish, a.stopped), "stop_sequence": orNull(a.stopped), "usage": a.usage.claude(),
 	}
+}
+
+// claudeReason is why a message ended; by a stop sequence only where that is known.
+func claudeReason(f finishReason, stopped string) string {
+	if stopped != "" && f == finishStop {
+		return "stop_sequence"
+	}
+	return claudeReasons[f]
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // claudeDecoder reads a stream of Anthropic's events.
 type claudeDecoder struct {
-	usage  usage
-	finish finishReason
-	inCall bool
-	args   bool // the call that is open has some
-	done   bool
+	usage   usage
+	finish  finishReason
+	stopped string
+	inCall  bool
+	args    bool // the call that is open has some
+	done    bool
 }
 
 func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
@@ -135,6 +158,10 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 			if s := v.Get("delta.thinking").Str; s != "" {
 				out = append(out, event{kind: evThought, text: s})
 			}
+		case "signature_delta":
+			if s := v.Get("delta.signature").Str; s != "" {
+				out = append(out, event{kind: evSeal, seal: &sealed{Signature: s}})
+			}
 		case "input_json_delta":
 			if s := v.Get("delta.partial_json").Str; s != "" {
 				d.args = true
@@ -149,10 +176,8 @@ func (d *claudeDecoder) decode(v gjson.Result) (out []event, _ error) {
 	case "message_delta":
 		d.usage.addClaude(v.Get("usage"))
 		if v.Get("delta.stop_reason").Type == gjson.String {
-			var err error
-			if d.finish, err = claudeFinish(v.Get("delta.stop_reason").Str); err != nil {
-				return nil, err
-			}
+			d.stopped = v.Get("delta.stop_sequence").Str
+			d.finish = claudeFinish(v.Get("delta.stop_reason").Str)
 		}
 	case "message_stop":
 		return d.end(true)
@@ -179,6 +204,7 @@ func (d *claudeDecoder) block(b gjson.Result) (out []event, _ error) {
 			out = append(out, event{kind: evThought, text: s})
 		}
 	case "redacted_thinking":
+		out = append(out, event{kind: evSeal, seal: &sealed{Data: b.Get("data").Str}})
 	default:
 		return nil, fmt.Errorf("%w: content of type %.40q", errMalformed, b.Get("type").Str)
 	}
@@ -193,7 +219,7 @@ func (d *claudeDecoder) end(bool) ([]event, error) {
 		return nil, nil
 	}
 	d.done = true
-	return []event{{kind: evEnd, finish: d.finish, usage: d.usage}}, nil
+	return []event{{kind: evEnd, finish: d.finish, stopped: d.stopped, usage: d.usage}}, nil
 }
 
 // claudeEncoder makes a stream of Anthropic's events.
@@ -242,7 +268,7 @@ func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
 	case evArgs:
 		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "input_json_delta", "partial_json": e.text}})
 	case evEnd:
-		say("message_delta", object{"delta": object{"stop_reason": claudeReasons[e.finish], "stop_sequence": nil}, "usage": e.usage.claude()})
+		say("message_delta", object{"delta": object{"stop_reason": claudeReason(e.finish, e.stopped), "stop_sequence": orNull(e.stopped)}, "usage": e.usage.claude()})
 		say("message_stop", object{})
 	}
 	return out, nil

@@ -20,29 +20,25 @@ func writeClaude(q *request) (map[string]any, error) {
 	if text := joinTexts(system); text != "" {
 		out["system"] = text
 	}
-	messages := []any{}
-	for _, t := range q.turns {
-		content, err := claudeContent(t.parts)
-		if err != nil {
-			return nil, err
-		}
-		if len(content) > 0 {
-			messages = append(messages, object{"role": [...]string{"user", "assistant"}[t.role], "content": content})
-		}
-	}
-	out["messages"] = messages
 	q.maxTokens.put(out, "max_tokens")
 	if n, err := strconv.Atoi(q.maxTokens.raw); err == nil && can.maxTokens > 0 && n > can.maxTokens {
 		out["max_tokens"] = can.maxTokens
 	}
-	if len(q.stop) > 0 {
-		out["stop_sequences"] = q.stop
+	if stops, err := q.stopsFor(maxStops, visibleStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		out["stop_sequences"] = stops
 	}
 	config := object{}
 	if q.format.schema != "" {
 		config["format"] = object{"type": "json_schema", "schema": rawJSON(q.format.schema)}
 	}
 	thinks := q.claudeThink(can, out, config)
+	messages, err := q.claudeMessages(thinks)
+	if err != nil {
+		return nil, err
+	}
+	out["messages"] = messages
 	if err := q.claudeSampling(can, thinks, out); err != nil {
 		return nil, err
 	}
@@ -51,6 +47,27 @@ func writeClaude(q *request) (map[string]any, error) {
 	}
 	claudeTools(q, out)
 	return out, nil
+}
+
+// claudeMessages writes the turns; thoughts of its own go back to a model that thinks.
+func (q *request) claudeMessages(thinks bool) ([]any, error) {
+	messages := []any{}
+	if q.turns[0].role == assistant { // Claude wants the user to begin
+		messages = append(messages, object{"role": "user", "content": []any{object{"type": "text", "text": "(The conversation goes on.)"}}})
+	}
+	for _, t := range q.turns {
+		if !thinks {
+			t.parts = slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool { return p.own != nil })
+		}
+		content, err := claudeContent(t.parts)
+		if err != nil {
+			return nil, err
+		}
+		if len(content) > 0 {
+			messages = append(messages, object{"role": [...]string{"user", "assistant"}[t.role], "content": content})
+		}
+	}
+	return messages, nil
 }
 
 // claudeSampling writes how to choose words. A model that thinks, and one of the
@@ -92,7 +109,7 @@ func (q *request) claudeThink(can abilities, out, config object) bool {
 		return false
 	}
 	n := can.tokens(t)
-	if n <= 0 || q.inToolLoop() || q.choice.mode == chooseAny || q.choice.mode == chooseTool {
+	if n <= 0 || !q.sealedLoop() || q.choice.mode == chooseAny || q.choice.mode == chooseTool {
 		return false
 	}
 	limit, given := defaultMaxTokens+n, q.maxTokens.set()
@@ -115,19 +132,13 @@ func (q *request) claudeThink(can abilities, out, config object) bool {
 	return true
 }
 
-// inToolLoop reports whether the last turn gives results of calls.
-func (q *request) inToolLoop() bool {
-	last := q.turns[len(q.turns)-1]
-	return slices.ContainsFunc(last.parts, func(p part) bool { return p.kind == resultPart })
-}
-
 func claudeTools(q *request, out object) {
 	if len(q.tools) == 0 {
 		return
 	}
 	var tools []any
 	for _, t := range q.tools {
-		o := object{"name": t.name, "input_schema": rawJSON(t.schema)}
+		o := object{"name": t.name, "input_schema": rawJSON(parameters(Claude, t.schema))}
 		if t.description != "" {
 			o["description"] = t.description
 		}
@@ -169,6 +180,12 @@ func claudeContent(parts []part) ([]any, error) {
 		case textPart:
 			if strings.TrimSpace(p.text) != "" {
 				content = append(content, object{"type": "text", "text": p.text})
+			}
+		case thoughtPart:
+			if p.own != nil && p.own.Signature != "" {
+				content = append(content, object{"type": "thinking", "thinking": p.own.Text, "signature": p.own.Signature})
+			} else if p.own != nil && p.own.Data != "" {
+				content = append(content, object{"type": "redacted_thinking", "data": p.own.Data})
 			}
 		case imagePart, filePart:
 			b, err := claudeMedia(p)

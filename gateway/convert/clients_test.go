@@ -137,3 +137,35 @@ func TestWhatProvidersStream(t *testing.T) {
 	require.Equal(t, `{"x":1}`, got.parts[0].args)
 	require.Equal(t, finishTools, got.finish)
 }
+
+// A provider that counts its calls anew in each answer: the client gets an id that it
+// has not had, and a history that has one twice is told apart.
+func TestIDsOfCallsThatComeTwice(t *testing.T) {
+	history := `"messages":[{"role":"user","content":"a"},
+		{"role":"assistant","tool_calls":[{"id":"call_0","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+		{"role":"tool","tool_call_id":"call_1","content":"r1"},{"role":"tool","tool_call_id":"call_0","content":"r0"},
+		{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"g","arguments":"{}"}},{"id":"call_0","type":"function","function":{"name":"f","arguments":"{}"}}]},
+		{"role":"tool","tool_call_id":"call_0","content":"r3"},{"role":"tool","tool_call_id":"call_1","content":"r2"}]`
+	c, body, err := New(Chat, Claude, []byte(in(Chat, history)), "m", false)
+	require.NoError(t, err)
+	seen, results := map[string]string{}, map[string]string{}
+	for _, b := range gjson.GetBytes(body, "messages.#.content|@flatten").Array() {
+		if id := b.Get("id").Str; id != "" {
+			require.NotContains(t, seen, id)
+			seen[id] = b.Get("name").Str
+		} else if id := b.Get("tool_use_id").Str; id != "" {
+			results[b.Get("content.0.text").Str] = id
+		}
+	}
+	require.Len(t, seen, 4)
+	require.Equal(t, "call_0", results["r0"])
+	require.Equal(t, "call_1", results["r1"])
+	require.Equal(t, "g", seen[results["r2"]])
+	require.Equal(t, "f", seen[results["r3"]])
+	got, err := c.Answer([]byte(`{"id":"m","content":[{"type":"tool_use","id":"call_0","name":"f","input":{}},{"type":"tool_use","id":"x","name":"f","input":{}},{"type":"tool_use","id":"x","name":"f","input":{}}],"stop_reason":"tool_use"}`))
+	require.NoError(t, err)
+	ids := gjson.GetBytes(got, "choices.0.message.tool_calls.#.id").Array()
+	require.NotEqual(t, "call_0", ids[0].Str)
+	require.Equal(t, "x", ids[1].Str)
+	require.NotEqual(t, "x", ids[2].Str)
+}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,9 +46,29 @@ type Conversion struct {
 	client, provider Format
 	usage            bool // a stream of the client ends with the usage
 	thoughts         bool // the client has a place for what the model thinks
+	count            bool // only the number of tokens is asked for
 	names            toolNames
+	model            string          // of an answer that does not name its own
 	custom           map[string]bool // the client's tools that take text
+	stops            []string        // sequences at which the answer is cut here
+	ids              map[string]bool // of calls that there were
+
+	// Keep, if set, is given a response of the Responses API before the client gets its
+	// end, and reports whether the client can go on from it. Former is the id of the
+	// response that this one goes on from.
+	Keep   func(id string, response []byte) bool
+	Former string
+
+	// Recalls are the keys of the calls with whose results the model works: what was
+	// kept under them goes into Options.Seals of another conversion.
+	Recalls []string
+	plain   bool // the provider wants plain thoughts back
+	seals   map[string][]byte
 }
+
+// Seals are what has to be kept of an answer that was converted, by the key of the
+// call it belongs to. It is the account's that gave it.
+func (c *Conversion) Seals() map[string][]byte { return c.seals }
 
 // protocol is what each format can do.
 type protocol struct {
@@ -69,14 +90,34 @@ var protocols = [...]protocol{
 	Responses: {"input", readResponses, writeResponses, decodeResponses, encodeResponses, func() decoder { return &responsesDecoder{} }, func(bool) encoder { return &responsesEncoder{} }},
 }
 
-// New converts a client's request for a provider's model. An error is a
-// FieldError. The body must be a JSON object that json.Valid takes, which bounds
-// its depth: much in here recurses.
+// Options are a client's request and what to make of it.
+type Options struct {
+	Client, Provider Format
+	// Body must be a JSON object that json.Valid takes, which bounds its depth: much
+	// in here recurses.
+	Body   []byte
+	Model  string // of the provider
+	Stream bool
+	// Shared says that more than one account may get the request: signatures that the
+	// client holds are left out, as they may be of another.
+	Shared bool
+	// Seals are what the account that gets the request gave with former calls, by the
+	// keys of Conversion.Recalls.
+	Seals map[string][]byte
+}
+
+// New converts a client's request for a provider's model. An error is a FieldError.
 func New(client, provider Format, body []byte, model string, stream bool) (*Conversion, []byte, error) {
-	r := &reader{provider: provider}
-	q := protocols[client].read(r, gjson.ParseBytes(body))
+	return Convert(Options{Client: client, Provider: provider, Body: body, Model: model, Stream: stream})
+}
+
+// Convert is New with all options.
+func Convert(o Options) (*Conversion, []byte, error) {
+	client, provider := o.Client, o.Provider
+	r := &reader{provider: provider, shared: o.Shared}
+	q := protocols[client].read(r, gjson.ParseBytes(o.Body))
 	if r.err == nil {
-		q.model, q.stream = model, stream
+		q.model, q.stream = o.Model, o.Stream
 		r.err = q.arrange(protocols[client].turns)
 	}
 	if r.err == nil && q.hosted != "" && len(q.tools) == 0 {
@@ -91,6 +132,12 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 			custom[t.name] = true
 		}
 	}
+	can := abilitiesOf(provider, o.Model)
+	var recalls []string
+	if provider != Chat || can.thinksBack || can.signs {
+		recalls = q.recalls()
+		q.restore(o.Seals)
+	}
 	names := q.rename(provider)
 	out, err := protocols[provider].write(q)
 	if err != nil {
@@ -101,25 +148,40 @@ func New(client, provider Format, body []byte, model string, stream bool) (*Conv
 		return nil, nil, &FieldError{"body", "is nested too deeply"}
 	}
 	return &Conversion{
-		client: client, provider: provider, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom,
+		client: client, provider: provider, model: o.Model, usage: q.usage, thoughts: q.thinking.show, names: names, custom: custom, stops: q.cut,
+		ids: q.ids, Recalls: recalls, plain: can.thinksBack,
 	}, converted, nil
 }
 
-// toClient gives a call the name and the kind that the client knows it by.
-func (c *Conversion) toClient(name *string, custom *bool) {
-	if *name != "" {
-		*name = c.names.original(*name)
-		*custom = c.custom[*name]
+// toClient gives a call the name and the kind that the client knows it by, and an id
+// that none of the conversation had before: clients tell calls apart by it.
+// given are those of this answer.
+func (c *Conversion) toClient(name, id *string, custom *bool, given map[string]bool) {
+	if *name == "" {
+		return
 	}
+	*name = c.names.original(*name)
+	*custom = c.custom[*name]
+	if portable := portableID(*id); c.ids[portable] || given[portable] {
+		*id = newID("call_")
+	}
+	given[portableID(*id)] = true
 }
 
 // Answer converts a whole answer.
 func (c *Conversion) Answer(body []byte) ([]byte, error) {
+	if c.count {
+		return c.countAnswer(body)
+	}
 	a, err := c.decode(body)
 	if err != nil {
 		return nil, err
 	}
-	out := marshal(protocols[c.client].encode(a))
+	made := protocols[c.client].encode
+	if c.client == Responses {
+		made = c.encodeResponses
+	}
+	out := marshal(made(a))
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: it is nested too deeply", errMalformed)
 	}
@@ -134,9 +196,16 @@ func (c *Conversion) decode(body []byte) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && !c.thoughts })
+	a.model = cmp.Or(a.model, c.model)
+	a.stopAt(c.stops)
+	given := map[string]bool{}
 	for i := range a.parts {
-		c.toClient(&a.parts[i].name, &a.parts[i].custom)
+		c.toClient(&a.parts[i].name, &a.parts[i].id, &a.parts[i].custom, given)
+	}
+	c.seals = sealsOf(a, c.plain)
+	a.parts = slices.DeleteFunc(a.parts, func(p part) bool { return p.kind == thoughtPart && (!c.thoughts || p.text == "") })
+	for i := range a.parts {
+		a.parts[i].own = nil
 	}
 	return a, nil
 }
@@ -165,7 +234,10 @@ type Stream struct {
 	conversion *Conversion
 	in         decoder
 	out        encoder
-	last       eventKind // evNone: nothing came yet
+	stops      stopper
+	sealer     sealer
+	given      map[string]bool // ids of calls
+	last       eventKind       // evNone: nothing came yet
 }
 
 // decoder reads a provider's stream, event by event; end is what is said when
@@ -182,7 +254,11 @@ type encoder interface {
 
 // Stream begins a stream of the answer.
 func (c *Conversion) Stream() *Stream {
-	return &Stream{conversion: c, in: protocols[c.provider].decoder(), out: protocols[c.client].encoder(c.usage)}
+	out := protocols[c.client].encoder(c.usage)
+	if c.client == Responses {
+		out = c.responsesEncoder()
+	}
+	return &Stream{conversion: c, in: protocols[c.provider].decoder(), stops: stopper{stops: c.stops}, out: out, given: map[string]bool{}}
 }
 
 // Event converts the data of one event; end says that the answer is complete.
@@ -208,13 +284,30 @@ func (s *Stream) End() ([][]byte, error) {
 	return s.encode(events, err)
 }
 
+// Seals are what has to be kept of the answer so far, once: see Conversion.Seals.
+// There are none before the answer is complete.
+func (s *Stream) Seals() map[string][]byte {
+	if s.last != evEnd {
+		return nil
+	}
+	return s.sealer.done()
+}
+
 // encode gives what was converted before an error together with it.
 func (s *Stream) encode(events []event, err error) (out [][]byte, _ error) {
+	var passed []event
 	for _, e := range events {
-		if e.kind == evThought && !s.conversion.thoughts {
+		passed = append(passed, s.stops.pass(e)...)
+	}
+	for _, e := range passed {
+		s.conversion.toClient(&e.name, &e.id, &e.custom, s.given)
+		s.sealer.take(e, s.conversion.plain)
+		if e.kind == evSeal || e.kind == evThought && !s.conversion.thoughts {
 			continue
 		}
-		s.conversion.toClient(&e.name, &e.custom)
+		if e.kind == evStart {
+			e.model = cmp.Or(e.model, s.conversion.model)
+		}
 		if !e.kind.follows(s.last) {
 			return out, fmt.Errorf("%w: its events are out of order", errMalformed)
 		}

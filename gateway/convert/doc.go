@@ -19,11 +19,12 @@
 // A tool that a provider runs itself (web search and the like) is left out where
 // the client offers tools of its own beside it, and refused where it stands alone.
 //
-// What a model thinks is shown where the client's protocol has a place for it. It
-// goes back only to models that want it as text: a signature is nobody's but the
-// provider's that made it.
+// What a model thinks is shown where the client's protocol has a place for it. What
+// the provider wants back of it travels beside the client, for the account that made
+// it (seals.go). Stop sequences that a provider does not take end the answer here
+// (stops.go), and the number of tokens is asked for or estimated (count.go).
 //
 // System messages in the middle are moved to the front. Claude wants max_tokens:
 // without one it gets defaultMaxTokens. Calls whose pieces a provider mixes are
-// put one after the other (calls.go).
+// put one after the other (calls.go), and each has an id of its own.
 package convert

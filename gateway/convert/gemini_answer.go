@@ -36,25 +36,23 @@ func geminiPieces(v gjson.Result) (parts []part, f finishReason, err error) {
 			return nil, f, fmt.Errorf("%w: a part that is neither text nor a call", errMalformed)
 		}
 	}
-	f, err = geminiFinish(c.Get("finishReason").Str)
-	return parts, f, err
+	return parts, geminiFinish(c.Get("finishReason").Str), nil
 }
 
-// geminiFinish reads a finish reason; none is not an end.
-func geminiFinish(reason string) (finishReason, error) {
+// geminiFinish reads a finish reason; none is not an end. With one that is not in the
+// list, and those of a model that failed to say more (MALFORMED_FUNCTION_CALL, OTHER
+// and the like), what it said ends here: asking another account would not mend that,
+// and it is paid for.
+func geminiFinish(reason string) finishReason {
 	switch reason {
 	case "", "FINISH_REASON_UNSPECIFIED":
-		return "", nil
-	case "STOP", "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "OTHER":
-		// What the model said ends here. It failed to say more, which asking
-		// another account would not mend, and is paid for.
-		return finishStop, nil
+		return ""
 	case "MAX_TOKENS":
-		return finishLength, nil
+		return finishLength
 	case "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE", "MODEL_ARMOR":
-		return finishFilter, nil
+		return finishFilter
 	}
-	return "", &UpstreamError{fmt.Sprintf("it stopped for the reason %.40q", reason)}
+	return finishStop
 }
 
 func geminiUsage(v gjson.Result) usage {

@@ -27,7 +27,11 @@ func get(o gjson.Result, name string) gjson.Result {
 func readGemini(r *reader, body gjson.Result) *request {
 	q := &request{}
 	var allowed []string
-	r.object("", body, func(field, key string, v gjson.Result) bool {
+	path := ""
+	if inner := get(body, "generateContentRequest"); inner.IsObject() { // in a question for its tokens
+		path, body = "generateContentRequest", inner
+	}
+	r.object(path, body, func(field, key string, v gjson.Result) bool {
 		switch camel(key) {
 		case "model", "labels", "serviceTier", "store":
 		case "systemInstruction":

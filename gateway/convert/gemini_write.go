@@ -36,11 +36,10 @@ func writeGemini(q *request) (map[string]any, error) {
 	q.seed.put(config, "seed")
 	q.presence.put(config, "presencePenalty")
 	q.frequency.put(config, "frequencyPenalty")
-	if len(q.stop) > 5 {
-		return nil, &FieldError{q.stopField, "a Gemini provider takes at most 5 stop sequences"}
-	}
-	if len(q.stop) > 0 {
-		config["stopSequences"] = q.stop
+	if stops, err := q.stopsFor(5, anyStop); err != nil {
+		return nil, err
+	} else if len(stops) > 0 {
+		config["stopSequences"] = stops
 	}
 	if q.format.json {
 		config["responseMimeType"] = "application/json"
@@ -79,7 +78,7 @@ func geminiTools(q *request, out object) {
 	}
 	var list []any
 	for _, t := range q.tools {
-		f := object{"name": t.name, "parametersJsonSchema": rawJSON(t.schema)}
+		f := object{"name": t.name, "parametersJsonSchema": rawJSON(parameters(Gemini, t.schema))}
 		if t.description != "" {
 			f["description"] = t.description
 		}
@@ -111,6 +110,7 @@ const foreignSignature = "skip_thought_signature_validator"
 
 func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 	var shown []part // by tools
+	signed := false  // the first call of several has the signature of all
 	for _, p := range t.parts {
 		shown = append(shown, p.mediaParts()...)
 	}
@@ -127,8 +127,8 @@ func (q *request) geminiTurn(t turn) (parts []any, _ error) {
 		case callPart:
 			made := object{"functionCall": object{"name": p.name, "args": rawJSON(p.args)}}
 			if p.signature != "" {
-				made["thoughtSignature"] = p.signature
-			} else if strings.Contains(q.model, "gemini-") && !unsigned.MatchString(q.model) {
+				made["thoughtSignature"], signed = p.signature, true
+			} else if !signed && strings.Contains(q.model, "gemini-") && !unsigned.MatchString(q.model) {
 				made["thoughtSignature"] = foreignSignature
 			}
 			parts = append(parts, made)

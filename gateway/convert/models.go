@@ -17,6 +17,7 @@ type abilities struct {
 	oneOfTwo   bool     // temperature or top_p, not both
 	maxTokens  int      // of an answer; 0: not known
 	thinksBack bool     // it wants back what it thought
+	signs      bool     // Gemini behind Chat Completions: its calls have signatures
 }
 
 // row is what is known of the models whose names match.
@@ -50,6 +51,7 @@ var models = map[Format][]row{
 		model(`(^|/)codex`, abilities{efforts: low3, noSampling: true}),
 		model(`gpt-oss`, abilities{efforts: low3}),
 		model(`grok-3-mini`, abilities{efforts: []string{"low", "high"}}),
+		model(`gemini-`, abilities{efforts: low3, signs: true}),
 		model(`deepseek|kimi|glm-|minimax|mimo`, abilities{thinksBack: true}),
 	},
 	Claude: {

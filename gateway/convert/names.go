@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 )
 
 // A tool's name is taken by OpenAI and Gemini with up to 64 characters, by Claude
@@ -43,6 +44,12 @@ func (n toolNames) original(name string) string {
 // rename gives every tool, call and result the name under which it travels.
 func (q *request) rename(provider Format) toolNames {
 	names := toolNames{}
+	offered := map[string]bool{}
+	q.tools = slices.DeleteFunc(q.tools, func(t tool) bool { // the same tool of two servers
+		twice := offered[t.name]
+		offered[t.name] = true
+		return twice
+	})
 	for i := range q.tools {
 		q.tools[i].name = names.portable(provider, q.tools[i].name)
 	}

@@ -24,8 +24,10 @@ type request struct {
 	seed, presence, frequency          number
 	stop                               []string
 	stopField                          string
+	cut                                []string // stop sequences that the provider does not take
 	format                             format
 	thinking                           thinking
+	ids                                map[string]bool // of all calls
 	// hosted is the first tool that the client's provider would run itself; no
 	// other provider has it. It is left out where the client has tools of its own
 	// to go on with, and refused where it is all that was asked for.
@@ -80,6 +82,8 @@ type part struct {
 	content  []part // of a result
 	// signature is what Gemini wants back with a call that it made.
 	signature string
+	// own marks a thought that the provider made: it can be shown to it again.
+	own *sealed
 	// custom marks a call of a tool that takes text instead of an object; args is
 	// {"input": text} then, as other protocols have no such tools.
 	custom bool
@@ -145,6 +149,7 @@ type answer struct {
 	id, model string
 	parts     []part
 	finish    finishReason
+	stopped   string // by this stop sequence, where that is known
 	usage     usage
 }
 
@@ -172,6 +177,7 @@ const (
 	evCall    // begins
 	evArgs    // more of the arguments of the call that began last
 	evEnd
+	evSeal // of what it thought last; no client sees it
 )
 
 // follows reports whether an event of this kind may come after one of kind last.
@@ -192,8 +198,10 @@ type event struct {
 	name      string
 	text      string
 	signature string
-	custom    bool // of a call; see part.custom
+	seal      *sealed // of a seal
+	custom    bool    // of a call; see part.custom
 	finish    finishReason
+	stopped   string // of an end; see answer.stopped
 	usage     usage
 }
 
@@ -205,12 +213,17 @@ func (a *answer) events() []event {
 		case callPart:
 			out = append(out, event{kind: evCall, id: p.id, name: p.name, signature: p.signature, custom: p.custom}, event{kind: evArgs, text: p.args})
 		case thoughtPart:
-			out = append(out, event{kind: evThought, text: p.text})
+			if p.text != "" {
+				out = append(out, event{kind: evThought, text: p.text})
+			}
+			if p.own != nil {
+				out = append(out, event{kind: evSeal, seal: p.own})
+			}
 		default:
 			out = append(out, event{kind: evText, text: p.text})
 		}
 	}
-	return append(out, event{kind: evEnd, finish: a.finish, usage: a.usage})
+	return append(out, event{kind: evEnd, finish: a.finish, stopped: a.stopped, usage: a.usage})
 }
 
 // offerHosted notes a tool that the client's own provider would run.
@@ -261,7 +274,41 @@ func (q *request) arrange(field string) error {
 		return &FieldError{last.parts[len(last.parts)-1].field, "the last message is the model's own: that it should be continued cannot be converted"}
 	}
 	q.turns = turns
+	q.renumber()
 	return nil
+}
+
+// renumber gives a call whose id another had before an id of its own: some providers
+// count anew in each answer, and others refuse a history with one id twice.
+func (q *request) renumber() {
+	used := map[string]bool{}
+	for i, t := range q.turns {
+		for j, p := range t.parts {
+			if p.kind != callPart {
+				continue
+			}
+			id := p.id
+			for n := 2; used[id]; n++ {
+				id = portableID(fmt.Sprintf("%s/%d", p.id, n))
+			}
+			used[id] = true
+			if id != p.id {
+				t.parts[j].id = id
+				q.turns[i+1].parts[t.callsBefore(j)].id = id // results are in the order of the calls
+			}
+		}
+	}
+	q.ids = used
+}
+
+// callsBefore is the number of calls in front of a part.
+func (t turn) callsBefore(place int) (n int) {
+	for _, p := range t.parts[:place] {
+		if p.kind == callPart {
+			n++
+		}
+	}
+	return n
 }
 
 // pair puts the results of a turn into the order of calls.

@@ -17,6 +17,7 @@ import (
 // reader reads a client's request and keeps the first thing that is wrong.
 type reader struct {
 	provider Format
+	shared   bool // see Options.Shared
 	err      error
 }
 
@@ -144,13 +145,6 @@ func (n number) put(o object, key string) {
 	if n.set() {
 		o[key] = rawJSON(n.raw)
 	}
-}
-
-// cannot is a field that the provider's protocol cannot say.
-func cannot(field string, provider Format) error {
-	r := &reader{provider: provider}
-	r.unable(field)
-	return r.err
 }
 
 // newID makes an id for what has none, in the style of its protocol.

@@ -243,16 +243,13 @@ func TestRefusals(t *testing.T) {
 		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`, "messages.1.content"},
 		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"tool","tool_call_id":"c","content":"r"}]`, "messages.1"},
 		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"}}]},{"role":"user","content":"b"}]`, "messages.1.tool_calls.0"},
-		{Chat, both(Chat), `"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"[1]"}}]}]`, "messages.1.tool_calls.0.function.arguments"},
 		{Chat, both(Chat), `"messages":[{"role":"robot","content":"a"}]`, "messages.0.role"},
-		{Chat, []Format{Gemini}, `"stop":["1","2","3","4","5","6"]`, "stop"},
 		{Chat, []Format{Gemini}, `"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://h/i"}}]}]`, "messages.0.content.0.image_url.url"},
 		{Claude, both(Claude), `"mcp_servers":[]`, "mcp_servers"},
 		{Claude, both(Claude), `"tools":[{"type":"web_search_20250305","name":"web_search"}]`, "tools.0.type"},
 		{Claude, both(Claude), `"tools":[{"name":"f"}]`, "tools.0.input_schema"},
 		{Claude, both(Claude), `"messages":[{"role":"user","content":[{"type":"document"}]}]`, "messages.0.content.0.source.type"},
 		{Claude, both(Claude), `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"file"}}]}]`, "messages.0.content.0.source.type"},
-		{Claude, []Format{Chat}, `"stop_sequences":["1","2","3","4","5"]`, "stop_sequences"},
 		{Gemini, both(Gemini), `"cachedContent":"c"`, "cachedContent"},
 		{Gemini, both(Gemini), `"tools":[{"googleSearch":{}}]`, "tools.0.googleSearch"},
 		{Gemini, both(Gemini), `"generationConfig":{"candidateCount":2}`, "generationConfig.candidateCount"},
@@ -284,7 +281,6 @@ func TestDeepNesting(t *testing.T) {
 			if err == nil {
 				require.True(t, json.Valid(out), "%d %v", depth, provider)
 			}
-			require.True(t, err != nil || depth < 10_000)
 			_, _, err = (&Conversion{client: Claude, provider: provider}).Stream().Event([]byte(strings.Repeat("[", depth)))
 			require.Error(t, err)
 		}
@@ -323,7 +319,7 @@ func drawRequest(t *rapid.T) *request {
 		}
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "tools") {
-		q.tools = append(q.tools, tool{name: fmt.Sprint("t", i), description: text("description"), schema: `{"type":"object"}`})
+		q.tools = append(q.tools, tool{name: fmt.Sprint("t", i), description: text("description"), schema: `{"type":"object","properties":{}}`})
 	}
 	if len(q.tools) > 0 {
 		q.choice.mode = rapid.SampledFrom([]choiceMode{chooseDefault, chooseAuto, chooseNone, chooseAny, chooseTool}).Draw(t, "choice")

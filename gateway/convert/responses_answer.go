@@ -20,9 +20,7 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 	for _, item := range v.Get("output").Array() {
 		switch item.Get("type").Str {
 		case "message":
-			for _, c := range item.Get("content").Array() {
-				a.parts = append(a.parts, textParts("", c.Get("text").Str+c.Get("refusal").Str)...)
-			}
+			a.parts = append(a.parts, textParts("", messageText(item))...)
 		case "function_call", "custom_tool_call":
 			p, err := responsesCall(item)
 			if err != nil {
@@ -31,14 +29,21 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 			called = true
 			a.parts = append(a.parts, p)
 		case "reasoning":
-			if text := reasoningText(item); text != "" {
-				a.parts = append(a.parts, part{kind: thoughtPart, text: text})
+			if text, own := reasoningText(item), sealedItem(item); text != "" || own != nil {
+				a.parts = append(a.parts, part{kind: thoughtPart, text: text, own: own})
 			}
 		}
 	}
 	var err error
 	a.finish, err = responsesFinish(v, called)
 	return a, err
+}
+
+func messageText(item gjson.Result) (text string) {
+	for _, c := range item.Get("content").Array() {
+		text += c.Get("text").Str + c.Get("refusal").Str
+	}
+	return text
 }
 
 func responsesCall(item gjson.Result) (part, error) {
@@ -59,6 +64,15 @@ func reasoningText(item gjson.Result) (text string) {
 		text += s.Get("text").Str
 	}
 	return text
+}
+
+// sealedItem is what only the provider can read of a reasoning item.
+func sealedItem(item gjson.Result) *sealed {
+	data := item.Get("encrypted_content").Str
+	if data == "" {
+		return nil
+	}
+	return &sealed{Text: reasoningText(item), Data: data, ID: item.Get("id").Str}
 }
 
 // responsesFinish reads how a response ended.
@@ -96,20 +110,45 @@ func (u usage) responses() object {
 }
 
 // encodeResponses makes a response.
-func encodeResponses(a *answer) map[string]any {
-	s := &responsesEncoder{}
+func encodeResponses(a *answer) map[string]any { return (&Conversion{}).encodeResponses(a) }
+
+func (c *Conversion) encodeResponses(a *answer) map[string]any {
+	s := c.responsesEncoder()
 	for _, e := range a.events() {
 		_, _ = s.encode(e) // keeps each item, and cannot fail
 	}
 	return s.response
 }
 
+// KeptPrefix is what the ids of responses begin with that are kept by the gateway.
+const KeptPrefix = "resp_hf"
+
+func (c *Conversion) responsesEncoder() *responsesEncoder {
+	return &responsesEncoder{keep: c.Keep, former: c.Former}
+}
+
+// keeps lets a response be kept, and says in it if that is so.
+func (s *responsesEncoder) keeps() {
+	if s.keep == nil {
+		return
+	}
+	s.response["store"] = true
+	id, _ := s.response["id"].(string)
+	if !s.keep(id, marshal(s.response)) {
+		s.response["store"] = false
+	}
+}
+
 // newResponse is a response before anything was said.
-func newResponse(id, model string) object {
+func (s *responsesEncoder) newResponse(id, model string) object {
+	id = "resp_" + orNew(id)
+	if s.keep != nil { // the provider's may not be its only one
+		id = newID(KeptPrefix)
+	}
 	return object{
-		"id": "resp_" + orNew(id), "object": "response", "created_at": time.Now().Unix(), "status": "in_progress",
+		"id": id, "object": "response", "created_at": time.Now().Unix(), "status": "in_progress",
 		"model": model, "output": []any{}, "error": nil, "incomplete_details": nil, "instructions": nil, "metadata": object{},
-		"parallel_tool_calls": true, "previous_response_id": nil, "store": false, "temperature": nil, "top_p": nil,
+		"parallel_tool_calls": true, "previous_response_id": orNull(s.former), "store": s.keep != nil, "temperature": nil, "top_p": nil,
 		"text": object{"format": object{"type": "text"}}, "tool_choice": "auto", "tools": []any{}, "truncation": "disabled", "usage": nil,
 	}
 }

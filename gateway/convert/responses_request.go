@@ -82,11 +82,8 @@ func (r *reader) responsesItem(q *request, field string, v gjson.Result) {
 		r.responsesMessage(q, field, v)
 		return
 	case "function_call":
-		var ok bool
 		p = part{kind: callPart, id: portableID(v.Get("call_id").Str), name: r.text(field+".name", v.Get("name"))}
-		if p.args, ok = argsOf(v.Get("arguments")); !ok {
-			r.refuse(field+".arguments", "is not a JSON object in a string")
-		}
+		p.args = r.saidArgs(field+".arguments", v.Get("arguments"))
 	case "custom_tool_call":
 		p = part{kind: callPart, custom: true, id: portableID(v.Get("call_id").Str), name: r.text(field+".name", v.Get("name"))}
 		p.args = customArgs(r.text(field+".input", v.Get("input")))

@@ -12,7 +12,8 @@ type responsesDecoder struct {
 	queue         callQueue
 	calls         map[int64]*pendingCall // by the index of their item
 	custom        map[int64]*strings.Builder
-	thought       bool // deltas of what it thinks came
+	thought       bool           // deltas of what it thinks came
+	said          map[int64]bool // items of which text came
 }
 
 func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
@@ -29,6 +30,7 @@ func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
 		}
 	case "response.output_text.delta", "response.refusal.delta":
 		if s := v.Get("delta").Str; s != "" {
+			d.saidOf(index)
 			out = d.queue.other(event{kind: evText, text: s})
 		}
 	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
@@ -46,12 +48,23 @@ func (d *responsesDecoder) decode(v gjson.Result) (out []event, err error) {
 		if text := d.custom[index]; text != nil {
 			text.WriteString(v.Get("delta").Str)
 		}
+	case "response.function_call_arguments.done": // some say them here alone
+		if c := d.calls[index]; c != nil && c.args.Len() == 0 {
+			return d.queue.more(c, v.Get("arguments").Str)
+		}
 	case "response.output_item.done":
 		return d.itemDone(index, v.Get("item"))
 	case "response.completed", "response.incomplete":
 		return d.finish(v.Get("response"))
 	}
 	return out, err
+}
+
+func (d *responsesDecoder) saidOf(index int64) {
+	if d.said == nil {
+		d.said = map[int64]bool{}
+	}
+	d.said[index] = true
 }
 
 func (d *responsesDecoder) begin(index int64, item gjson.Result) (out []event) {
@@ -86,10 +99,17 @@ func (d *responsesDecoder) itemDone(index int64, item gjson.Result) ([]event, er
 		events, err := d.queue.more(c, args)
 		return append(out, events...), err
 	}
+	if text := messageText(item); text != "" && item.Get("type").Str == "message" && !d.said[index] { // no delta said it
+		d.saidOf(index)
+		out = append(out, d.queue.other(event{kind: evText, text: text})...)
+	}
 	if item.Get("type").Str == "reasoning" && !d.thought {
 		if text := reasoningText(item); text != "" {
 			out = append(out, d.queue.other(event{kind: evThought, text: text})...)
 		}
+	}
+	if own := sealedItem(item); own != nil {
+		out = append(out, d.queue.other(event{kind: evSeal, seal: own})...)
 	}
 	return out, nil
 }
@@ -100,6 +120,14 @@ func (d *responsesDecoder) finish(v gjson.Result) (out []event, err error) {
 		out = append(out, event{kind: evStart, id: v.Get("id").Str, model: v.Get("model").Str})
 	}
 	d.done = true
+	if len(d.said) == 0 && len(d.calls) == 0 { // no event before has told anything
+		for i, item := range v.Get("output").Array() {
+			made, err := d.itemDone(int64(i), item)
+			if out = append(out, made...); err != nil {
+				return out, err
+			}
+		}
+	}
 	out = append(out, d.queue.flush(true)...)
 	finish, err := responsesFinish(v, len(d.calls) > 0)
 	if err == nil && finish != finishLength {
@@ -128,6 +156,8 @@ type responsesEncoder struct {
 	text     strings.Builder
 	sequence int
 	out      [][]byte
+	keep     func(id string, response []byte) bool // see Conversion.Keep
+	former   string
 }
 
 func (s *responsesEncoder) say(name string, fields object) {
@@ -143,7 +173,7 @@ func (s *responsesEncoder) encode(e event) ([][]byte, error) {
 	}
 	switch e.kind {
 	case evStart:
-		s.response = newResponse(e.id, e.model)
+		s.response = s.newResponse(e.id, e.model)
 		s.say("response.created", object{"response": s.response})
 		s.say("response.in_progress", object{"response": s.response})
 	case evText, evThought, evCall:
@@ -158,7 +188,9 @@ func (s *responsesEncoder) encode(e event) ([][]byte, error) {
 		if output == nil {
 			output = []any{}
 		}
-		s.say(finishResponse(s.response, output, e), object{"response": s.response})
+		name := finishResponse(s.response, output, e)
+		s.keeps()
+		s.say(name, object{"response": s.response})
 	}
 	return s.out, nil
 }

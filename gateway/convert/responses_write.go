@@ -25,8 +25,8 @@ func writeResponses(q *request) (map[string]any, error) {
 		q.temperature.put(out, "temperature")
 		q.topP.put(out, "top_p")
 	}
-	if len(q.stop) > 0 {
-		return nil, cannot(q.stopField, Responses)
+	if _, err := q.stopsFor(0, anyStop); err != nil {
+		return nil, err
 	}
 	if word := can.effort(q.thinking); word != "" {
 		reasoning := object{"effort": word}
@@ -34,6 +34,9 @@ func writeResponses(q *request) (map[string]any, error) {
 			reasoning["summary"] = "auto"
 		}
 		out["reasoning"] = reasoning
+	}
+	if len(can.efforts) > 0 { // it reasons, and has to see that again with its calls
+		out["include"] = []string{"reasoning.encrypted_content"}
 	}
 	if q.format.schema != "" {
 		out["text"] = object{"format": object{"type": "json_schema", "name": "answer", "schema": rawJSON(q.format.schema), "strict": isStrict(q.format.schema)}}
@@ -50,7 +53,7 @@ func responsesTools(q *request, out object) {
 	}
 	var tools []any
 	for _, t := range q.tools {
-		f := object{"type": "function", "name": t.name, "parameters": rawJSON(t.schema), "strict": t.strict && isStrict(t.schema)}
+		f := object{"type": "function", "name": t.name, "parameters": rawJSON(parameters(Responses, t.schema)), "strict": t.strict && isStrict(t.schema)}
 		if t.description != "" {
 			f["description"] = t.description
 		}
@@ -73,6 +76,10 @@ func responsesItems(t turn) (items []any, _ error) {
 			items = append(items, object{"type": "function_call_output", "call_id": p.id, "output": output})
 		case callPart:
 			calls = append(calls, object{"type": "function_call", "call_id": p.id, "name": p.name, "arguments": p.args})
+		case thoughtPart:
+			if p.own != nil && p.own.Data != "" {
+				calls = append(calls, p.own.item())
+			}
 		case textPart:
 			typ := "input_text"
 			if t.role == assistant {
@@ -91,6 +98,18 @@ func responsesItems(t turn) (items []any, _ error) {
 		items = append(items, object{"type": "message", "role": [...]string{"user", "assistant"}[t.role], "content": content})
 	}
 	return append(items, calls...), nil
+}
+
+// item is a sealed thought as an item of the input.
+func (s *sealed) item() object {
+	item := object{"type": "reasoning", "summary": []any{}, "encrypted_content": s.Data}
+	if s.Text != "" {
+		item["summary"] = []any{object{"type": "summary_text", "text": s.Text}}
+	}
+	if s.ID != "" {
+		item["id"] = s.ID
+	}
+	return item
 }
 
 // responsesOutput is what a tool gave: a text, or parts where some is no text.

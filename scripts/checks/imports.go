@@ -30,6 +30,25 @@ var mayImport = map[string]struct {
 	"testdata": {},
 }
 
+// within says which other packages of its own part a package may import; one without
+// a row may import none, and tests may import all. What is not listed here cannot grow
+// back together.
+var within = map[string][]string{
+	"backend": {"backend/command", "backend/descriptors", "backend/hostguard", "backend/resp"},
+
+	"fallback": {"fallback/clock", "fallback/datadir", "fallback/deadletter", "fallback/engine", "fallback/fetch",
+		"fallback/journal", "fallback/record", "fallback/snapshot"},
+	"fallback/deadletter":      {"fallback/datadir", "fallback/journal", "fallback/record"},
+	"fallback/engine":          {"fallback/engine/lua", "fallback/engine/stream"},
+	"fallback/fetch":           {"fallback/record"},
+	"fallback/journal/faultfs": {"fallback/journal"},
+	"fallback/snapshot":        {"fallback/record"},
+
+	"gateway":          {"gateway/conversation", "gateway/convert", "gateway/store"},
+	"gateway/transfer": {"gateway/store"},
+	"proxy":            {"proxy/cache", "proxy/front"},
+}
+
 // testHelpers are imported by tests only, of any part.
 var testHelpers = map[string]bool{"backend/redistest": true}
 
@@ -100,6 +119,11 @@ func forbidden(from, path string, test bool) string {
 		return "unknown part " + part + ": give it a rule in scripts/checks/imports.go"
 	case leaves[from] && !test:
 		return "shared packages use the standard library only"
+	case strings.Split(to, "/")[0] == part && part != "scripts" && !leaves[to]:
+		if !test && to != from && !has(within[from], to) {
+			return "give it a row under within in scripts/checks/imports.go, if the layers allow it"
+		}
+		return ""
 	case leaves[to] && has(rule.leaves, to), strings.Split(to, "/")[0] == part, has(rule.parts, strings.Split(to, "/")[0]):
 		return ""
 	}

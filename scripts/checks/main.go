@@ -1,5 +1,6 @@
-// Command checks enforces two rules of this repository that no linter knows:
-// which packages may import which, and how long files and functions may be.
+// Command checks enforces rules of this repository that no linter knows: which packages
+// may import which, how long files and functions may be, and how many methods a type and
+// how many files a package may have.
 // It prints every violation and exits with 1 when there is one.
 package main
 
@@ -10,7 +11,7 @@ import (
 
 func main() {
 	var found []string
-	for _, check := range []func(root string) ([]string, error){checkImports, checkSizes} {
+	for _, check := range []func(root string) ([]string, error){checkImports, checkSizes, checkCounts} {
 		problems, err := check(".")
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "checks: %v\n", err)

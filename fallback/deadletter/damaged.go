@@ -1,4 +1,4 @@
-package fallback
+package deadletter
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ type damagedLetter struct {
 
 // scanDeadLetters reads a file of dead letters. A line that an earlier version
 // glued to a half-written one is told from it.
-func scanDeadLetters(path string) (letters []DeadLetter, damaged []damagedLetter, err error) {
+func scanDeadLetters(path string) (letters []Letter, damaged []damagedLetter, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, nil
@@ -40,7 +40,7 @@ func scanDeadLetters(path string) (letters []DeadLetter, damaged []damagedLetter
 	err = datadir.EachLine(f, func(line []byte) error {
 		n++
 		for _, piece := range pieces(line) {
-			var l DeadLetter
+			var l Letter
 			if json.Unmarshal(piece, &l) == nil {
 				letters = append(letters, l)
 			} else {
@@ -90,7 +90,7 @@ func setDamagedAside(dir string, log *slog.Logger) (int, error) {
 	return len(kept), err
 }
 
-func moveDamaged(dir string, letters []DeadLetter, damaged []damagedLetter) error {
+func moveDamaged(dir string, letters []Letter, damaged []damagedLetter) error {
 	if err := datadir.CutTornLine(damagedPath(dir)); err != nil {
 		return err
 	}
@@ -105,11 +105,11 @@ func moveDamaged(dir string, letters []DeadLetter, damaged []damagedLetter) erro
 	if err = errors.Join(err, f.Sync(), f.Close(), datadir.SyncDir(dir)); err != nil {
 		return err
 	}
-	return writeLetters(datadir.DeadLetters(dir), letters)
+	return WriteLetters(datadir.DeadLetters(dir), letters)
 }
 
-// writeLetters replaces a file of dead letters.
-func writeLetters(path string, letters []DeadLetter) error {
+// WriteLetters replaces a file of dead letters.
+func WriteLetters(path string, letters []Letter) error {
 	return datadir.Replace(path, func(w io.Writer) error {
 		buf := bufio.NewWriter(w)
 		enc := json.NewEncoder(buf)

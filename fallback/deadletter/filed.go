@@ -1,4 +1,4 @@
-package fallback
+package deadletter
 
 import (
 	"bufio"
@@ -11,31 +11,33 @@ import (
 	"holdfast/fallback/datadir"
 )
 
-// filed are the sequence numbers of the records that were filed instead of being
+// Filed are the sequence numbers of the records that were filed instead of being
 // applied: as dead letters, or with a conflict. They are never sent to Redis
 // again, not even to one that lost its tail, and never filed again. Retried dead
 // letters have new numbers; their old ones still count.
-type filed struct {
-	stream string // numbers of another journal mean nothing
+type Filed struct {
+	Stream string // numbers of another journal mean nothing
 	mu     sync.Mutex
 	seqs   map[uint64]struct{}
 }
 
-func (f *filed) has(seq uint64) bool {
+// Has reports whether the record with this number was filed.
+func (f *Filed) Has(seq uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, ok := f.seqs[seq]
 	return ok
 }
 
-func (f *filed) add(seq uint64) {
+// Add notes that it was.
+func (f *Filed) Add(seq uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.seqs[seq] = struct{}{}
 }
 
-// last is the highest of the numbers.
-func (f *filed) last() (seq uint64) {
+// Last is the highest of the numbers.
+func (f *Filed) Last() (seq uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for s := range f.seqs {
@@ -44,10 +46,10 @@ func (f *filed) last() (seq uint64) {
 	return seq
 }
 
-// readFiled reads the numbers from a data directory, files set aside included.
-func readFiled(dir, stream string) (*filed, error) {
-	f := &filed{stream: stream, seqs: map[uint64]struct{}{}}
-	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "deadletters.jsonl*"))
+// ReadFiled reads the numbers from a data directory, files set aside included.
+func ReadFiled(dir, stream string) (*Filed, error) {
+	f := &Filed{Stream: stream, seqs: map[uint64]struct{}{}}
+	paths, err := filepath.Glob(filepath.Join(datadir.EscapeGlob(dir), "deadletters.jsonl*"))
 	if err != nil {
 		return nil, fmt.Errorf("look for dead letters: %w", err)
 	}
@@ -64,7 +66,7 @@ func readFiled(dir, stream string) (*filed, error) {
 	})
 }
 
-func (f *filed) readLetters(path string) error {
+func (f *Filed) readLetters(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -86,7 +88,7 @@ func (f *filed) readLetters(path string) error {
 					continue
 				}
 			}
-			if l.Stream == f.stream {
+			if l.Stream == f.Stream {
 				f.seqs[l.Seq] = struct{}{}
 			}
 		}

@@ -1,4 +1,4 @@
-package fallback
+package deadletter
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func retryPath(dir string) string { return filepath.Join(dir, "retry.json") }
 // RetryDeadLetters queues the dead letters of a stopped proxy again and returns
 // how many. One that breaks off may be repeated: what it queued is not queued again.
 func RetryDeadLetters(dir string) (int, error) {
-	if letters, err := ReadDeadLetters(dir); err != nil || len(letters) == 0 {
+	if letters, err := Read(dir); err != nil || len(letters) == 0 {
 		return 0, err
 	}
 	jr, err := journal.Open(journal.Config{Dir: datadir.Journal(dir), MaxBytes: math.MaxInt64}) // the bound is the proxy's, which is not known here
@@ -43,27 +43,29 @@ func RetryDeadLetters(dir string) (int, error) {
 		return 0, fmt.Errorf("open journal: %w", err)
 	}
 	defer jr.Close()
-	return retryInto(dir, jr)
+	return RetryInto(dir, jr)
 }
 
-func retryInto(dir string, jr *journal.Journal) (int, error) {
-	done, err := finishRetry(dir, jr)
+// RetryInto appends the letters of a data directory to its journal once more, and returns
+// how many they were.
+func RetryInto(dir string, jr *journal.Journal) (int, error) {
+	done, err := FinishRetry(dir, jr)
 	if err != nil {
 		return 0, err
 	}
-	letters, err := ReadDeadLetters(dir)
+	letters, err := Read(dir)
 	if err != nil || len(letters) == 0 {
 		return done, err
 	}
-	used, err := ReadReplayed(dir)
+	used, err := datadir.ReadReplayed(dir)
 	if err != nil {
 		return done, err
 	}
-	filed, err := readFiled(dir, jr.StreamID())
+	filed, err := ReadFiled(dir, jr.StreamID())
 	if err != nil {
 		return done, err
 	}
-	if used = max(used, filed.last()); used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
+	if used = max(used, filed.Last()); used > jr.Stats().LastSeq { // new numbers would be taken for known ones, see passUsedNumbers
 		return done, fmt.Errorf("the journal is older than the rest of %s: start the proxy once, which sets that right, and retry then", dir)
 	}
 	note := retryNote{Stream: jr.StreamID(), First: jr.Stats().LastSeq + 1}
@@ -91,9 +93,9 @@ func (n retryNote) write(dir string) error {
 	return datadir.Replace(retryPath(dir), func(w io.Writer) error { return json.NewEncoder(w).Encode(n) })
 }
 
-// finishRetry sets aside the letters that a retry queued before it broke off. It
+// FinishRetry sets aside the letters that a retry queued before it broke off. It
 // comes before anything else is appended, so a record at a letter's number is that letter.
-func finishRetry(dir string, jr *journal.Journal) (int, error) {
+func FinishRetry(dir string, jr *journal.Journal) (int, error) {
 	raw, err := os.ReadFile(retryPath(dir))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -121,7 +123,7 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read journal: %w", err)
 	}
-	var gone, left []DeadLetter
+	var gone, left []Letter
 	for _, l := range letters {
 		if queued[letterKey{l.Stream, l.Seq}] {
 			gone = append(gone, l)
@@ -132,10 +134,10 @@ func finishRetry(dir string, jr *journal.Journal) (int, error) {
 	if len(gone) > 0 {
 		// Two files change: the whole one is kept under the other name first, its
 		// numbers count as filed in either.
-		if err := writeLetters(asideName(dir, "retried"), gone); err != nil {
+		if err := WriteLetters(asideName(dir, "retried"), gone); err != nil {
 			return 0, err
 		}
-		if err := writeLetters(datadir.DeadLetters(dir), left); err != nil {
+		if err := WriteLetters(datadir.DeadLetters(dir), left); err != nil {
 			return 0, err
 		}
 	}

@@ -1,4 +1,7 @@
-package fallback
+// Package deadletter keeps the acknowledged writes that Redis would not take, and the
+// values that gave way to ours or to which ours gave way. Nothing acknowledged disappears
+// silently: it is on disk here until somebody looks at it.
+package deadletter
 
 import (
 	"encoding/json"
@@ -15,9 +18,9 @@ import (
 	"holdfast/fallback/record"
 )
 
-// DeadLetter is an acknowledged write that Redis would not take. It is kept
+// Letter is an acknowledged write that Redis would not take. It is kept
 // until somebody looks at it: nothing acknowledged is dropped silently.
-type DeadLetter struct {
+type Letter struct {
 	Seq      uint64     `json:"seq"`
 	Stream   string     `json:"stream,omitempty"` // of the journal that numbered it
 	DB       int        `json:"db"`
@@ -28,68 +31,70 @@ type DeadLetter struct {
 	Commands [][][]byte `json:"commands"`         // base64 in the file
 }
 
-// deadLetters is an append-only file of JSON lines. Letters wait in memory until
+// Letters is an append-only file of JSON lines. Letters wait in memory until
 // they are on disk: the fence at Redis may be past their records already, so a
 // disk that is full must not lose them.
-type deadLetters struct {
-	path    string
+type Letters struct {
+	Path    string
 	mu      sync.Mutex
-	file    *os.File
+	File    *os.File
 	size    int64 // of the whole lines; what is behind it is a failed write's
 	count   int
-	filed   *filed
-	waiting []DeadLetter
+	filed   *Filed
+	waiting []Letter
 }
 
-func openDeadLetters(dir string, filed *filed, log *slog.Logger) (*deadLetters, error) {
-	d := &deadLetters{path: datadir.DeadLetters(dir), filed: filed}
-	if err := datadir.CutTornLine(d.path); err != nil {
+// Open opens the letters of a data directory, and cuts off what a crash left of a last
+// line. filed gets the numbers of those that are there.
+func Open(dir string, filed *Filed, log *slog.Logger) (*Letters, error) {
+	d := &Letters{Path: datadir.DeadLetters(dir), filed: filed}
+	if err := datadir.CutTornLine(d.Path); err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
 	damaged, err := setDamagedAside(dir, log)
 	if err != nil {
 		return nil, err
 	}
-	letters, _, err := scanDeadLetters(d.path)
+	letters, _, err := scanDeadLetters(d.Path)
 	if err != nil {
 		return nil, err
 	}
 	d.count = len(letters) + damaged
-	d.file, err = os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	d.File, err = os.OpenFile(d.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
-	info, err := d.file.Stat()
+	info, err := d.File.Stat()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open dead letters: %w", err), d.file.Close())
+		return nil, errors.Join(fmt.Errorf("open dead letters: %w", err), d.File.Close())
 	}
 	d.size = info.Size()
 	return d, nil
 }
 
-// add puts one record among the letters, once: a replay that was interrupted
+// Add puts one record among the letters, once: a replay that was interrupted
 // after it filed comes by again. flush writes it.
-func (d *deadLetters) add(rec record.Record, reason string, now time.Time) {
-	d.addPart(rec, rec.Commands, reason, now)
+func (d *Letters) Add(rec record.Record, reason string, now time.Time) {
+	d.AddPart(rec, rec.Commands, reason, now)
 }
 
-// addPart is add for those commands of a record that did not apply.
-func (d *deadLetters) addPart(rec record.Record, commands [][][]byte, reason string, now time.Time) {
+// AddPart is add for those commands of a record that did not apply.
+func (d *Letters) AddPart(rec record.Record, commands [][][]byte, reason string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.filed.has(rec.Seq) || slices.ContainsFunc(d.waiting, func(l DeadLetter) bool { return l.Seq == rec.Seq }) {
+	if d.filed.Has(rec.Seq) || slices.ContainsFunc(d.waiting, func(l Letter) bool { return l.Seq == rec.Seq }) {
 		return
 	}
-	l := DeadLetter{Seq: rec.Seq, Stream: d.filed.stream, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: commands}
+	l := Letter{Seq: rec.Seq, Stream: d.filed.Stream, DB: rec.DB, TimeMs: rec.TimeMs, FiledAt: now, Reason: reason, Commands: commands}
 	if len(commands) < len(rec.Commands) {
 		l.UnitOf = len(rec.Commands)
 	}
 	d.waiting = append(d.waiting, l)
 }
 
-// flush writes the letters that wait, and returns when they are on disk: one
+// Flush writes the letters that wait, and returns when they are on disk: one
 // write and one fsync for all. They go on waiting after an error.
-func (d *deadLetters) flush() error {
+func (d *Letters) Flush() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.waiting) == 0 {
@@ -104,35 +109,36 @@ func (d *deadLetters) flush() error {
 		lines = append(append(lines, line...), '\n')
 	}
 	// An earlier write may have left a part of a line, to which this would be glued.
-	if err := d.file.Truncate(d.size); err != nil {
+	if err := d.File.Truncate(d.size); err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	if _, err := d.file.Write(lines); err != nil {
+	if _, err := d.File.Write(lines); err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	if err := d.file.Sync(); err != nil {
+	if err := d.File.Sync(); err != nil {
 		return fmt.Errorf("sync dead letters: %w", err)
 	}
 	for _, l := range d.waiting {
-		d.filed.add(l.Seq)
+		d.filed.Add(l.Seq)
 	}
 	d.size, d.count, d.waiting = d.size+int64(len(lines)), d.count+len(d.waiting), nil
 	return nil
 }
 
 // Count includes the letters that are not on disk yet.
-func (d *deadLetters) Count() int {
+func (d *Letters) Count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.count + len(d.waiting)
 }
 
-func (d *deadLetters) Close() error { return errors.Join(d.flush(), d.file.Close()) }
+// Close writes what waits and closes the file.
+func (d *Letters) Close() error { return errors.Join(d.Flush(), d.File.Close()) }
 
-// ReadDeadLetters lists the dead letters of a data directory, oldest first. A
+// Read lists the dead letters of a data directory, oldest first. A
 // torn last line (a crash while filing) is left out: its record is still in the
 // journal then. A damaged line is an error that comes with the other letters.
-func ReadDeadLetters(dir string) ([]DeadLetter, error) {
+func Read(dir string) ([]Letter, error) {
 	path := datadir.DeadLetters(dir)
 	letters, damaged, err := scanDeadLetters(path)
 	if err == nil && len(damaged) > 0 {
@@ -141,15 +147,15 @@ func ReadDeadLetters(dir string) ([]DeadLetter, error) {
 	return letters, err
 }
 
-// DropDeadLetters sets the file of a stopped proxy's dead letters aside; it is
+// Drop sets the file of a stopped proxy's dead letters aside; it is
 // kept under the returned name. A proxy that runs would go on filing in it.
-func DropDeadLetters(dir string) (path string, n int, err error) {
+func Drop(dir string) (path string, n int, err error) {
 	lock, err := journal.Lock(datadir.Journal(dir))
 	if err != nil {
 		return "", 0, err
 	}
 	defer lock.Close()
-	letters, err := ReadDeadLetters(dir)
+	letters, err := Read(dir)
 	if err != nil || len(letters) == 0 {
 		return "", 0, err
 	}
