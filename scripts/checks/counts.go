@@ -31,7 +31,7 @@ var moreMethods = map[string]int{
 	"fallback.replayer":      42,
 	"gateway/convert.reader": 60,
 	"proxy.Server":           62,
-	"proxy.client":           180,
+	"proxy.client":           181,
 	"proxy.relay":            41,
 }
 
