@@ -15,11 +15,17 @@ func (c *client) readValues(it *item) {
 		return
 	}
 	it.values = c.s.cfg.Local.NeedsValues(c.db, it.cmd, it.argv)
-	for _, key := range it.values {
-		p := resp.AppendCommand(c.batch.call.Payload, []byte("DUMP"), key)
-		c.batch.call.Payload = resp.AppendCommand(p, []byte("PEXPIRETIME"), key)
-		it.replies += 2
+	c.batch.call.Payload = appendValueReads(c.batch.call.Payload, it.values)
+	it.replies += 2 * len(it.values)
+}
+
+// appendValueReads asks for the values of keys. The odd case is that of ownWords.
+func appendValueReads(dst []byte, keys [][]byte) []byte {
+	for _, key := range keys {
+		dst = resp.AppendCommand(dst, []byte("dUMP"), key)
+		dst = resp.AppendCommand(dst, []byte("pEXPIRETIME"), key)
 	}
+	return dst
 }
 
 // encodeWithValues makes the call of a script whose fence Redis refused for want of
@@ -32,11 +38,7 @@ func (c *client) encodeWithValues(it *item, call *backend.Call) bool {
 	it.alone = false
 	p := append([]byte(nil), ownMultiRaw...)
 	p, it.digest = c.s.appendFenced(p, it.argv, it.raw)
-	for _, key := range it.values {
-		p = resp.AppendCommand(p, []byte("DUMP"), key)
-		p = resp.AppendCommand(p, []byte("PEXPIRETIME"), key)
-	}
-	call.Payload, call.N = append(p, ownExecRaw...), 2*len(it.values)+3
+	call.Payload, call.N = append(appendValueReads(p, it.values), ownExecRaw...), 2*len(it.values)+3
 	return true
 }
 
