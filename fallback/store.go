@@ -57,6 +57,7 @@ type Store struct {
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]
+	onTell   atomic.Pointer[func(sharded bool, channel, message string) int64]
 	closing  atomic.Bool
 
 	lastStatus atomic.Pointer[Status]
@@ -107,8 +108,9 @@ func Open(cfg Config) (*Store, error) {
 			s.snap.preimage(s, record.KeyID{DB: db, Key: key})
 			s.notifyExpired(db, key)
 		},
-		Notify:    s.event,
-		Lock:      func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
+		Notify: s.event,
+		Lock:   func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
+		Who:    s.whoAsks, Publish: s.publish,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

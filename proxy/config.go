@@ -74,6 +74,11 @@ type Local interface {
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
 	Busy() string
+	OutOfMemory() bool
+	OnlyReads(script [][]byte) bool
+	SlowAfter() int64
+	CommandStats(more map[string]engine.CommandStat) map[string]engine.CommandStat
+	LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string))
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

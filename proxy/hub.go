@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -13,6 +14,8 @@ import (
 type hub struct {
 	mu      sync.Mutex // taken before a relay's lock
 	members map[*relay]struct{}
+
+	monitors atomic.Int64 // members in MONITOR
 }
 
 // These bound the messages that wait for a client that does not read; one more
@@ -55,7 +58,15 @@ func (h *hub) join(r *relay) {
 func (h *hub) leave(r *relay) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if _, ok := h.members[r]; !ok {
+		return
+	}
 	delete(h.members, r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.monitor && r.sess == nil {
+		h.monitors.Add(-1)
+	}
 }
 
 // deliver queues a message. The hub's lock is held.
@@ -102,6 +113,15 @@ func (h *hub) publish(kind int, channel, message []byte) (n int) {
 		}
 	}
 	return n
+}
+
+// tell publishes for a script.
+func (h *hub) tell(sharded bool, channel, message string) int64 {
+	kind := 0
+	if sharded {
+		kind = 2
+	}
+	return int64(h.publish(kind, []byte(channel), []byte(message)))
 }
 
 // wrote is told of each write of a client on the local state.

@@ -49,6 +49,8 @@ type Server struct {
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
+	counted    counted
+	pause      pause
 	hub        *hub
 
 	mu      sync.Mutex
@@ -75,6 +77,11 @@ func Open(cfg Config) (*Server, error) {
 		OnExpire(func(db int, key string))
 	}); ok {
 		n.OnExpire(s.hub.expired)
+	}
+	if n, ok := cfg.Local.(interface {
+		OnPublish(func(sharded bool, channel, message string) int64)
+	}); ok {
+		n.OnPublish(s.hub.tell)
 	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,
