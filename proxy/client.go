@@ -78,7 +78,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
-	c.answered, c.who = c.tellAnswered, c.whoAsks
+	c.answered, c.who = c.tellAnswered, func() (addr, name string) { return whoAsks(c) }
 	c.publish()
 	return c
 }
@@ -118,11 +118,11 @@ func (c *client) handle(rc redcon.Command) bool {
 		c.refuse(cmd, cmd.ArityError())
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
-	case c.s.cfg.Upstream == nil && (c.busy(cmd) || c.lacksMemory(cmd)):
-	case c.s.cfg.Upstream == nil && c.awaitPause(cmd, argv):
+	case c.s.cfg.Upstream == nil && (busy(c, cmd) || lacksMemory(c, cmd)):
+	case c.s.cfg.Upstream == nil && awaitPause(c, cmd, argv):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
-	case c.s.hub.monitors.Load() > 0 && c.feedMonitors(cmd, argv):
+	case c.s.hub.monitors.Load() > 0 && feedMonitors(c, cmd, argv):
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
 	case c.s.cfg.Upstream == nil && embeddedCommands[cmd.Name] != nil:
@@ -138,21 +138,6 @@ func (c *client) handle(rc redcon.Command) bool {
 	default:
 		c.data(cmd, rc)
 	}
-	return true
-}
-
-// whileBusy are the commands that are carried out while a script runs for long in an
-// embedded store, as in Redis.
-var whileBusy = map[string]bool{"auth": true, "hello": true, "reset": true, "quit": true, "multi": true, "discard": true, "unwatch": true,
-	"script|kill": true, "function|kill": true, "function|stats": true, "shutdown": true}
-
-// busy refuses a command while a script runs for long.
-func (c *client) busy(cmd *command.Command) bool {
-	text := c.s.cfg.Local.Busy()
-	if text == "" || whileBusy[cmd.Name] {
-		return false
-	}
-	c.refuse(cmd, text)
 	return true
 }
 
@@ -177,7 +162,7 @@ func (c *client) unknown(container *command.Command, argv [][]byte) bool {
 		return false
 	}
 	if c.s.cfg.Upstream == nil {
-		c.s.counted.failed([]byte("-ERR"))
+		c.s.counted.Failed([]byte("-ERR"))
 	}
 	c.reject(command.UnknownError(argv))
 	return true

@@ -25,7 +25,7 @@ func answeredHere(cmd *command.Command) bool {
 // execMixed executes a unit of an embedded store in which some commands are the proxy's.
 // Those are carried out behind the others, at once, since they neither see nor change data.
 // False: there are none.
-func (c *client) execMixed(it *item, watch []*fallback.Watch) bool {
+func execMixed(c *client, it *item, watch []*fallback.Watch) bool {
 	if c.s.cfg.Upstream != nil {
 		return false
 	}
@@ -53,13 +53,13 @@ func (c *client) execMixed(it *item, watch []*fallback.Watch) bool {
 	case elems == nil:
 		c.appendDurable(reply, pending) // refused, or a watched key has changed
 	default:
-		c.appendDurable(c.mix(it.unit, ours, elems), pending)
+		c.appendDurable(mix(c, it.unit, ours, elems), pending)
 	}
 	return true
 }
 
 // mix puts the replies of the proxy's commands between those of the engine.
-func (c *client) mix(unit [][][]byte, ours []bool, elems [][]byte) []byte {
+func mix(c *client, unit [][][]byte, ours []bool, elems [][]byte) []byte {
 	out := resp.AppendArrayLen(nil, len(unit))
 	for i, argv := range unit {
 		if !ours[i] {
