@@ -3,6 +3,7 @@ package fallback
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"holdfast/backend/resp"
 	"holdfast/fallback/datadir"
@@ -315,6 +316,7 @@ func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix stri
 		if err != nil {
 			return err
 		}
+		keys = slices.DeleteFunc(keys, func(k string) bool { return strings.HasPrefix(k, ownPrefix) })
 		for len(keys) > 0 {
 			n := min(len(keys), fetchBatch)
 			part := append([]string(nil), keys[:n]...)

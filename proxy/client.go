@@ -118,8 +118,8 @@ func (c *client) handle(rc redcon.Command) bool {
 		c.refuse(cmd, cmd.ArityError())
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
-	case c.s.cfg.Upstream == nil && (busy(c, cmd) || lacksMemory(c, cmd)):
-	case c.s.cfg.Upstream == nil && awaitPause(c, cmd, argv):
+	case c.busy(cmd, argv):
+	case c.s.cfg.Upstream == nil && (lacksMemory(c, cmd) || awaitPause(c, cmd, argv)):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
 	case c.s.hub.monitors.Load() > 0 && feedMonitors(c, cmd, argv):
@@ -194,7 +194,12 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.elsewhere(&it)
 		return
 	}
+	c.awaitPause(rc.Args)
 	write := cmd.Flags&(command.Write|command.Script) != 0
+	if write && onlyReads(c, cmd, rc.Args) && readsAs[cmd] != nil {
+		c.s.scripts.note(c.s.cfg.Local, cmd, rc.Args)
+		it.cmd, write = readsAs[cmd], false
+	}
 	switch {
 	case write:
 		c.awaitReady(&it)
@@ -382,7 +387,7 @@ func (c *client) answerTo(it *item) []byte {
 		switch {
 		case g.elems == nil:
 			return nil
-		case g.unit:
+		case g.unit != nil:
 			return unitReply(g.elems[:g.count])
 		}
 		return g.elems[it.first-g.first-1]

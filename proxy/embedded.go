@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback"
 	"holdfast/fallback/engine"
 	"holdfast/proxy/embedded"
 )
@@ -145,22 +147,8 @@ func monitorHere(c *client) error {
 	return err
 }
 
-// What stands before each command of an embedded store: a script that runs for long, want
-// of memory, CLIENT PAUSE, MONITOR, and the statistics.
-
-// whileBusy are the commands that are carried out while a script runs for long, as in Redis.
-var whileBusy = map[string]bool{"auth": true, "hello": true, "reset": true, "quit": true, "multi": true, "discard": true, "unwatch": true,
-	"script|kill": true, "function|kill": true, "function|stats": true, "shutdown": true}
-
-// busy refuses a command while a script runs for long.
-func busy(c *client, cmd *command.Command) bool {
-	text := c.s.cfg.Local.Alone().Busy()
-	if text == "" || whileBusy[cmd.Name] {
-		return false
-	}
-	c.refuse(cmd, text)
-	return true
-}
+// What stands before each command of an embedded store: want of memory, CLIENT PAUSE,
+// MONITOR, and the statistics.
 
 // lacksMemory refuses a command that needs memory while there is none left. What is queued
 // in MULTI needs some, whatever it is; EXEC needs what its unit does.
@@ -284,4 +272,74 @@ func whoAsks(c *client) (addr, name string) {
 		name = *p
 	}
 	return c.addr, name
+}
+
+// answeredHere reports whether the proxy of an embedded store answers the command, and not
+// the engine: in a unit, too.
+func answeredHere(cmd *command.Command) bool {
+	switch cmd.Name {
+	case "ping", "echo", "select", "config|get", "config|resetstat", "slowlog|get", "slowlog|len":
+		return false // the engine has them
+	case "auth", "hello", "quit", "reset", "client|tracking", "client|reply":
+		return false // they change how the replies of the unit would have to look
+	}
+	return localCommands[cmd.Name] != nil || embeddedCommands[cmd.Name] != nil ||
+		cmd.Flags&(isData|command.Blocking) == 0 && cmd.Flags&command.PubSub != 0 && !isSubscribing(cmd)
+}
+
+// execMixed executes a unit of an embedded store in which some commands are the proxy's.
+// Those are carried out behind the others, at once, since they neither see nor change data.
+// False: there are none.
+func execMixed(c *client, it *item, watch []*fallback.Watch) bool {
+	if c.s.cfg.Upstream != nil {
+		return false
+	}
+	ours := make([]bool, len(it.unit))
+	data := [][][]byte{}
+	for i, argv := range it.unit {
+		if cmd, ok := command.Lookup(argv); ok && answeredHere(cmd) {
+			ours[i] = true
+		} else {
+			data = append(data, argv)
+		}
+	}
+	if !slices.Contains(ours, true) {
+		return false
+	}
+	c.flush()
+	req := c.request(it)
+	req.Commands, req.Watch = data, watch
+	reply, pending, err := c.s.cfg.Local.Do(req)
+	switch elems := splitArray(reply, len(data)); {
+	case errors.Is(err, fallback.ErrWatchLost):
+		c.answer(watchedLost)
+	case err != nil:
+		c.answer(resp.AppendError(nil, "ERR "+err.Error()))
+	case elems == nil:
+		c.appendDurable(reply, pending) // refused, or a watched key has changed
+	default:
+		c.appendDurable(mix(c, it.unit, ours, elems), pending)
+	}
+	return true
+}
+
+// mix puts the replies of the proxy's commands between those of the engine.
+func mix(c *client, unit [][][]byte, ours []bool, elems [][]byte) []byte {
+	out := resp.AppendArrayLen(nil, len(unit))
+	for i, argv := range unit {
+		if !ours[i] {
+			out, elems = append(out, elems[0]...), elems[1:]
+			continue
+		}
+		cmd, _ := command.Lookup(argv)
+		at := len(c.batch.out)
+		if cmd.Flags&command.PubSub != 0 {
+			c.localPubSub(cmd, argv)
+		} else {
+			c.local(cmd, argv)
+		}
+		out = append(out, c.batch.out[at:]...)
+		c.batch.out = c.batch.out[:at]
+	}
+	return out
 }
