@@ -38,7 +38,7 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 		c.spoil()
 		return c.writeRaw([]byte("-UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own\r\n")) == nil
 	case cmd != nil && cmd.Name == "monitor":
-		return c.monitorHere() == nil
+		return monitorHere(c) == nil
 	case cmd == nil:
 		return c.writeRaw(resp.AppendError(nil, command.UnknownError(rc.Args))) == nil
 	case isSubscribing(cmd):

@@ -78,7 +78,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
-	c.answered, c.who = c.tellAnswered, c.whoAsks
+	c.answered, c.who = c.tellAnswered, func() (addr, name string) { return whoAsks(c) }
 	c.publish()
 	return c
 }
@@ -119,11 +119,10 @@ func (c *client) handle(rc redcon.Command) bool {
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
 	case c.busy(cmd, argv):
-	case c.s.cfg.Upstream == nil && c.lacksMemory(cmd):
-	case c.s.cfg.Upstream == nil && c.awaitLocalPause(cmd, argv):
+	case c.s.cfg.Upstream == nil && (lacksMemory(c, cmd) || awaitPause(c, cmd, argv)):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
-	case c.s.hub.monitors.Load() > 0 && c.feedMonitors(cmd, argv):
+	case c.s.hub.monitors.Load() > 0 && feedMonitors(c, cmd, argv):
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
 	case c.s.cfg.Upstream == nil && embeddedCommands[cmd.Name] != nil:
@@ -163,7 +162,7 @@ func (c *client) unknown(container *command.Command, argv [][]byte) bool {
 		return false
 	}
 	if c.s.cfg.Upstream == nil {
-		c.s.counted.failed([]byte("-ERR"))
+		c.s.counted.Failed([]byte("-ERR"))
 	}
 	c.reject(command.UnknownError(argv))
 	return true

@@ -32,8 +32,8 @@ func (c *client) reject(text string) {
 // refuse rejects a command; EXEC, refused, ends its unit.
 func (c *client) refuse(cmd *command.Command, text string) {
 	if c.s.cfg.Upstream == nil {
-		c.s.counted.add(cmd.Name, engine.CommandStat{Rejected: 1})
-		c.s.counted.failed([]byte("-" + text))
+		c.s.counted.Add(cmd.Name, engine.CommandStat{Rejected: 1})
+		c.s.counted.Failed([]byte("-" + text))
 	}
 	if cmd.Name == "exec" {
 		c.release()

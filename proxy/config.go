@@ -73,12 +73,7 @@ type Local interface {
 	RememberScript(body []byte, loaded bool)
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
-	Busy() string
-	OutOfMemory() bool
-	OnlyReads(script [][]byte) bool
-	SlowAfter() int64
-	CommandStats(more map[string]engine.CommandStat) map[string]engine.CommandStat
-	LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string))
+	Alone() *fallback.Alone
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

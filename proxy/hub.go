@@ -6,6 +6,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/engine"
 )
 
 // hub stands in for Redis where it pushes: messages between the clients of an
@@ -141,3 +142,29 @@ func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 
 // expired is told of each key of the local state whose time is over.
 func (h *hub) expired(_ int, key string) { h.invalidate([][]byte{[]byte(key)}, 0) }
+
+// tracked is what INFO tells of clients that track keys of the local state.
+func (h *hub) tracked() (out engine.Tracked) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keys, prefixes := map[string]struct{}{}, map[string]struct{}{}
+	for r := range h.members {
+		r.mu.Lock()
+		if t := r.track; t != nil {
+			out.Clients++
+			out.Items += len(t.keys)
+			for k := range t.keys {
+				keys[k] = struct{}{}
+			}
+			for _, p := range t.prefixes {
+				prefixes[string(p)] = struct{}{}
+			}
+			if t.bcast && len(t.prefixes) == 0 {
+				prefixes[""] = struct{}{}
+			}
+		}
+		r.mu.Unlock()
+	}
+	out.Keys, out.Prefixes = len(keys), len(prefixes)
+	return out
+}

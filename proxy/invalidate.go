@@ -62,7 +62,7 @@ func (h *hub) announceTo(r *relay, to int64, keys [][]byte) {
 		return
 	}
 	if !r.c.s.hasClient(to) {
-		r.tellBroken(to)
+		tellBroken(r, to)
 	}
 	for other := range h.members {
 		if other.c.id == to {
@@ -73,7 +73,7 @@ func (h *hub) announceTo(r *relay, to int64, keys [][]byte) {
 
 // tellBroken tells a client of RESP3 that the one that gets its invalidations has gone. The
 // hub's lock is held.
-func (r *relay) tellBroken(id int64) {
+func tellBroken(r *relay, id int64) {
 	r.mu.Lock()
 	proto := r.proto
 	r.mu.Unlock()

@@ -73,7 +73,7 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 		return true
 	}
 	if c.s.cfg.Upstream == nil {
-		defer c.counting(cmd, argv)()
+		defer countAnswer(c, cmd, argv)()
 	}
 	run(c, argv)
 	return true

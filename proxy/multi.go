@@ -204,7 +204,7 @@ func (c *client) cmdExec(argv [][]byte) {
 	if it.unit == nil {
 		it.unit = [][][]byte{}
 	}
-	if c.execMixed(&it, watch) {
+	if execMixed(c, &it, watch) {
 		return
 	}
 	if len(watch) > 0 {

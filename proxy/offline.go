@@ -21,7 +21,7 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		return c.configGet(argv[2:])
 	case "config|resetstat":
 		if c.s.cfg.Upstream == nil {
-			c.s.counted.reset()
+			c.s.counted.Reset()
 		}
 		return false // nobody resets what Redis counted
 	case "client|caching":

@@ -248,7 +248,7 @@ func (it *item) sends() [][][]byte {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy(), Called: c.called(it), Who: c.who}
+	return fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy(), Called: called(c, it), Who: c.who}
 }
 
 // answerBy is when the client must have its answer, for the scripts in it; the zero

@@ -17,6 +17,7 @@ import (
 	"holdfast/backend/command"
 	"holdfast/fallback"
 	"holdfast/proxy/cache"
+	"holdfast/proxy/embedded"
 	"holdfast/proxy/front"
 )
 
@@ -49,8 +50,8 @@ type Server struct {
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
-	counted    counted
-	pause      pause
+	counted    embedded.Counts
+	pause      embedded.Pause
 	hub        *hub
 
 	mu      sync.Mutex
@@ -78,10 +79,8 @@ func Open(cfg Config) (*Server, error) {
 	}); ok {
 		n.OnExpire(s.hub.expired)
 	}
-	if n, ok := cfg.Local.(interface {
-		OnPublish(func(sharded bool, channel, message string) int64)
-	}); ok {
-		n.OnPublish(s.hub.tell)
+	if cfg.Upstream == nil {
+		cfg.Local.Alone().OnPublish(s.hub.tell)
 	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,

@@ -249,13 +249,13 @@ func (t *tracking) flags(exists func(int64) bool) (flags []string) {
 // behind that: pushes wait until the reply has gone out, see serveInOrder.
 func (c *client) noteTracked(cmd *command.Command, argv [][]byte) {
 	if cmd.Flags&(command.Read|command.Script) == command.Read {
-		c.track(cmd, argv)
+		track(c, cmd, argv)
 	}
 }
 
 // called is told of what a script of the item calls: if one of that reads, the keys that
 // the script names are noted, as in Redis. nil: nobody wants to know.
-func (c *client) called(it *item) func(db int, argv [][]byte) {
+func called(c *client, it *item) func(db int, argv [][]byte) {
 	tracks, monitored := c.localTracking(nil) != nil, c.s.hub.monitors.Load() > 0
 	if it.cmd.Flags&command.Script == 0 && it.unit == nil || !tracks && !monitored {
 		return nil
@@ -273,14 +273,14 @@ func (c *client) called(it *item) func(db int, argv [][]byte) {
 		}
 		for _, script := range commands {
 			if cmd, ok := command.Lookup(script); ok && cmd.Flags&command.Script != 0 {
-				c.track(cmd, script)
+				track(c, cmd, script)
 			}
 		}
 	}
 }
 
 // track notes the keys of a command, unless the client said that it does not want them.
-func (c *client) track(cmd *command.Command, argv [][]byte) {
+func track(c *client, cmd *command.Command, argv [][]byte) {
 	forget := false
 	c.localTracking(func(t *tracking) {
 		if t.bcast || t.optin && !t.caching || t.optout && t.caching {

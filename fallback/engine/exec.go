@@ -67,9 +67,7 @@ func (e *Engine) exec(c *call) {
 		c.noteMisses()
 	}
 	before := c.lapses()
-	start := time.Now()
 	c.guarded()
-	e.account(c, start)
 	defer func() {
 		if outermost {
 			e.executing = false
@@ -110,6 +108,8 @@ func (c *call) touchKeys() {
 
 // guarded runs the handler; a panic in it becomes an error reply.
 func (c *call) guarded() {
+	start := time.Now()
+	defer func() { c.e.account(c, start) }()
 	defer func() {
 		if r := recover(); r != nil {
 			c.effectSet, c.effects = true, nil

@@ -131,7 +131,7 @@ func (e *Engine) infoStats(f Facts) string {
 		"rejected_connections:%d\r\nsync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%d\r\nexpired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\n"+
 		"evicted_keys:0\r\nevicted_clients:0\r\nkeyspace_hits:0\r\nkeyspace_misses:0\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n"+
 		"tracking_total_keys:%d\r\ntracking_total_items:%d\r\ntracking_total_prefixes:%d\r\ntotal_error_replies:%d\r\n",
-		f.Accepted, f.Commands, f.Refused, e.expired, f.Tracked.Keys, f.Tracked.Items, f.Tracked.Prefixes, e.errorReplies(f))
+		f.Accepted, f.Commands, f.Refused, e.expired, f.Tracked.Keys, f.Tracked.Items, f.Tracked.Prefixes, errorReplies(e, f))
 }
 
 func (e *Engine) infoReplication(f Facts) string {

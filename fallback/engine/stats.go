@@ -74,7 +74,7 @@ func (e *Engine) account(c *call, start time.Time) {
 	s.Time(took, 1)
 	if c.failed() {
 		s.Failed++
-		e.failedWith(c.reply)
+		e.stats.failedWith(c.reply)
 	}
 	e.slow.note(e, c.argv, took)
 }
@@ -82,10 +82,10 @@ func (e *Engine) account(c *call, start time.Time) {
 // maxErrorCodes bounds the codes that are counted: scripts may make up any.
 const maxErrorCodes = 128
 
-func (e *Engine) failedWith(reply []byte) {
+func (st *stats) failedWith(reply []byte) {
 	code := ErrorCode(reply)
-	if _, known := e.stats.errors[code]; code != "" && (known || len(e.stats.errors) < maxErrorCodes) {
-		e.stats.errors[code]++
+	if _, known := st.errors[code]; code != "" && (known || len(st.errors) < maxErrorCodes) {
+		st.errors[code]++
 	}
 }
 
@@ -166,7 +166,8 @@ func (e *Engine) infoErrorStats(f Facts) string {
 	return b.String()
 }
 
-func (e *Engine) errorReplies(f Facts) (n int64) {
+// errorReplies is how many errors were replied.
+func errorReplies(e *Engine, f Facts) (n int64) {
 	for _, counts := range []map[string]int64{e.stats.errors, f.Errors} {
 		for _, m := range counts {
 			n += m
