@@ -2,6 +2,7 @@ package backend
 
 import (
 	"strings"
+	"time"
 
 	"holdfast/backend/resp"
 )
@@ -22,12 +23,27 @@ func (u *Upstream) Busy() string {
 	return ""
 }
 
+// ScriptEnded tells that the script was killed: the server serves again, as far as is
+// known. It looks at the kill a moment after it has confirmed it, and says BUSY until then.
+func (u *Upstream) ScriptEnded() {
+	if g := u.live.Load(); g != nil {
+		g.killed.Store(time.Now().UnixNano())
+		g.script.Store(nil)
+	}
+}
+
+// killTime is how long after a kill the server may still call itself busy.
+const killTime = 100 * time.Millisecond
+
 // noteBusy reads the reply to a PING.
 func (g *generation) noteBusy(pong resp.Value) bool {
 	e := pong.Err()
 	if e == nil || !strings.HasPrefix(e.Error(), "BUSY ") {
 		g.script.Store(nil)
 		return false
+	}
+	if time.Since(time.Unix(0, g.killed.Load())) < killTime {
+		return true
 	}
 	text := e.Error()
 	g.script.Store(&text)

@@ -30,6 +30,7 @@ type generation struct {
 	trunks atomic.Pointer[map[trunkKey]*trunk] // copied on write
 	busy   atomic.Bool                         // with a large unit, and in its allowance
 	script atomic.Pointer[string]              // what the server says to everybody while a script runs; see busy.go
+	killed atomic.Int64                        // when a script was killed through us, Unix nanoseconds
 
 	mu      sync.Mutex
 	cause   error // set once: the generation has ended

@@ -69,6 +69,9 @@ func (c *client) aside(cmd *command.Command, argv [][]byte) {
 	reply, err := c.s.cfg.Upstream.Reach(ctx, c.proto, argv)
 	switch {
 	case err == nil:
+		if isOK(reply) && (cmd.Name == "script|kill" || cmd.Name == "function|kill") {
+			c.s.cfg.Upstream.ScriptEnded() // what the client sends next is not refused any more
+		}
 		c.answer(reply)
 	case ctx.Err() != nil:
 		c.reject("UPSTREAMDOWN Redis is too busy to take '" + cmd.Name + "' yet: try again")

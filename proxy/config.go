@@ -31,6 +31,7 @@ type Upstream interface {
 	GiveUp(reason error)
 	// Busy is the error that Redis answers to everything while a script runs; "" = it serves.
 	Busy() string
+	ScriptEnded()
 	// ExpectSilence notes that Redis was told to answer nobody for a while.
 	ExpectSilence(d time.Duration)
 	// Status tells how the link is.

@@ -27,6 +27,7 @@ type scriptedCall struct {
 
 func (*scripted) Up() bool                  { return true }
 func (*scripted) Busy() string              { return "" }
+func (*scripted) ScriptEnded()              {}
 func (*scripted) FenceName(int, int) string { return "" }
 func (*scripted) Status() backend.Status    { return backend.Status{} }
 func (*scripted) NextBeat() uint64          { return 0 }
@@ -63,6 +64,7 @@ type instant struct {
 
 func (*instant) Up() bool                  { return true }
 func (*instant) Busy() string              { return "" }
+func (*instant) ScriptEnded()              {}
 func (*instant) FenceName(int, int) string { return "" }
 func (*instant) NextBeat() uint64          { return 1 }
 func (*instant) PassedBeat() uint64        { return 0 }
