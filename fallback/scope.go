@@ -74,6 +74,9 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	}
 	var buf [8][]byte
 	keys := c.Keys(buf[:0], argv)
+	if len(keys) == 0 && c.NamesKeys() {
+		return "" // it fails by its arguments, which name none
+	}
 	if len(keys) == 0 {
 		return s.admitRange(sc, db, c, argv)
 	}

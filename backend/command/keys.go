@@ -37,6 +37,9 @@ type searchFunc func(dst, argv [][]byte, want access) [][]byte
 // recognisable, often none: the server refuses such calls.
 func (c *Command) Keys(dst, argv [][]byte) [][]byte { return c.collect(dst, argv, anyAccess) }
 
+// NamesKeys reports whether a well-formed call of the command names keys.
+func (c *Command) NamesKeys() bool { return len(c.specs) > 0 || c.search != nil }
+
 // WriteKeys appends the keys that the call may change. A script may change all
 // the keys it declares, unless it is one of the read-only kind.
 func (c *Command) WriteKeys(dst, argv [][]byte) [][]byte {
