@@ -12,19 +12,23 @@ import (
 // the first of them the status is out, and an error can only be told in the stream.
 // Until the first event itself another account can still be asked.
 //
-// mu is held while w is written to, so a sign of life and an event never mix; armed
-// is false while a relay sends, and after the end, when w must not be touched.
+// mu is held while w is written to, so a sign of life and an event never mix. armed is
+// false where nothing may come by itself: before a whole answer, and after the end,
+// when w must not be touched.
 type streamClient struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	dialect  dialect
 	interval time.Duration
-	pulse    bool // there are signs of life
+	pulse    bool // there are signs of life between relays, too
 
 	mu     sync.Mutex
 	timer  *time.Timer // nil before the first sign is arranged
 	armed  bool
-	opened bool // status and headers are out
+	opened bool              // status and headers are out
+	header func(http.Header) // of the answer that a relay passes
+	gone   func()            // ends that relay's wait for its provider
+	lost   bool              // the client took nothing
 }
 
 func newStreamClient(w http.ResponseWriter, d dialect, interval time.Duration, pulse bool) *streamClient {
@@ -43,16 +47,37 @@ func (s *streamClient) sign() {
 	if !s.armed {
 		return
 	}
-	if s.write(s.dialect.keepAlive(), nil) == nil {
-		s.timer.Reset(s.interval)
+	if s.write(s.dialect.keepAlive(), s.header) != nil && s.gone != nil {
+		s.gone()
 	}
 }
 
-// arm and disarm say who sends: the client by itself, or a relay.
+// follow begins a relay: the header is that of its answer, and gone is called if the
+// client turns out to be away while the relay waits for its provider.
+func (s *streamClient) follow(header func(http.Header), gone func()) {
+	s.mu.Lock()
+	s.header, s.gone = header, gone
+	s.mu.Unlock()
+	s.rearm()
+}
+
+// unfollow ends a relay.
+func (s *streamClient) unfollow() {
+	s.disarm()
+	s.mu.Lock()
+	s.header, s.gone = nil, nil
+	s.mu.Unlock()
+	s.arm()
+}
+
+// arm lets signs of life come, where the client wants them between relays.
 func (s *streamClient) arm() {
-	if !s.pulse {
-		return
+	if s.pulse {
+		s.rearm()
 	}
+}
+
+func (s *streamClient) rearm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.armed = true
@@ -106,18 +131,30 @@ func (s *streamClient) write(p []byte, header func(http.Header)) error {
 		s.w.WriteHeader(http.StatusOK)
 		s.opened = true
 	}
+	if s.armed {
+		s.timer.Reset(s.interval)
+	}
 	for len(p) > 0 { // a slow line gets time for each piece
 		_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 		n := min(len(p), writePiece)
 		if _, err := s.w.Write(p[:n]); err != nil {
+			s.lost = true
 			return errClientGone
 		}
 		p = p[n:]
 	}
 	if err := s.rc.Flush(); err != nil {
+		s.lost = true
 		return errClientGone
 	}
 	return nil
+}
+
+// isLost reports whether the client could not be written to.
+func (s *streamClient) isLost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
 }
 
 // isOpen reports whether the client has its status.

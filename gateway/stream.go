@@ -93,26 +93,25 @@ type streamItem struct {
 
 // relay passes one stream to a client.
 type relay struct {
-	dialect   dialect
-	provider  dialect // what the provider speaks
-	client    *streamClient
-	keepAlive time.Duration
-	header    http.Header // of the upstream's answer
-	out       []byte      // what goes to the client next
-	held      []byte      // the begin of the answer, as long as there is nothing in it
-	began     bool        // the client has a part of the answer: no other account can be tried
-	reported  bool        // the upstream sent an error event of its own
-	finished  bool        // the upstream said that the answer is complete
-	account   *account
-	convert   *convert.Stream // nil: events pass as they are
-	keep      func(seals map[string][]byte)
+	dialect  dialect
+	provider dialect // what the provider speaks
+	client   *streamClient
+	header   http.Header // of the upstream's answer
+	out      []byte      // what goes to the client next
+	held     []byte      // the begin of the answer, as long as there is nothing in it
+	began    bool        // the client has a part of the answer: no other account can be tried
+	reported bool        // the upstream sent an error event of its own
+	finished bool        // the upstream said that the answer is complete
+	account  *account
+	convert  *convert.Stream // nil: events pass as they are
+	keep     func(seals map[string][]byte)
 }
 
 // maxHeld bounds what is held of an answer without content.
 const maxHeld = 64 << 10
 
 func newRelay(w http.ResponseWriter, c *call, a *account, resp *http.Response, keepAlive time.Duration) *relay {
-	s := &relay{dialect: c.dialect, provider: c.dialect, client: c.client, keepAlive: keepAlive, header: resp.Header, account: a}
+	s := &relay{dialect: c.dialect, provider: c.dialect, client: c.client, header: resp.Header, account: a}
 	if s.client == nil {
 		s.client = newStreamClient(w, c.dialect, keepAlive, false)
 	}
@@ -135,43 +134,26 @@ type framer interface {
 // means that the upstream failed (began says if the client saw the start), any other
 // error that nobody listens.
 func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
-	s.client.disarm()
-	defer s.client.arm() // for the pause before another attempt
-	items := make(chan streamItem)
-	stop := make(chan struct{})
-	readerDone := make(chan struct{})
-	go func() {
-		defer close(readerDone)
-		readEvents(body, items, stop)
+	defer body.Close()
+	over := func() { _ = body.Close() } // which ends a read that waits
+	defer context.AfterFunc(ctx, over)()
+	s.client.follow(s.answerHeader, over)
+	defer s.client.unfollow()
+	src := readers.Get().(*bufio.Reader)
+	src.Reset(body)
+	defer func() {
+		src.Reset(nil) // which would keep the connection
+		readers.Put(src)
 	}()
-	defer func() { // closing the body ends a read that waits
-		close(stop)
-		_ = body.Close()
-		<-readerDone
-	}()
-	quiet := time.NewTimer(s.keepAlive)
-	defer quiet.Stop()
+	events := newEventReader(src)
 	for {
-		select {
-		case <-ctx.Done():
-			return s.interrupted(ctx)
-		case <-quiet.C:
-			if err := s.client.send(s.dialect.keepAlive(), s.answerHeader); err != nil {
-				return err
-			}
-		case item := <-items:
-			end, err := s.take(ctx, item)
-			if sendErr := s.flush(); err == nil {
-				err = sendErr
-			}
-			if end || err != nil {
-				return err
-			}
-			if !s.began { // nor has the client anything
-				continue
-			}
+		end, err := s.take(ctx, events.together())
+		if sendErr := s.flush(); err == nil {
+			err = sendErr
 		}
-		quiet.Reset(s.keepAlive)
+		if end || err != nil {
+			return err
+		}
 	}
 }
 
@@ -266,31 +248,15 @@ func (e eventReader) together() (item streamItem) {
 // readers are the buffers of streams that have ended.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
 
-// readEvents hands out events until the stream ends or nobody wants them.
-func readEvents(body io.Reader, items chan<- streamItem, stop <-chan struct{}) {
-	src := readers.Get().(*bufio.Reader)
-	src.Reset(body)
-	defer func(own *bufio.Reader) {
-		own.Reset(nil) // which would keep the connection
-		readers.Put(own)
-	}(src)
-	if head, err := src.Peek(2); err == nil && bytes.Equal(head, gzipMagic) { // the header did not say so
+// newEventReader reads the events of a stream, also of one that is packed and does
+// not say so.
+func newEventReader(src *bufio.Reader) eventReader {
+	if head, err := src.Peek(2); err == nil && bytes.Equal(head, gzipMagic) {
 		if unzip, err := gzip.NewReader(src); err == nil {
-			src = bufio.NewReaderSize(unzip, 8<<10)
+			return eventReader{bufio.NewReaderSize(unzip, 8<<10)}
 		}
 	}
-	events := eventReader{src}
-	for {
-		item := events.together()
-		select {
-		case items <- item:
-		case <-stop:
-			return
-		}
-		if item.err != nil {
-			return
-		}
-	}
+	return eventReader{src}
 }
 
 // interrupted ends a stream whose context is done: the client is gone, or the
@@ -307,6 +273,9 @@ func (s *relay) interrupted(ctx context.Context) error {
 func (s *relay) end(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return s.interrupted(ctx)
+	}
+	if s.client.isLost() {
+		return errClientGone
 	}
 	if err == io.EOF && s.convert != nil {
 		events, err := s.convert.End()
