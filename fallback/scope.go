@@ -74,9 +74,6 @@ func (s *Store) admit(sc *scope, db int, c *command.Command, argv [][]byte) stri
 	}
 	var buf [8][]byte
 	keys := c.Keys(buf[:0], argv)
-	if len(keys) == 0 && c.NamesKeys() {
-		return "" // it fails by its arguments, which name none
-	}
 	if len(keys) == 0 {
 		return s.admitRange(sc, db, c, argv)
 	}
@@ -180,6 +177,9 @@ func (s *Store) admitGlobal(sc *scope, c *command.Command) string {
 
 // admitRange judges commands that name no key.
 func (s *Store) admitRange(sc *scope, db int, c *command.Command, argv [][]byte) string {
+	if c.NamesKeys() {
+		return "" // it fails by its arguments, which name none
+	}
 	if s.cfg.Embedded {
 		if c.Flags&command.Write != 0 {
 			s.willWriteAny(sc)
