@@ -53,7 +53,7 @@ func (u *Upstream) connectControl(ctx context.Context) (*conn, Info, error) {
 
 func (u *Upstream) prepare(c *conn) (Info, error) {
 	clock, err := bestTime(u.cfg.Clock, func() (resp.Value, error) {
-		rs, err := c.exchange([]string{"TIME"})
+		rs, err := c.exchange([]string{ownTime})
 		if err != nil {
 			return resp.Value{}, err
 		}
@@ -211,7 +211,7 @@ func (k *control) heartbeat() {
 // and able to serve.
 func (k *control) beat(deep bool) error {
 	start, n := time.Now(), k.g.u.beats.begin()
-	v, err := k.ask("PING")
+	v, err := k.ask(ownPing)
 	if err != nil {
 		return fmt.Errorf("ping upstream: %w", err)
 	}
@@ -220,7 +220,7 @@ func (k *control) beat(deep bool) error {
 		return err
 	}
 	// A script that runs for long lets Redis answer BUSY, but not push.
-	if e := v.Err(); e == nil || !strings.HasPrefix(e.Error(), "BUSY") {
+	if !k.g.noteBusy(v) {
 		k.g.u.beats.end(n)
 	}
 	if !deep {
@@ -232,11 +232,11 @@ func (k *control) beat(deep bool) error {
 	if err != nil {
 		return fmt.Errorf("check upstream: %w", err)
 	}
-	server, err := k.ask("INFO", "server")
+	server, err := k.ask(ownInfo, "server")
 	if err != nil {
 		return fmt.Errorf("check upstream: %w", err)
 	}
-	replication, err := k.ask("INFO", "replication")
+	replication, err := k.ask(ownInfo, "replication")
 	if err != nil {
 		return fmt.Errorf("check upstream: %w", err)
 	}

@@ -112,6 +112,17 @@ func (t target) resolve(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("find master %q: %w", t.master, errors.Join(errs...))
 }
 
+// A connection is set up with commands spelled in a way of their own, so that whoever
+// shows the feed of MONITOR can leave them out.
+const (
+	ownHello  = "hELLO"
+	ownSelect = "sELECT"
+	ownClient = "cLIENT"
+	ownPing   = "pING"
+	ownInfo   = "iNFO"
+	ownTime   = "tIME"
+)
+
 // setup authenticates, names the connection and selects db: one round trip on
 // a server with HELLO, a second one on an older server.
 func (t target) setup(c *conn, password string, proto, db int) error {
@@ -119,7 +130,7 @@ func (t target) setup(c *conn, password string, proto, db int) error {
 	if proto == 0 {
 		want = 3
 	}
-	hello := []string{"HELLO", strconv.Itoa(want)}
+	hello := []string{ownHello, strconv.Itoa(want)}
 	if password != "" {
 		user := t.user
 		if user == "" {
@@ -129,7 +140,7 @@ func (t target) setup(c *conn, password string, proto, db int) error {
 	}
 	cmds := [][]string{append(hello, "SETNAME", t.name)}
 	if db != noDatabase {
-		cmds = append(cmds, []string{"SELECT", strconv.Itoa(db)}, []string{"CLIENT", "ID"})
+		cmds = append(cmds, []string{ownSelect, strconv.Itoa(db)}, []string{ownClient, "ID"})
 	}
 	rs, err := c.exchange(cmds...)
 	if err != nil {

@@ -29,6 +29,7 @@ type generation struct {
 
 	trunks atomic.Pointer[map[trunkKey]*trunk] // copied on write
 	busy   atomic.Bool                         // with a large unit, and in its allowance
+	script atomic.Pointer[string]              // what the server says to everybody while a script runs; see busy.go
 
 	mu      sync.Mutex
 	cause   error // set once: the generation has ended
@@ -123,7 +124,11 @@ func (g *generation) watchdog() {
 			return
 		case <-beat.ticker.C:
 		}
-		if counts := beat.counts(); g.waits() || !counts {
+		counts := beat.counts()
+		if g.mayBeBusy() {
+			g.want()
+		}
+		if g.waits() || !counts {
 			continue
 		}
 		for _, t := range *g.trunks.Load() {

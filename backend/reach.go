@@ -30,7 +30,18 @@ func (u *Upstream) Reach(ctx context.Context, proto int, argv [][]byte) ([]byte,
 		return nil, &OutcomeError{Sent: true, Err: fmt.Errorf("reach upstream: %w", err)}
 	}
 	u.retryNow()
+	if g := u.live.Load(); g != nil {
+		g.want() // it may have ended what kept the server busy
+	}
 	return reply, nil
+}
+
+// GiveUp ends the link for a reason that its user knows, as if it were lost: calls under way
+// fail and new attempts to connect follow. It does nothing while there is no link.
+func (u *Upstream) GiveUp(reason error) {
+	if g := u.live.Load(); g != nil {
+		g.fail(reason)
+	}
 }
 
 // readRaw reads one reply as it is on the wire, before the connection has another user.

@@ -72,7 +72,7 @@ func timeOf(v resp.Value) time.Time {
 // it should be.
 func (k *control) checkTime() error {
 	clock := k.g.u.cfg.Clock
-	now, err := lookAtTime(clock, func() (resp.Value, error) { return k.ask("TIME") })
+	now, err := lookAtTime(clock, func() (resp.Value, error) { return k.ask(ownTime) })
 	if err != nil || now.Time.IsZero() {
 		return err
 	}

@@ -246,3 +246,9 @@ func (t *trunk) overdue() bool {
 	t.window[t.at] = accepted
 	return late
 }
+
+// waiting reports whether a call that was taken in before the last tick but one waits
+// still. It is for the goroutine that calls overdue.
+func (t *trunk) waiting() bool {
+	return t.completed.Load() < t.window[(t.at+timeoutTicks-1)%timeoutTicks]
+}

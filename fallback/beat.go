@@ -103,11 +103,11 @@ func (s *Store) beatLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if s.Mode() != Online || forbidden != 0 && forbidden == s.takeovers.Load() {
+		if s.Mode() != Online || forbidden != 0 && forbidden == s.outage.takeovers.Load() {
 			continue
 		}
 		if err := s.beat(ctx, client); isForbidden(err) {
-			forbidden = s.takeovers.Load()
+			forbidden = s.outage.takeovers.Load()
 			s.log.Warn("redis does not let this user write the beat: after a restart of redis, changes by others cannot be told from writes that it lost", "key", s.beatKey(), "error", err)
 		}
 	}

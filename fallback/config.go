@@ -135,6 +135,9 @@ func (c *Config) withDefaults() error {
 
 // mirroredKey is mirrored without an allocation.
 func (c *Config) mirroredKey(key []byte) bool {
+	if len(key) >= len(ownPrefix) && string(key[:len(ownPrefix)]) == ownPrefix {
+		return false
+	}
 	for _, p := range c.MirrorPrefixes {
 		if len(key) >= len(p) && string(key[:len(p)]) == p {
 			return true
@@ -143,8 +146,15 @@ func (c *Config) mirroredKey(key []byte) bool {
 	return false
 }
 
+// ownPrefix begins the keys that Holdfast keeps at Redis for itself. They are no part of
+// what it holds of Redis: clients do not see them, and their values tell nothing offline.
+const ownPrefix = "{holdfast}:"
+
 // mirrored reports whether key is under one of the mirrored prefixes.
 func (c *Config) mirrored(key string) bool {
+	if strings.HasPrefix(key, ownPrefix) {
+		return false
+	}
 	for _, p := range c.MirrorPrefixes {
 		if strings.HasPrefix(key, p) {
 			return true

@@ -3,6 +3,7 @@ package fallback
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"holdfast/backend/resp"
 	"holdfast/fallback/datadir"
@@ -63,7 +64,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 	s := m.s
 	slices.Sort(keys)
 	keys = slices.Compact(keys) // dirty and wanted, or twice in SCAN: the first would end what is noted of both
-	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
+	epoch, cleared := s.outage.epoch.Load(), s.res.cleared.Load()
 	begun := make([]uint64, len(keys))
 	for i, k := range keys {
 		none, n := m.flight.quiet(db, k)
@@ -88,7 +89,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 		overtaken := m.last[id] != 0 || now != begun[i]
 		// Not of an earlier link: local writes may have overtaken it. Nor from before a
 		// FLUSHALL that was acknowledged meanwhile.
-		if err == nil && s.Mode() == Online && s.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
+		if err == nil && s.Mode() == Online && s.outage.epoch.Load() == epoch && s.res.cleared.Load() == cleared {
 			m.takeOver(id, &values[i], overtaken)
 		}
 		if err != nil {
@@ -96,7 +97,7 @@ func (m *mirror) fetchKeys(ctx context.Context, src *fetch.Fetcher, db int, keys
 		}
 		m.fetched(id)
 	}
-	if err == nil && s.epoch.Load() == epoch {
+	if err == nil && s.outage.epoch.Load() == epoch {
 		m.stats.fetches += uint64(len(keys))
 		m.stats.refreshedAt = s.cfg.Now()
 		s.res.trim()
@@ -209,7 +210,7 @@ func (m *mirror) store(id record.KeyID, v fetch.Value) {
 // stale, which an outage allows).
 func (m *mirror) reload(ctx context.Context, src *fetch.Fetcher) {
 	s := m.s
-	epoch, cleared := s.epoch.Load(), s.res.cleared.Load()
+	epoch, cleared := s.outage.epoch.Load(), s.res.cleared.Load()
 	m.beforeLoad()
 	seen := map[string]struct{}{}
 	for _, prefix := range s.cfg.MirrorPrefixes {
@@ -237,7 +238,7 @@ func (m *mirror) endLoad(ctx context.Context, epoch, cleared uint64, seen map[st
 	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Mode() != Online || s.epoch.Load() != epoch || ctx.Err() != nil {
+	if s.Mode() != Online || s.outage.epoch.Load() != epoch || ctx.Err() != nil {
 		return 0, false
 	}
 	m.mu.Lock()
@@ -315,6 +316,7 @@ func (m *mirror) loadPrefix(ctx context.Context, src *fetch.Fetcher, prefix stri
 		if err != nil {
 			return err
 		}
+		keys = slices.DeleteFunc(keys, func(k string) bool { return strings.HasPrefix(k, ownPrefix) })
 		for len(keys) > 0 {
 			n := min(len(keys), fetchBatch)
 			part := append([]string(nil), keys[:n]...)

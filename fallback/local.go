@@ -89,11 +89,11 @@ func (s *Store) do(req Request) ([]byte, Pending, error) {
 		return nil, Pending{}, ErrOnline
 	}
 	for _, w := range req.Watch {
-		if w.takeovers != s.takeovers.Load() {
+		if w.takeovers != s.outage.takeovers.Load() {
 			return nil, Pending{}, ErrWatchLost
 		}
 	}
-	if req.Origin.Key != "" && req.Takeovers != s.takeovers.Load() {
+	if req.Origin.Key != "" && req.Takeovers != s.outage.takeovers.Load() {
 		// The outage that it was under way in is over: if Redis executed it, what was
 		// fetched since may have it, and writes that came later stand on that.
 		return nil, Pending{}, ErrOnline
@@ -193,7 +193,7 @@ func (s *Store) Watch(db int, keys [][]byte) (*Watch, error) {
 	if !s.Serving() {
 		return nil, ErrOnline
 	}
-	return &Watch{s.eng.Watch(db, keys), s.takeovers.Load()}, nil
+	return &Watch{s.eng.Watch(db, keys), s.outage.takeovers.Load()}, nil
 }
 
 // refusal returns the error text for a request that must not be executed, ""

@@ -72,7 +72,7 @@ func (s *Store) Connected(ctx context.Context, srv Server) error {
 	}
 	s.SetServerTime(srv.Time)
 	s.mu.Lock()
-	s.setMode(Replaying)
+	s.happened(linkUp)
 	s.mu.Unlock()
 	err := s.replayAll(ctx, srv)
 	for tries := 0; errors.Is(err, errGuard) && tries < guardTries; tries++ {
@@ -81,7 +81,7 @@ func (s *Store) Connected(ctx context.Context, srv Server) error {
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.setMode(Offline)
+		s.happened(replayFailed)
 		s.mu.Unlock()
 		return fmt.Errorf("replay journal: %w", err)
 	}
@@ -124,6 +124,8 @@ func (s *Store) replayAll(ctx context.Context, srv Server) error {
 	return s.cutOver(ctx, r)
 }
 
+var errLostMeanwhile = errors.New("redis was lost again meanwhile")
+
 // cutOver replays the tail while clients' commands wait for the lock, and hands
 // service to Redis. A Redis that hangs here costs them cutOverTimeout; then they
 // are served locally again.
@@ -133,6 +135,9 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.locked = true
+	if s.Mode() != Replaying {
+		return errLostMeanwhile // its queue is longer by now
+	}
 	if err := s.syncJournal(); err != nil {
 		return err
 	}
@@ -155,13 +160,13 @@ func (s *Store) cutOver(ctx context.Context, r *replayer) error {
 		s.replay.lastTook = s.clock.Steady().Sub(r.started)
 		s.log.Info("replay finished", "writes", r.total, "dead_letters", r.failed, "took", s.replay.lastTook)
 	}
-	s.staleAt, s.oldest = time.Time{}, time.Time{}
+	s.oldest = time.Time{}
 	s.lookForRoom()
 	s.written, s.unsure, s.inDoubt = keySet{}, keySet{}, map[record.KeyID]struct{}{}
 	clear(s.unclaimed)
 	clear(s.undo.rebase)
 	s.replay.changed = map[record.KeyID]deadletter.Conflict{}
-	s.setMode(Online)
+	s.happened(replayEnded)
 	s.mirror.startLoad()
 	return nil
 }

@@ -168,7 +168,7 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	s.lookForRoom()
 	st := Status{
-		Mode: s.Mode().String(), Since: s.since,
+		Mode: s.Mode().String(), Since: s.outage.since,
 		Keys: s.eng.Keys(), Bytes: s.res.bytes, Complete: s.cfg.Embedded || (s.res.complete[s.cfg.BaseDB] && len(s.res.doubt) == 0),
 		QueuedWrites: s.jr.Count(s.settled.Load()), JournalBytes: j.Bytes, OldestAt: s.oldest, LastSeq: j.LastSeq, Fence: s.settled.Load(),
 		JournalFull: s.full > 0, JournalFailed: j.Failed, RefusedWrites: s.refused, JournalRecovered: j.Revived,

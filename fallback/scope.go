@@ -211,7 +211,7 @@ func (s *Store) policyRefusal(c *command.Command, argv [][]byte) string {
 
 // stale reports whether local data is older than what may be served.
 func (s *Store) stale() bool {
-	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.staleAt.IsZero() && s.clock.Steady().Sub(s.staleAt) > s.cfg.MaxStale
+	return s.cfg.MaxStale > 0 && !s.cfg.Embedded && !s.outage.staleAt.IsZero() && s.clock.Steady().Sub(s.outage.staleAt) > s.cfg.MaxStale
 }
 
 // access is asked by the engine before every call of a script, and for keys that

@@ -1,7 +1,6 @@
 package fallback
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,11 +29,8 @@ type Store struct {
 	eng       *engine.Engine
 	res       *residency
 	changed   chan struct{} // closed and replaced when mode changes
-	since     time.Time     // of the current mode; Offline lasts through attempts to replay that fail
-	away      time.Time     // when Redis was lost, or the store opened
-	failed    bool          // an attempt to replay has failed since then
-	staleAt   time.Time     // when local data stopped being coherent; zero while online
-	dirtyGen  uint64        // counts changes of the engine, for snapshots
+	outage    outage
+	dirtyGen  uint64 // counts changes of the engine, for snapshots
 	closed    bool
 	buf       []byte // record encoding, reused
 	scripts   scriptTime
@@ -61,13 +57,10 @@ type Store struct {
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]
-	mode     atomic.Int32
-	epoch    atomic.Uint64 // counts changes of mode
 	closing  atomic.Bool
 
 	lastStatus atomic.Pointer[Status]
 
-	takeovers atomic.Uint64 // changes to Online
 	clock     clock.Clock
 	settled   atomic.Uint64 // Redis has the journaled writes up to here
 	jr        *journal.Journal
@@ -99,8 +92,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{}), since: cfg.Now()}
-	s.away = s.since
+	s := &Store{cfg: cfg, log: cfg.Logger, jr: jr, changed: make(chan struct{})}
 	if s.cfg.Embedded {
 		s.clock.FollowWall(s.cfg.Now)
 	} else {
@@ -123,10 +115,11 @@ func Open(cfg Config) (*Store, error) {
 	s.res = newResidency(&s.cfg, func(id record.KeyID) { s.eng.Delete(id.DB, []byte(id.Key)) })
 	s.held = func(db int, key string) bool { return s.res.known(record.KeyID{DB: db, Key: key}) }
 	s.mirror = newMirror(s)
-	s.mode.Store(int32(Offline))
+	mode := Offline
 	if cfg.Embedded {
-		s.mode.Store(int32(Embedded))
+		mode = Embedded
 	}
+	s.outage.begin(mode, cfg.Now())
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
@@ -171,7 +164,7 @@ func (s *Store) recover() error {
 	if err := s.judgeSnapshot(s.snap.current); err != nil {
 		return err
 	}
-	s.staleAt = s.snap.savedAt
+	s.outage.staleAt = s.snap.savedAt
 	s.log.Info("local state recovered", "keys", s.eng.Keys(), "journaled_writes", n, "snapshot", snapshotTime(s.snap.savedAt))
 	switch {
 	case s.cfg.Embedded:
@@ -231,63 +224,6 @@ func (s *Store) noEarlierThan(unixMs int64) {
 		s.log.Warn("the clock of this machine is behind the last journaled write: going on from there", "clock", now, "write", last)
 		s.clock.Set(last)
 	}
-}
-
-// Mode is what the store does now. It may change right after the call.
-func (s *Store) Mode() Mode { return Mode(s.mode.Load()) }
-
-// Serving reports whether Do answers commands (every mode but Online).
-func (s *Store) Serving() bool { return s.Mode() != Online }
-
-// Changed returns a channel that is closed at the next change of mode.
-func (s *Store) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
-
-// setMode changes the mode and wakes who waits for it. The lock is held.
-func (s *Store) setMode(m Mode) {
-	old := s.Mode()
-	if old == m {
-		return
-	}
-	s.mode.Store(int32(m))
-	s.epoch.Add(1)
-	if s.since = s.cfg.Now(); old == Online {
-		s.away, s.failed = s.since, false
-	}
-	level := slog.LevelInfo
-	switch {
-	case m == Online:
-		s.takeovers.Add(1)
-		s.eng.OutageOver()
-	case m == Offline && old == Replaying:
-		s.since, s.failed, level = s.away, true, slog.LevelDebug // whoever connected tells why
-	case s.failed:
-		level = slog.LevelDebug
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
-	s.log.Log(context.Background(), level, "mode changed", "from", old.String(), "to", m.String())
-}
-
-// Lost begins an outage: what was acknowledged but not yet seen in the mirror
-// is applied, then the store answers. Safe to call in any mode.
-func (s *Store) Lost(cause error) {
-	if s.cfg.Embedded {
-		return
-	}
-	s.mu.Lock()
-	s.mirror.drainLocked()
-	if s.Mode() == Online {
-		s.staleAt = s.clock.Steady()
-		s.dirtyGen++ // a snapshot from here on is what was last seen of Redis
-	}
-	s.setMode(Offline)
-	s.mirror.drainLocked() // what came in between the two
-	s.mu.Unlock()
-	s.snap.request()
 }
 
 // StreamID names this data directory: it is part of the fence's key and of the

@@ -34,7 +34,7 @@ func (s *Store) followFrom(srv Server, settled uint64) {
 
 // Takeovers counts how often Redis has taken over from the local state. Cheap,
 // without a lock.
-func (s *Store) Takeovers() uint64 { return s.takeovers.Load() }
+func (s *Store) Takeovers() uint64 { return s.outage.takeovers.Load() }
 
 // Unsure tells the store that a write to a key was sent and never answered, and
 // that nobody else will tell of it: what Redis holds of the key is not known.
@@ -49,7 +49,7 @@ func (s *Store) Unsure(db int, key []byte, takeovers uint64) {
 	if len(s.inDoubt) < refreshMax {
 		s.inDoubt[id] = struct{}{}
 	}
-	if takeovers != s.takeovers.Load() {
+	if takeovers != s.outage.takeovers.Load() {
 		s.mirror.drainLocked()
 		s.mirror.unlearn(db, [][]byte{key})
 	}

@@ -167,7 +167,7 @@ func TestTheEndOfALoadIsSavedThoughNoValueChanges(t *testing.T) {
 	m, seen := r.store.mirror, map[string]struct{}{}
 	require.NoError(t, m.loadPrefix(context.Background(), src, "m:", seen))
 	require.NoError(t, r.store.saveSnapshot())
-	_, done := m.endLoad(context.Background(), r.store.epoch.Load(), r.store.res.cleared.Load(), seen)
+	_, done := m.endLoad(context.Background(), r.store.outage.epoch.Load(), r.store.res.cleared.Load(), seen)
 	require.True(t, done)
 	require.NoError(t, r.store.saveSnapshot())
 	r.crash()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -33,6 +34,11 @@ type account struct {
 	// has where to renew it (see tokens.go).
 	oauth bool
 	sign  signIn
+
+	ownProxy proxyChoice
+	via      string   // the proxy in use, as it is written
+	proxy    *url.URL // nil: none, or badProxy says what is wrong with it
+	badProxy string
 
 	supported   []string
 	denied      []string
@@ -69,6 +75,7 @@ func parseAccount(id accountID, info providerInfo, raw string) *account {
 	if a.key == "" {
 		a.oauth, a.sign = parseSignIn(id.Type, entry)
 	}
+	a.ownProxy = parseProxyChoice(entry)
 	a.supported = stringList(entry.Get("supportedModels"))
 	a.denied = stringList(entry.Get("notSupportedModels"))
 	a.checkHealth = entry.Get("checkHealth").Bool()
@@ -103,7 +110,7 @@ func stringList(r gjson.Result) []string {
 // usable reports whether requests can go to the account at all: this gateway
 // speaks its protocol and it says where to and with which credential.
 func (a *account) usable(info providerInfo) bool {
-	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && (a.key != "" || a.oauth)
+	return info.adapter != nil && a.valid && !a.disabled && a.baseURL != "" && a.badProxy == "" && (a.key != "" || a.oauth)
 }
 
 // with is the account with an access token for its key, which every protocol
@@ -127,8 +134,12 @@ func (a *account) redact(text []byte) []byte {
 	return bytes.ReplaceAll(text, []byte(a.key), []byte("***"))
 }
 
-// serves reports whether the account's model lists let model pass.
+// serves reports whether the account's model lists let model pass; "" is a request
+// that names none.
 func (a *account) serves(model string) bool {
+	if model == "" {
+		return true
+	}
 	if a.managed && len(a.supported) > 0 {
 		return contains(a.supported, model)
 	}

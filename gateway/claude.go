@@ -61,7 +61,7 @@ func (claude) isErrorBody(body []byte) bool {
 }
 
 func (c claude) streamError(e *apiError) []byte {
-	return append(append([]byte("event: error\ndata: "), c.errorBody(e)...), "\n\n"...)
+	return append(append([]byte("event: error\ndata: "), e.in(c)...), "\n\n"...)
 }
 
 // streamEnd gives a missing message_stop where the answer is complete: message_delta
@@ -80,6 +80,12 @@ func (claude) judge(event []byte) eventKind {
 		return eventEnd
 	case "error":
 		return eventError
+	case "message_start", "ping":
+		return eventPrelude
+	case "content_block_start":
+		if block := gjson.GetBytes(data, "content_block"); block.Get("type").Str != "tool_use" && block.Get("text").Str == "" && block.Get("thinking").Str == "" && block.Get("data").Str == "" {
+			return eventPrelude
+		}
 	case "message_delta":
 		if gjson.GetBytes(data, "delta.stop_reason").Type == gjson.String {
 			return eventFinished

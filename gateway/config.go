@@ -36,6 +36,11 @@ type Config struct {
 	// a client key may use any name.
 	Hosts     []string
 	HostsFlag string
+	// CORSOrigins are the origins whose pages may read what the API answers; * in one
+	// stands for any letters. Empty: all. Without the client key none gets an answer.
+	CORSOrigins []string
+	// BodyLimits bound request bodies; what they do not name, at 32 MiB.
+	BodyLimits BodyLimits
 	// RedisURL is redis://, rediss://, unix:// or redis-sentinel://: the proxy or any Redis.
 	RedisURL string
 	// KeyPrefix stands before every key, "aiclient:" by default.
@@ -86,7 +91,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	var errs []error
+	if len(c.CORSOrigins) == 0 {
+		c.CORSOrigins = []string{"*"}
+	}
+	errs := []error{checkOrigins(c.CORSOrigins)}
 	for _, d := range []struct {
 		name string
 		v    *time.Duration

@@ -3,10 +3,12 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"holdfast/gateway/convert"
 )
@@ -18,6 +20,10 @@ const maxAnswer = 64 << 20
 // was asked for a stream may give one as well.
 func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body = unzipped(body, maxAnswer)
+	if status, ok := disguised(body); ok && err == nil {
+		return disguisedError(c, a, status, resp.Header, body)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return leftAlone(context.Cause(ctx), false)
@@ -27,30 +33,35 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 		err = fmt.Errorf("the provider's answer is over %d MiB", maxAnswer>>20)
 	}
 	var out []byte
-	contentType := "application/json"
 	if err == nil && c.stream {
-		var events [][]byte
-		events, err = c.conversion.AnswerAsStream(body)
-		out, contentType = framed(c.dialect, events), "text/event-stream"
-		if f, ok := c.dialect.(framer); ok {
-			end, _ := c.dialect.streamEnd(true)
-			out, contentType = append(out, end...), f.contentType()
+		if out, err = asStream(c.dialect, c.conversion, body); err == nil {
+			f.thoughts.keep(ctx, a.id, c.conversion.Seals())
+			return answerAsStream(c, out, func(h http.Header) { convertedHeader(h, resp.Header, "text/event-stream") })
 		}
 	} else if err == nil {
 		out, err = c.conversion.Answer(body)
 	}
 	if err != nil {
-		told := &toldError{string(a.redact([]byte(err.Error())))}
-		return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: told, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
+		return unusable(errors.New(string(a.redact([]byte(err.Error())))))
 	}
 	f.thoughts.keep(ctx, a.id, c.conversion.Seals())
-	convertedHeader(w.Header(), resp.Header, contentType)
-	w.Header().Set("Content-Length", fmt.Sprint(len(out)))
+	convertedHeader(w.Header(), resp.Header, "application/json")
+	return sendWhole(w, out)
+}
+
+// unusable is the attempt that got something that is no answer. err holds no secrets.
+func unusable(err error) attempt {
+	return attempt{outcome: "unusable", blame: true, retry: true, done: true, cause: err, failure: &apiError{
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: err.Error()}}
+}
+
+// sendWhole answers with a whole body.
+func sendWhole(w http.ResponseWriter, body []byte) attempt {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	to := newPatientWriter(w, writeTimeout)
 	defer to.end()
-	if _, err := to.Write(out); err != nil {
+	if _, err := to.Write(body); err != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	return attempt{outcome: "ok", began: true}
@@ -68,48 +79,68 @@ func framed(d dialect, events [][]byte) []byte {
 	return out.Bytes()
 }
 
-// toldError is an error that the provider told of within its stream, or an
-// answer that is none. Its text holds no secrets.
-type toldError struct{ text string }
-
-func (e *toldError) Error() string { return e.text }
-
-func (s *relay) told(text string) error {
-	if text == "" {
-		text = "it does not say which"
+// asStream is a whole answer as the stream that the client asked for.
+func asStream(d dialect, conversion *convert.Conversion, body []byte) ([]byte, error) {
+	events, err := conversion.AnswerAsStream(body)
+	if err != nil {
+		return nil, err
 	}
-	return &toldError{"the provider answered with an error: " + string(s.account.redact([]byte(text)))}
+	out := framed(d, events)
+	if _, ok := d.(framer); ok {
+		end, _ := d.streamEnd(true)
+		out = append(out, end...)
+	}
+	return out, nil
 }
 
+// answerAsStream sends a stream that is complete.
+func answerAsStream(c *call, out []byte, header func(http.Header)) attempt {
+	c.client.disarm()
+	if c.client.send(out, header) != nil {
+		return attempt{outcome: "client_gone", began: true, gone: true}
+	}
+	return attempt{outcome: "ok", began: true}
+}
+
+// toldError is an error that the provider told of within its stream, before
+// anything else, and the status that goes with it.
+type toldError struct {
+	status int
+	body   []byte
+}
+
+func (e *toldError) Error() string { return "the provider's stream began with an error" }
+
 // passConverted sends one event on in the client's protocol.
-func (s *relay) passConverted(event []byte) (end bool, err error) {
-	events, end, err := s.convert.Event(eventData(event))
-	if err := s.converted(events, err); err != nil {
+func (s *relay) passConverted(data []byte, kind eventKind) (end bool, err error) {
+	events, end, err := s.convert.Event(data)
+	if err := s.converted(events, kind, err); err != nil {
 		return false, err
 	}
 	if end {
-		return true, s.close()
+		s.close()
 	}
-	return s.reported, nil
+	return end || s.reported, nil
 }
 
 // converted sends events, and what ended them too early.
-func (s *relay) converted(events [][]byte, err error) error {
+func (s *relay) converted(events [][]byte, kind eventKind, err error) error {
 	if seals := s.convert.Seals(); len(seals) > 0 { // before the client can go on
 		s.keep(seals)
 	}
-	if sendErr := s.send(framed(s.dialect, events)); sendErr != nil {
-		return sendErr
+	if err == nil || s.began { // what fails before the client has anything can still become another attempt
+		s.forward(framed(s.dialect, events), kind)
 	}
 	var upstream *convert.UpstreamError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &upstream) && !s.began:
-		return s.told(upstream.Message)
+		body, _ := json.Marshal(map[string]any{"error": map[string]string{"message": upstream.Message}}) // plain values cannot fail
+		return &toldError{http.StatusBadGateway, body}
 	case errors.As(err, &upstream):
 		s.reported = true
-		s.fail(&apiError{kind: kindServer, code: "upstream_error", message: s.told(upstream.Message).Error()})
+		s.fail(&apiError{kind: kindServer, code: "upstream_error", message: "the provider answered with an error: " + string(s.account.redact([]byte(upstream.Message)))})
 		return nil
 	case s.began:
 		s.fail(&apiError{kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off: the answer is not complete"})
@@ -118,10 +149,9 @@ func (s *relay) converted(events [][]byte, err error) error {
 }
 
 // close ends a stream that has no end in its events.
-func (s *relay) close() error {
-	if _, ok := s.dialect.(framer); !ok {
-		return nil
+func (s *relay) close() {
+	if _, ok := s.dialect.(framer); ok {
+		end, _ := s.dialect.streamEnd(true)
+		s.send(end)
 	}
-	end, _ := s.dialect.streamEnd(true)
-	return s.send(end)
 }

@@ -20,6 +20,9 @@ const (
 const (
 	// maxBatch bounds the counters of one delivery, so it fits one command timeout.
 	maxBatch = 256
+	// gatherTime is how long a count waits for others that can go in the same round
+	// trip: a delivery for each request would cost as much as the request.
+	gatherTime = 20 * time.Millisecond
 	// maxDeliveryPause bounds the pause between deliveries that fail.
 	maxDeliveryPause = 2 * time.Second
 )
@@ -79,7 +82,11 @@ func newCounters(client redis.UniversalClient, k keys, timeout time.Duration, lo
 func (c *counters) add(id accountID, name string) {
 	c.mu.Lock()
 	c.waiting[counterID{id, name}]++
+	first := len(c.waiting) == 1
 	c.mu.Unlock()
+	if !first {
+		return // whoever counted before woke the delivery, which takes all
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default: // a wake-up is pending already
@@ -107,6 +114,9 @@ func (c *counters) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
+		}
+		if !wait(ctx, gatherTime) {
+			return // who ends the process delivers the rest
 		}
 		_ = c.flush(ctx)
 	}

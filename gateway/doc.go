@@ -6,14 +6,20 @@
 //
 //	client ─▶ server.go   request id, body cap, client key (auth.go)
 //	          generate.go which operation of which protocol
+//	          named.go    operations whose bytes pass: embeddings, images, audio
 //	          route.go    which provider type, which model
+//	          owners.go   which pools name a model, aliases
+//	          prompt.go   system prompts of the configuration
+//	          fallback.go which pools take its place
 //	          roster.go   which account of that pool
 //	          forward.go  attempts, one account after another, until a first byte
 //	          tokens.go   the access token of an account that has no key
 //	          openai.go   the wire formats: request upstream, errors, end of stream
 //	          responses.go, claude.go, gemini.go, passthrough.go: the same
 //	          converted.go, gateway/convert: where client and provider differ
-//	          stream.go   events as they come, keep-alive, one error if it breaks
+//	          disguised.go errors that call themselves success
+//	          stream.go   events as they come, one error if it breaks
+//	          client.go   signs of life while there is nothing to send
 //	          counters.go what is counted, delivered to Redis exactly once
 //
 // State goes the other way: load.go (Redis) or files.go (a configuration

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -47,6 +49,16 @@ func kindOf(status int) string {
 		return kindServer
 	}
 	return kindInvalid
+}
+
+// in is the error as a dialect has it, on one line: the provider's own words where
+// they are in it.
+func (e *apiError) in(d dialect) []byte {
+	var line bytes.Buffer
+	if e.body != nil && json.Compact(&line, e.body) == nil {
+		return line.Bytes()
+	}
+	return d.errorBody(e)
 }
 
 // writeError answers with e in the shape of d.

@@ -29,7 +29,14 @@ func loadFiles(dir string) (raw rawState, skipped int, err error) {
 	if err != nil {
 		return raw, 0, err
 	}
-	raw = rawState{config: config, customModels: custom, pools: map[string]map[string]string{}}
+	prompt := ""
+	for _, name := range promptFiles(parsePrompt(gjson.Parse(config)).file) {
+		if data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name))); err == nil && len(data) <= maxPrompt {
+			prompt = string(data)
+			break
+		}
+	}
+	raw = rawState{config: config, prompt: prompt, customModels: custom, pools: map[string]map[string]string{}}
 	gjson.Parse(pools).ForEach(func(typ, list gjson.Result) bool {
 		if !list.IsArray() {
 			return true // comments and the like

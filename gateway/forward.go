@@ -10,8 +10,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/gateway/convert"
 )
 
 const (
@@ -55,43 +58,46 @@ type attempt struct {
 	cause        error // for the log; holds no secrets
 }
 
-// serve answers a call: one account after another, until one has given its
-// first byte or the attempts are used up. The error, if any, is still to be
-// written, except errCutShort: then only cutting the connection can tell.
-func (f *forwarder) serve(ctx context.Context, w http.ResponseWriter, c *call) *apiError {
-	tried := map[accountID]bool{}
-	tokenWait := f.tokens.wait // for all accounts together
-	var last *apiError
+// servePool tries the accounts of the call's pool, one after another. next says that
+// another pool may do better and the client has seen nothing yet.
+func (f *forwarder) servePool(ctx context.Context, w http.ResponseWriter, c *call, t *trial) (failure *apiError, next bool) {
 	pause := firstPause
-	for try := 0; try <= c.settings.switches; try++ {
-		a, why := f.roster.pick(c.pool, c.model, tried, time.Now())
+	for try := 0; try <= c.settings.switches && t.attempts > 0; try++ {
+		a, why := f.roster.pick(c.pool, c.model, t.tried, time.Now())
 		if a == nil {
-			if last == nil {
-				last = why.explain(c)
+			if failure == nil {
+				failure = why.explain(c)
 			}
-			break
+			return failure, true
 		}
 		if try > 0 && !wait(ctx, pause/2+rand.N(pause/2)) {
-			break
+			return failure, false
 		}
 		if try > 0 {
 			pause = min(2*pause, maxPause)
 		}
-		tried[a.id] = true
-		result := f.try(ctx, w, c, a, &tokenWait)
+		t.tried[a.id] = true
+		t.attempts--
+		result := f.try(ctx, w, c, a, &t.tokenWait)
 		f.record(c, a, result)
 		if result.failure == errCutShort {
-			return errCutShort
+			return errCutShort, false
 		}
 		if result.began || result.gone || result.failure == nil {
-			return nil
+			return nil, false
 		}
-		last = result.failure
-		if !result.retry || result.done && !c.repeatable() {
-			break
+		if failure != nil && failure.status == http.StatusTooManyRequests && result.failure.status == http.StatusTooManyRequests {
+			result.failure.retryAfter = min(failure.retryAfter, result.failure.retryAfter) // the first of them that is back
+		}
+		failure = result.failure
+		if result.done && !c.repeatable() {
+			return failure, false
+		}
+		if !result.retry { // a provider that does not know the model is not the last word
+			return failure, failure.status == http.StatusNotFound
 		}
 	}
-	return last
+	return failure, true
 }
 
 // wait pauses; false when ctx ended first.
@@ -152,7 +158,7 @@ func (f *forwarder) try(ctx context.Context, w http.ResponseWriter, c *call, a *
 
 // send sends a call to an account, once.
 func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a *account) attempt {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(a.withProxy(ctx))
 	defer cancel(nil)
 	req, err := c.pool.info.adapter.newRequest(ctx, a, c)
 	if err != nil {
@@ -171,26 +177,39 @@ func (f *forwarder) send(ctx context.Context, w http.ResponseWriter, c *call, a 
 	resp, err := f.client.Do(req)
 	timer.Stop()
 	if err != nil {
-		return unreachable(ctx, err)
+		return unreachable(ctx, a, err)
 	}
 	resp.Body = newWatchedBody(resp.Body, f.headerTimeout)
 	defer resp.Body.Close()
+	if !decode(resp) && (c.stream || c.conversion != nil || c.embedding != nil || !accepts(c.header, resp.Header.Get("Content-Encoding"))) {
+		return unusable(errNotDecoded)
+	}
 	switch {
-	case resp.StatusCode != http.StatusOK && (c.op != opForward || resp.StatusCode/100 != 2):
+	case resp.StatusCode == http.StatusProxyAuthRequired && a.proxy != nil:
+		return unreachable(ctx, a, errProxyRefuses)
+	case resp.StatusCode != http.StatusOK && (c.op != opForward && c.op != opNamed || resp.StatusCode/100 != 2):
 		return upstreamError(c, a, resp)
-	case (c.stream || c.op == opForward) && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
+	case streamed(c, resp):
 		return f.relayStream(ctx, w, c, a, resp)
+	case c.embedding != nil:
+		return relayEmbedding(ctx, w, c, a, resp)
 	case c.conversion != nil:
 		return f.relayConverted(ctx, w, c, a, resp)
 	}
-	return relayPlain(ctx, w, resp)
+	return relayPlain(ctx, w, c, a, resp)
 }
+
+// errProxyRefuses is a proxy that wants other credentials than those of its URL.
+var errProxyRefuses = errors.New("the proxy refuses its credentials (407)")
+
+// errNotDecoded is an answer that nobody can read.
+var errNotDecoded = errors.New("the provider's answer is compressed in a way that nobody asked for")
 
 // errHeaderTimeout is an upstream that took the request and sent no status.
 var errHeaderTimeout = errors.New("the provider sent no status in time")
 
 // unreachable is an attempt without any answer.
-func unreachable(ctx context.Context, err error) attempt {
+func unreachable(ctx context.Context, a *account, err error) attempt {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, errHeaderTimeout) {
 		// Not tried again: the client has waited long, and the request was taken.
@@ -201,9 +220,13 @@ func unreachable(ctx context.Context, err error) attempt {
 		return leftAlone(cause, false)
 	}
 	var op *net.OpError
-	dialing := errors.As(err, &op) && op.Op == "dial"
+	dialing := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks"))
+	message := "the provider could not be reached"
+	if a.proxy != nil {
+		message += " through its proxy (PROXY_URL)"
+	}
 	return attempt{outcome: "unreachable", blame: true, retry: true, done: !dialing, cause: withoutURL(err), failure: &apiError{
-		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: "the provider could not be reached"}}
+		status: http.StatusBadGateway, kind: kindServer, code: "upstream_unreachable", message: message}}
 }
 
 // leftAlone is an attempt that ended because the client left or the process ends.
@@ -223,8 +246,7 @@ func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *c
 	var told *toldError
 	switch {
 	case errors.As(err, &told): // and the client has nothing yet
-		return attempt{outcome: "stream_error", blame: true, retry: true, done: true, cause: told, failure: &apiError{
-			status: http.StatusBadGateway, kind: kindServer, code: "upstream_error", message: told.Error()}}
+		return disguisedError(c, a, told.status, resp.Header, told.body)
 	case errors.As(err, &broken):
 		return attempt{outcome: "broken", began: s.began, blame: true, retry: !errors.Is(broken.error, errSilent), done: true, cause: broken.error, failure: &apiError{
 			status: http.StatusBadGateway, kind: kindServer, code: "upstream_stream_failed", message: "the provider's stream broke off before its first event"}}
@@ -240,27 +262,37 @@ func (f *forwarder) relayStream(ctx context.Context, w http.ResponseWriter, c *c
 
 // relayPlain passes a plain answer. It is held until it is complete, or is
 // larger than what is held.
-func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response) attempt {
+func relayPlain(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
 	var held bytes.Buffer
-	n, err := io.CopyN(&held, resp.Body, holdBody)
+	if n := resp.ContentLength; n > 0 && n < holdBody {
+		held.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := io.CopyN(&held, resp.Body, holdBody)
 	if err != nil && err != io.EOF {
 		if ctx.Err() != nil {
 			return leftAlone(context.Cause(ctx), false)
 		}
 		return bodyFailed(err)
 	}
+	body := held.Bytes()
+	if err == io.EOF && textual(resp.Header) {
+		body = unzipped(body, maxAnswer)
+		if t, over := judgeWhole(c, a, resp, body); over {
+			return t
+		}
+	}
 	copyResponseHeader(w.Header(), resp.Header)
 	if resp.StatusCode == http.StatusNoContent {
 		w.Header().Del("Content-Length")
 	} else if err == io.EOF {
-		w.Header().Set("Content-Length", fmt.Sprint(n))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	} else if resp.ContentLength >= 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(resp.ContentLength))
 	}
 	w.WriteHeader(resp.StatusCode)
 	out := newPatientWriter(w, writeTimeout)
 	defer out.end()
-	if _, werr := out.Write(held.Bytes()); werr != nil {
+	if _, werr := out.Write(body); werr != nil {
 		return attempt{outcome: "client_gone", began: true, gone: true}
 	}
 	if err == nil {
@@ -268,6 +300,40 @@ func relayPlain(ctx context.Context, w http.ResponseWriter, resp *http.Response)
 	}
 	return attempt{outcome: "ok", began: true}
 }
+
+// judgeWhole looks at a whole answer in the client's own protocol: over says that it
+// is not to be passed as it is.
+func judgeWhole(c *call, a *account, resp *http.Response, body []byte) (t attempt, over bool) {
+	if c.op == opForward {
+		return attempt{}, false
+	}
+	if status, ok := disguised(body); ok {
+		return disguisedError(c, a, status, resp.Header, body), true
+	}
+	if c.op != opNamed && noAnswer(body) {
+		return unusable(errNoAnswer), true
+	}
+	if !c.stream || c.op != opGenerate {
+		return attempt{}, false
+	}
+	// A provider that takes no notice of the wish for a stream.
+	format := formats[c.dialect.wire()]
+	if conversion, _, err := convert.New(format, format, c.body, c.model, true); err == nil {
+		if out, err := asStream(c.dialect, conversion, body); err == nil {
+			return answerAsStream(c, out, func(h http.Header) { convertedHeader(h, resp.Header, "text/event-stream") }), true
+		}
+	}
+	c.client.disarm()
+	if !c.client.isOpen() {
+		return attempt{}, false
+	}
+	return unusable(errNoStream), true
+}
+
+var (
+	errNoAnswer = errors.New("the provider's answer is empty, or a web page")
+	errNoStream = errors.New("the provider answered without a stream")
+)
 
 // bodyFailed is an attempt whose answer broke off before the client saw any of it.
 func bodyFailed(err error) attempt {

@@ -73,7 +73,7 @@ func (gemini) isErrorBody(body []byte) bool {
 }
 
 func (g gemini) streamError(e *apiError) []byte {
-	return append(append([]byte("data: "), g.errorBody(e)...), "\n\n"...)
+	return append(append([]byte("data: "), e.in(g)...), "\n\n"...)
 }
 
 // streamEnd is nothing: this protocol's streams just end.
@@ -92,16 +92,18 @@ func (gemini) keepAlive() []byte { return []byte("\n\n") }
 
 // newRequest asks for events, whatever form the client wants its stream in.
 func (gemini) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
-	t := target{version: "/v1beta", path: "/models/" + c.model + ":" + c.action(), params: url.Values{}}
+	t := target{version: "/v1beta", path: "/models/" + c.model + ":" + c.geminiAction(), params: url.Values{}}
 	if c.stream {
 		t.params.Set("alt", "sse")
 	}
 	return c.post(ctx, a, t)
 }
 
-// action is what Google calls the operation.
-func (c *call) action() string {
+// geminiAction is what Google calls the operation.
+func (c *call) geminiAction() string {
 	switch {
+	case c.op == opNamed:
+		return c.action
 	case c.op == opCount:
 		return "countTokens"
 	case c.stream:
@@ -159,9 +161,8 @@ func parseGeminiPath(path string) (model, action string, ok bool) {
 		if colon <= 0 {
 			return "", "", false
 		}
-		switch action = rest[colon+1:]; action {
-		case "generateContent", "streamGenerateContent", "countTokens":
-			return rest[:colon], action, true
+		if _, known := geminiActions[rest[colon+1:]]; known {
+			return rest[:colon], rest[colon+1:], true
 		}
 	}
 	return "", "", false

@@ -19,17 +19,14 @@ func (g *Gateway) find(path string) (endpoint, bool) {
 	}
 	model, action, ok := parseGeminiPath(path)
 	if !ok {
-		return g.keptResponse(path)
+		if ep, ok := g.keptResponse(path); ok {
+			return ep, true
+		}
+		return g.model(path)
 	}
-	c := call{dialect: gemini{}, model: model, stream: action == "streamGenerateContent"}
-	route := "generate_content"
-	switch {
-	case action == "countTokens":
-		route, c.op = "count_tokens", opCount
-	case c.stream:
-		route = "stream_generate_content"
-	}
-	return endpoint{route: route, method: http.MethodPost, api: true, dialect: gemini{}, handler: func(w http.ResponseWriter, r *request) *apiError {
+	kind := geminiActions[action]
+	c := call{dialect: gemini{}, op: kind.op, model: model, action: action, stream: action == "streamGenerateContent"}
+	return endpoint{route: kind.route, method: http.MethodPost, api: true, dialect: gemini{}, handler: func(w http.ResponseWriter, r *request) *apiError {
 		if c.stream && r.URL.Query().Get("alt") != "sse" {
 			c.dialect = &geminiArray{}
 		}
@@ -76,7 +73,7 @@ func escapes(path string) bool {
 
 // serveCall routes a call and answers it from an account.
 func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiError {
-	body, failure := readBody(w, r.Request)
+	body, failure := readBody(w, r.Request, g.cfg.BodyLimits.of(r.path))
 	if failure != nil {
 		return failure
 	}
@@ -90,7 +87,7 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 	if failure != nil {
 		return failure
 	}
-	c.converting = func(asked []byte) *apiError {
+	c.converting = func(c *call, asked []byte) *apiError {
 		g.recall(r.Context(), c, asked)
 		return g.keep(r.Context(), c, former)
 	}
@@ -101,9 +98,6 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *request, c *call) *apiErro
 		return invalidRequest("invalid_path", "the path or the model has a segment . or ..")
 	}
 	r.provider = c.pool.typ
-	failure = c.convert()
-	if failure == nil {
-		failure = g.forwarder.serve(r.Context(), w, c)
-	}
-	return c.orEstimate(w, body, failure)
+	c.applyPrompt()
+	return c.orEstimate(w, body, g.forwarder.serve(r.Context(), w, c, r.state.places(c)))
 }

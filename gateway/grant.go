@@ -26,14 +26,15 @@ var remedies = map[string]string{
 	"invalid_scope":          "sign in again",
 }
 
-// ask sends the refresh token to the token endpoint, once. The parameters carry
+// ask sends an account's refresh token to the token endpoint, once, through the
+// account's proxy. The parameters carry
 // the client's id: probing for what a server likes, as the library can, would
 // send the refresh token twice.
-func (t *tokens) ask(s signIn, refresh string, until time.Time) (store.Renewal, *tokenError) {
+func (t *tokens) ask(a *account, s signIn, refresh string, until time.Time) (store.Renewal, *tokenError) {
 	if u, err := url.Parse(s.tokenURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return store.Renewal{}, &tokenError{kind: signedOut, text: "its token URL is not an http or https URL with a host"}
 	}
-	ctx, cancel := context.WithDeadline(context.WithValue(context.Background(), oauth2.HTTPClient, t.client), until)
+	ctx, cancel := context.WithDeadline(context.WithValue(a.withProxy(context.Background()), oauth2.HTTPClient, t.client), until)
 	defer cancel()
 	conf := oauth2.Config{
 		ClientID: s.clientID, ClientSecret: s.clientSecret,
@@ -66,8 +67,8 @@ func grantError(ctx context.Context, err error) *tokenError {
 			}
 			return e
 		}
-		if v := answer.Response.Header.Get("Retry-After"); v != "" {
-			e.retry = coolFor(answer.Response.Header, settings{cooldownMax: maxBackoff}, time.Now())
+		if d := retryAfter(answer.Response.Header, nil, time.Now()); d > 0 {
+			e.retry = min(d, maxBackoff)
 		}
 		return e
 	}

@@ -25,23 +25,19 @@ var configFields = map[string]string{
 	"RATE_LIMIT_COOLDOWN_MS": honoured, "RATE_LIMIT_COOLDOWN_MAX_MS": honoured,
 	"CRON_NEAR_MINUTES": honoured, "CRON_REFRESH_TOKEN": honoured, "SCHEDULED_HEALTH_CHECK": honoured, "UI_ENABLED": honoured,
 	"LOGIN_EXPIRY": honoured, "LOGIN_MAX_ATTEMPTS": honoured, "LOGIN_LOCKOUT_DURATION": honoured, "LOGIN_MIN_INTERVAL": honoured,
+	"PROXY_URL": honoured, "PROXY_ENABLED_PROVIDERS": honoured,
+	"SYSTEM_PROMPT_FILE_PATH": honoured, "SYSTEM_PROMPT_MODE": honoured, "SYSTEM_PROMPT_REPLACEMENTS": honoured,
+	"providerFallbackChain": honoured, "modelFallbackMapping": honoured,
 	"PROVIDER_POOLS_FILE_PATH": honoured, "CUSTOM_MODELS_FILE_PATH": honoured, // another place than the usual one is refused
 
 	"RATE_LIMIT_COOLDOWN_ENABLED":   "an account with a 429 always rests",
 	"RATE_LIMIT_COOLDOWN_JITTER_MS": "a rest ends when the provider says, without jitter",
-	"SYSTEM_PROMPT_FILE_PATH":       "system prompts pass as clients send them",
-	"SYSTEM_PROMPT_MODE":            "system prompts pass as clients send them",
-	"SYSTEM_PROMPT_REPLACEMENTS":    "system prompts pass as clients send them",
 	"PROMPT_LOG_MODE":               "prompts are never logged",
 	"PROMPT_LOG_BASE_NAME":          "prompts are never logged",
 	"REQUEST_MAX_RETRIES":           "a request goes to another account at once; CREDENTIAL_SWITCH_MAX_RETRIES bounds that",
 	"REQUEST_BASE_DELAY":            "a request goes to another account at once",
 	"TRUST_PROXY":                   "attempts to log in are counted by the address of the connection",
 	"TRUSTED_PROXY_IPS":             "attempts to log in are counted by the address of the connection",
-	"providerFallbackChain":         "a request is answered by the pool it names, or with an error",
-	"modelFallbackMapping":          "a request is answered with the model it names, or with an error",
-	"PROXY_URL":                     "providers are reached directly, or through HTTPS_PROXY of the environment",
-	"PROXY_ENABLED_PROVIDERS":       "providers are reached directly, or through HTTPS_PROXY of the environment",
 	"LOG_ENABLED":                   logsInstead, "LOG_OUTPUT_MODE": logsInstead, "LOG_LEVEL": logsInstead, "LOG_DIR": logsInstead,
 	"LOG_INCLUDE_REQUEST_ID": logsInstead, "LOG_INCLUDE_TIMESTAMP": logsInstead, "LOG_MAX_FILE_SIZE": logsInstead, "LOG_MAX_FILES": logsInstead,
 	"TLS_SIDECAR_ENABLED": tlsInstead, "TLS_SIDECAR_ENABLED_PROVIDERS": tlsInstead, "TLS_SIDECAR_PORT": tlsInstead,
@@ -69,17 +65,16 @@ var accountFields = map[string]string{
 	"uuid": honoured, "customName": honoured, "isHealthy": honoured, "isDisabled": honoured, "checkModelName": honoured, "checkHealth": honoured,
 	"scheduledRecoveryTime": honoured, "supportedModels": honoured, "notSupportedModels": honoured,
 	"usageCount": honoured, "errorCount": honoured, "refreshCount": honoured,
+	"PROXY_URL": honoured, "PROXY_ENABLED_PROVIDERS": honoured,
 	"FORWARD_HEADER_NAME": honoured, "FORWARD_HEADER_VALUE_PREFIX": honoured,
 	// What the original application notes for itself: kept as it is.
 	"lastUsed": honoured, "lastErrorTime": honoured, "lastErrorMessage": honoured, "lastHealthCheckTime": honoured, "lastHealthCheckModel": honoured,
 	"needsRefresh": honoured, "lastRefreshTime": honoured, "_lastSelectionSeq": honoured,
 
-	"concurrencyLimit":        "an account gets as many requests at a time as there are",
-	"queueLimit":              "requests do not wait for an account",
-	"PROXY_URL":               configFields["PROXY_URL"],
-	"PROXY_ENABLED_PROVIDERS": configFields["PROXY_URL"],
-	"PROJECT_ID":              "the public protocol needs no project",
-	"KIRO_REFRESH_IDC_URL":    "tokens are renewed at *_REFRESH_URL, else *_TOKEN_URL, else the token's own token_uri",
+	"concurrencyLimit":     "an account gets as many requests at a time as there are",
+	"queueLimit":           "requests do not wait for an account",
+	"PROJECT_ID":           "the public protocol needs no project",
+	"KIRO_REFRESH_IDC_URL": "tokens are renewed at *_REFRESH_URL, else *_TOKEN_URL, else the token's own token_uri",
 }
 
 // honouredEnds are what the names of honoured fields end with, by provider.
@@ -96,6 +91,9 @@ type Unused struct{ Field, Instead string }
 // once. Values that ask for nothing (null, false, "" and the like) are left out.
 func UnusedSettings(config []byte) []Unused {
 	out := unusedFields(config, configFields, nil)
+	if p := parseProxyChoice(gjson.ParseBytes(config)); p.url != "" && len(p.types) == 0 && gjson.ValidBytes(config) {
+		out = append(out, Unused{"PROXY_URL", "PROXY_ENABLED_PROVIDERS names no provider type that is to be reached through it"})
+	}
 	block, _ := store.Member(config, "redis")
 	store.Members([]byte(block.Raw), func(name string, v gjson.Result) {
 		if store.RedisFields[name] == "" && !asksNothing(name, v) {

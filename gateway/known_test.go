@@ -16,15 +16,17 @@ import (
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
 	var fields []string
-	for _, u := range UnusedSettings([]byte(`{"REQUIRED_API_KEY":"k","SYSTEM_PROMPT_MODE":"append","SYSTEM_PROMPT_MODE":"append","PROXY_URL":null,"TLS_SIDECAR_ENABLED":false,
-		"LOG_ENABLED":false,"PROMPT_LOG_MODE":"none","providerFallbackChain":{},"WARMUP_TARGET":0,"mine":[1],"empty":[],"redis":{"url":"redis://h","tls":{"ca":"x"}}}`)) {
+	for _, u := range UnusedSettings([]byte(`{"REQUIRED_API_KEY":"k","PROMPT_LOG_MODE":"file","TRUST_PROXY":true,"TRUST_PROXY":true,"PROXY_URL":null,"TLS_SIDECAR_ENABLED":false,
+		"LOG_ENABLED":false,"providerFallbackChain":{},"WARMUP_TARGET":0,"mine":[1],"empty":[],"redis":{"url":"redis://h","tls":{"ca":"x"}}}`)) {
 		require.NotEmpty(t, u.Instead)
 		fields = append(fields, u.Field)
 	}
-	assert.Equal(t, []string{"SYSTEM_PROMPT_MODE", "LOG_ENABLED", "mine", "redis.tls"}, fields)
+	assert.Equal(t, []string{"PROMPT_LOG_MODE", "TRUST_PROXY", "LOG_ENABLED", "mine", "redis.tls"}, fields)
 	assert.Equal(t, []Unused{{"queueLimit", accountFields["queueLimit"]}, {"weight", unknownInstead}},
 		UnusedAccountFields([]byte(`{"uuid":"1","OWN_API_KEY":"k","X_TOKEN_URL":"u","lastUsed":"x","queueLimit":3,"concurrencyLimit":0,"weight":1}`)))
 	assert.Empty(t, UnusedSettings([]byte("no JSON")))
+	assert.Empty(t, UnusedSettings([]byte(`{"PROMPT_LOG_MODE":"none","PROXY_URL":"http://p","PROXY_ENABLED_PROVIDERS":["openai-custom"],"SYSTEM_PROMPT_MODE":"append","modelFallbackMapping":{"a":{}}}`)))
+	assert.Equal(t, "PROXY_URL", UnusedSettings([]byte(`{"PROXY_URL":"http://p","PROXY_ENABLED_PROVIDERS":[]}`))[0].Field, "for nobody")
 }
 
 func TestVerdicts(t *testing.T) {
@@ -73,10 +75,10 @@ func TestListenAddressOfTheConfiguration(t *testing.T) {
 func TestTheConfiguredAddressIsListenedOn(t *testing.T) {
 	f := newFixture(t)
 	port := redistest.FreePort(t)
-	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "HOST": "localhost", "SERVER_PORT": port, "SYSTEM_PROMPT_MODE": "append"})
+	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "HOST": "localhost", "SERVER_PORT": port, "TRUST_PROXY": true})
 	g := f.start(func(c *Config) { c.Addr = "" })
 	require.Contains(t, g.url, ":"+gjson.Parse(f.client.Get(t.Context(), "aiclient:config").Val()).Get("SERVER_PORT").Raw)
-	assert.Contains(t, f.logs.String(), "SYSTEM_PROMPT_MODE")
+	assert.Contains(t, f.logs.String(), "TRUST_PROXY")
 	f.config(map[string]any{"REQUIRED_API_KEY": clientKey, "SERVER_PORT": "none"})
 	redistest.Eventually(t, patience, "told", func() bool { return strings.Contains(f.logs.String(), "take effect at the next start") })
 	_, err := Open(Config{RedisURL: f.server.URL()})

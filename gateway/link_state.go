@@ -60,6 +60,14 @@ func (l *link) lookAtPassword(ctx context.Context) {
 	}
 }
 
+// promptKeys are the keys under which a prompt's file is looked for.
+func promptKeys(k keys, file string) (out []string) {
+	for _, name := range promptFiles(file) {
+		out = append(out, k.File(name))
+	}
+	return out
+}
+
 // maxNamed bounds how many settings without effect are named one by one.
 const maxNamed = 100
 
@@ -91,6 +99,16 @@ func (l *link) nameUnused(s *snapshot) {
 	slices.SortFunc(fields, func(a, b Unused) int { return slices.Compare([]string{a.Field}, []string{b.Field}) })
 	for _, u := range fields {
 		say("account field", u, "accounts", counts[u])
+	}
+	for _, name := range s.settings.fallbacks.types() {
+		if typ, _ := s.resolve(name); s.pools[typ] == nil && !l.named["fallback "+name] {
+			l.named["fallback "+name] = true
+			l.log.Warn("a fallback leads to a provider type without accounts", "type", name)
+		}
+	}
+	if file := s.settings.prompt.file; file != "" && s.raw.prompt == "" && !l.named["prompt "+file] {
+		l.named["prompt "+file] = true
+		l.log.Warn("SYSTEM_PROMPT_FILE_PATH names a file that is not there: nothing is added to system prompts", "path", file, "keys", promptKeys(l.loader.keys, file))
 	}
 	if addr, err := ListenAddress([]byte(s.raw.config)); l.listens != "" && (err != nil || addr != l.listens) && !l.named[addr] {
 		l.named[addr] = true

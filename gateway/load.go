@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/tidwall/gjson"
 
 	"holdfast/gateway/store"
 )
@@ -54,6 +55,10 @@ func (l *loader) load(ctx context.Context) (rawState, error) {
 	slices.Sort(types)
 	types = slices.Compact(types)
 	body := l.client.Pipeline()
+	var prompts []*redis.StringCmd
+	for _, name := range promptFiles(parsePrompt(gjson.Parse(config.Val())).file) {
+		prompts = append(prompts, body.Get(ctx, l.keys.File(name)))
+	}
 	replies := make([]*redis.MapStringStringCmd, len(types))
 	for i, typ := range types {
 		replies[i] = body.HGetAll(ctx, l.keys.Pool(typ))
@@ -64,6 +69,11 @@ func (l *loader) load(ctx context.Context) (rawState, error) {
 	raw := rawState{config: config.Val(), customModels: custom.Val(), pools: make(map[string]map[string]string, len(types))}
 	for i, typ := range types {
 		raw.pools[typ] = replies[i].Val()
+	}
+	for _, p := range prompts {
+		if raw.prompt == "" && len(p.Val()) <= maxPrompt {
+			raw.prompt = p.Val()
+		}
 	}
 	return raw, nil
 }
@@ -171,6 +181,6 @@ const scanTimeout = time.Minute
 
 // equal compares two states byte for byte.
 func (r rawState) equal(o rawState) bool {
-	return r.config == o.config && r.customModels == o.customModels &&
+	return r.config == o.config && r.prompt == o.prompt && r.customModels == o.customModels &&
 		maps.EqualFunc(r.pools, o.pools, func(a, b map[string]string) bool { return maps.Equal(a, b) })
 }

@@ -2,9 +2,10 @@ package gateway
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
-	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -16,117 +17,158 @@ type modelEntry struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-// listModels gives the models that accounts which can serve them name (their
-// allow-lists and check models) and the aliases, each id once; provider limits it
-// to one type, and auto puts the type in front of each, as auto wants it in
-// requests. Health does not count: it changes from one request to the next.
+// listModels gives what can be called: the models that accounts which can serve
+// them name (their allow-lists and check models) and the aliases, each id once.
+// Where a model's own name would not reach its pool, or two pools have it, the type
+// stands in front. provider limits the list to one type, and auto puts the type in
+// front of each. Health does not count: it changes from one request to the next.
 func listModels(s *snapshot, provider string) []modelEntry {
 	owner := map[string]string{}
-	add := func(id, by string) {
-		if _, have := owner[id]; !have {
-			owner[id] = by
-		}
-	}
-	for _, typ := range s.types {
-		if provider != "" && provider != autoProvider && provider != typ {
-			continue
-		}
-		prefix := ""
-		if provider == autoProvider {
-			prefix = typ + ":"
-		}
-		for _, a := range s.pools[typ].accounts {
-			if !a.usable(s.pools[typ].info) {
-				continue
-			}
-			for _, m := range a.supported {
-				add(prefix+m, typ)
-			}
-			if a.checkModel != "" && a.serves(a.checkModel) {
-				add(prefix+a.checkModel, typ)
+	for _, m := range s.modelNames() {
+		for _, typ := range s.owners[m] {
+			switch provider {
+			case autoProvider:
+				owner[typ+":"+m] = typ
+			case "", typ:
+				owner[s.called(typ, m, provider == "")] = typ
 			}
 		}
 	}
 	for _, c := range s.custom {
-		typ, ok := s.resolve(c.provider)
-		if ok && (provider == "" || provider == autoProvider || provider == typ) && s.canServe(typ, c) {
-			add(c.id, typ)
+		typ, ok := s.aliased(c)
+		if ok && (provider == "" || provider == autoProvider || provider == typ) {
+			owner[c.id] = typ
 		}
 	}
 	out := make([]modelEntry, 0, len(owner))
 	for id, by := range owner {
-		out = append(out, modelEntry{ID: id, Object: "model", Created: s.loadedAt.Unix(), OwnedBy: by})
+		out = append(out, s.entry(id, by))
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
 	return out
 }
 
-// canServe reports whether an account of the type can serve an alias.
-func (s *snapshot) canServe(typ string, alias customModel) bool {
+func (s *snapshot) entry(id, owner string) modelEntry {
+	return modelEntry{ID: id, Object: "model", Created: s.loadedAt.Unix(), OwnedBy: owner}
+}
+
+// aliased is the type that serves an alias; false where nobody can, and for one
+// with wildcards, which is no name to call.
+func (s *snapshot) aliased(c customModel) (string, bool) {
+	if strings.Contains(c.id, "*") {
+		return "", false
+	}
+	typ, model := s.destination(c.id, "")
+	if typ == "" && len(s.owners[model]) > 0 {
+		typ = s.owners[model][0]
+	}
 	p := s.pools[typ]
-	if p == nil {
-		return false
+	return typ, p != nil && p.mayServe(model)
+}
+
+// findModel is the entry of a model that can be called: one of the list, or a name
+// that leads to one.
+func findModel(s *snapshot, provider, id string) (modelEntry, bool) {
+	for _, m := range listModels(s, provider) {
+		if m.ID == id {
+			return m, true
+		}
 	}
-	model := alias.model
-	if model == "" {
-		model = alias.id
+	explicit := provider
+	if explicit == autoProvider {
+		explicit = ""
 	}
-	return slices.ContainsFunc(p.accounts, func(a *account) bool { return a.usable(p.info) && a.serves(model) })
+	typ, model := s.destination(id, explicit)
+	for _, owner := range s.owners[model] {
+		if typ == "" || typ == owner {
+			return s.entry(id, owner), true
+		}
+	}
+	_, alias := s.aliasOf(id, explicit)
+	p := s.pools[typ]
+	return s.entry(id, typ), alias && p != nil && p.mayServe(model)
 }
 
 func (g *Gateway) serveModels(w http.ResponseWriter, r *request) *apiError {
-	provider := r.provider
-	if name := r.Header.Get("Model-Provider"); provider == "" && name != "" {
-		typ, ok := r.state.resolve(name)
-		if !ok && name != autoProvider {
-			return invalidRequest("unknown_provider", "Model-Provider is no provider type: use the name of a pool, like openai-custom")
-		}
-		provider = typ
-		if name == autoProvider {
-			provider = name
-		}
+	provider, failure := namedProvider(r.Header, r.state, r.provider)
+	if failure != nil {
+		return failure
 	}
 	writeJSON(w, http.StatusOK, modelList(r.dialect, listModels(r.state, provider)))
 	return nil
 }
 
-// modelList is the list as the client's protocol has it.
-func modelList(d dialect, models []modelEntry) any {
+// routeModel is the name of the route to one model.
+const routeModel = "model"
+
+// model is the endpoint of one model, whose name may have slashes and colons.
+func (g *Gateway) model(path string) (endpoint, bool) {
+	for version, d := range map[string]dialect{"/v1": nil, "/v1beta": gemini{}, "/v1alpha": gemini{}} {
+		id, ok := strings.CutPrefix(path, version+"/models/")
+		if !ok || id == "" {
+			continue
+		}
+		return endpoint{route: routeModel, method: http.MethodGet, api: true, dialect: d, handler: func(w http.ResponseWriter, r *request) *apiError {
+			provider, failure := namedProvider(r.Header, r.state, r.provider)
+			if failure != nil {
+				return failure
+			}
+			m, ok := findModel(r.state, provider, id)
+			if !ok {
+				return &apiError{
+					status: http.StatusNotFound, kind: kindInvalid, code: "model_not_found", param: "model",
+					message: fmt.Sprintf("no provider has a model %.200q; GET /v1/models lists the models", id),
+				}
+			}
+			writeJSON(w, http.StatusOK, modelOf(r.dialect, m))
+			return nil
+		}}, true
+	}
+	return endpoint{}, false
+}
+
+// geminiModel and claudeModel are a model as these protocols show it.
+type geminiModel struct {
+	Name    string   `json:"name"`
+	Display string   `json:"displayName"`
+	Methods []string `json:"supportedGenerationMethods"`
+}
+
+type claudeModel struct {
+	Type    string `json:"type"`
+	ID      string `json:"id"`
+	Display string `json:"display_name"`
+	Created string `json:"created_at"`
+}
+
+// modelOf is a model as the client's protocol has it.
+func modelOf(d dialect, m modelEntry) any {
 	switch d.wire() {
 	case wireGemini:
-		type entry struct {
-			Name    string   `json:"name"`
-			Display string   `json:"displayName"`
-			Methods []string `json:"supportedGenerationMethods"`
-		}
-		list := make([]entry, 0, len(models))
-		for _, m := range models {
-			list = append(list, entry{"models/" + m.ID, m.ID, []string{"generateContent", "streamGenerateContent", "countTokens"}})
-		}
+		return geminiModel{"models/" + m.ID, m.ID, []string{"generateContent", "streamGenerateContent", "countTokens"}}
+	case wireClaude:
+		return claudeModel{"model", m.ID, m.ID, time.Unix(m.Created, 0).UTC().Format(time.RFC3339)}
+	}
+	return m
+}
+
+// modelList is the list as the client's protocol has it.
+func modelList(d dialect, models []modelEntry) any {
+	list := make([]any, 0, len(models))
+	for _, m := range models {
+		list = append(list, modelOf(d, m))
+	}
+	switch d.wire() {
+	case wireGemini:
 		return map[string]any{"models": list}
 	case wireClaude:
-		type entry struct {
-			Type    string `json:"type"`
-			ID      string `json:"id"`
-			Display string `json:"display_name"`
-			Created string `json:"created_at"`
-		}
-		list := make([]entry, 0, len(models))
 		var first, last *string
-		for i := range models {
-			m := &models[i]
-			if first == nil {
-				first = &m.ID
-			}
-			last = &m.ID
-			list = append(list, entry{"model", m.ID, m.ID, time.Unix(m.Created, 0).UTC().Format(time.RFC3339)})
+		if n := len(models); n > 0 {
+			first, last = &models[0].ID, &models[n-1].ID
 		}
 		return map[string]any{"data": list, "has_more": false, "first_id": first, "last_id": last}
 	}
-	return struct {
-		Object string       `json:"object"`
-		Data   []modelEntry `json:"data"`
-	}{"list", models}
+	return map[string]any{"object": "list", "data": list}
 }
 
 // writeJSON answers with v, which must be able to become JSON.

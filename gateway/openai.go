@@ -41,7 +41,7 @@ func (openAI) isErrorBody(body []byte) bool {
 }
 
 func (o openAI) streamError(e *apiError) []byte {
-	body := append(append([]byte("data: "), o.errorBody(e)...), "\n\n"...)
+	body := append(append([]byte("data: "), e.in(o)...), "\n\n"...)
 	return append(body, chatDone...)
 }
 
@@ -58,8 +58,28 @@ func (openAI) judge(event []byte) eventKind {
 		return eventEnd
 	case isErrorObject(data):
 		return eventError
+	case isRole(data):
+		return eventPrelude
 	}
 	return eventPart
+}
+
+// isRole reports a chunk that says who speaks, and nothing else.
+func isRole(data []byte) bool {
+	if !bytes.Contains(data, []byte(`"role"`)) {
+		return false
+	}
+	choices := gjson.GetBytes(data, "choices")
+	empty := gjson.GetBytes(data, "usage").Type == gjson.Null
+	choices.ForEach(func(_, choice gjson.Result) bool {
+		empty = empty && choice.Get("finish_reason").String() == ""
+		choice.Get("delta").ForEach(func(name, v gjson.Result) bool {
+			empty = empty && (name.Str == "role" || v.Type == gjson.Null || v.Type == gjson.String && v.Str == "")
+			return empty
+		})
+		return empty
+	})
+	return empty
 }
 
 // isErrorObject reports whether data is an object with an error in it.
@@ -73,5 +93,8 @@ func (openAI) keepAlive() []byte { return commentLine }
 var commentLine = []byte(": keep-alive\n\n")
 
 func (openAI) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
+	if c.op == opNamed {
+		return c.post(ctx, a, c.namedTarget("/chat/completions"))
+	}
 	return c.post(ctx, a, target{version: "/v1", ending: "/chat/completions", path: "/chat/completions"})
 }

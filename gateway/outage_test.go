@@ -3,11 +3,14 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +57,56 @@ func TestRedisDiesAndReturns(t *testing.T) {
 	require.Equal(t, gjson.Null, g.status(t).Get("lastError").Type, "the error is over")
 	require.NoError(t, g.stop())
 	require.Equal(t, "10", f.counter("openai-custom", "a", usageCount))
+}
+
+// Redis is killed in the middle of ten thousand requests, and comes back before their
+// end: none of them fails, and every one is counted once.
+func TestTenThousandRequestsWithRedisKilledInTheMiddle(t *testing.T) {
+	f, good, bad := newFixture(t), newProvider(t), newProvider(t)
+	bad.fails(500)
+	f.account("openai-custom", "a", good.URL, "")
+	f.account("openai-custom", "b", bad.URL, "")
+	g := f.start(func(c *Config) { c.Logger = nil })
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}}
+	defer client.CloseIdleConnections()
+	const requests, clients = 10_000, 20
+	var next, failed atomic.Int64
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for n := next.Add(1); n <= requests; n = next.Add(1) {
+				switch n {
+				case requests / 3:
+					f.server.Kill()
+				case requests * 2 / 3:
+					f.server.Start()
+				}
+				body := chat
+				if n%2 == 0 {
+					body = `{"stream":true,` + chat[1:]
+				}
+				req, _ := http.NewRequest(http.MethodPost, g.url+"/v1/chat/completions", strings.NewReader(body))
+				req.Header.Set("Authorization", "Bearer "+clientKey)
+				resp, err := client.Do(req)
+				if err != nil {
+					failed.Add(1)
+					continue
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || resp.StatusCode != 200 {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Zero(t, failed.Load())
+	f.counted("openai-custom", "a", usageCount, strconv.Itoa(requests))
+	f.counted("openai-custom", "b", errorCount, strconv.Itoa(bad.count()))
+	require.NoError(t, g.stop())
+	require.Equal(t, strconv.Itoa(good.count()), f.counter("openai-custom", "a", usageCount))
+	require.Equal(t, strconv.Itoa(bad.count()), f.counter("openai-custom", "b", errorCount))
 }
 
 // A delivery whose answer is lost is sent again; the server hung, so it may get

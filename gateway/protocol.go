@@ -45,6 +45,7 @@ type eventKind int
 
 const (
 	eventPart     eventKind = iota
+	eventPrelude            // nothing of the answer is in it yet
 	eventFinished           // the answer is complete, the end may follow
 	eventEnd                // nothing follows
 	eventError              // the provider tells of an error

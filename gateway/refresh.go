@@ -40,7 +40,7 @@ func (t *tokens) refresh(k *token, a *account) (outcome string, err *tokenError)
 	t.mu.Unlock()
 	var got store.Renewal
 	if err == nil {
-		got, err = t.ask(a.sign.or(cred), cred.Refresh, l.taken.Add(t.grant))
+		got, err = t.ask(a, a.sign.or(cred), cred.Refresh, l.taken.Add(t.grant))
 	}
 	if err != nil {
 		// Whoever renews without asking for the lease is the likeliest reason for

@@ -39,11 +39,16 @@ func (responses) judge(event []byte) eventKind {
 		return eventEnd
 	case "response.failed", "error":
 		return eventError
+	case "response.created", "response.in_progress", "response.queued":
+		return eventPrelude
 	}
 	return eventPart
 }
 
 func (responses) newRequest(ctx context.Context, a *account, c *call) (*http.Request, error) {
+	if c.op == opNamed {
+		return c.post(ctx, a, c.namedTarget("/responses"))
+	}
 	t := target{version: "/v1", ending: "/responses", path: "/responses"}
 	if c.op == opCount {
 		t.path += "/input_tokens"

@@ -47,13 +47,15 @@ const (
 // diagnosis is an ailment, when it ends (zero: not by itself) and what to tell.
 type diagnosis struct {
 	ailment
-	until time.Time
-	text  string
+	until   time.Time
+	text    string
+	limited bool // the provider asked for the rest
 }
 
 // shortage says why nobody could be chosen.
 type shortage struct {
 	total, disabled, unhealthy, cooling, noEndpoint, noModel, signedOut int
+	limited                                                             int // of the cooling ones, those whose provider gave a 429
 	// recovery is when the first cooling account is back; zero: none is cooling.
 	recovery time.Time
 }
@@ -70,6 +72,9 @@ func (s *shortage) count(d diagnosis) {
 		s.signedOut++
 	case resting:
 		s.cooling++
+		if d.limited {
+			s.limited++
+		}
 		if s.recovery.IsZero() || d.until.Before(s.recovery) {
 			s.recovery = d.until
 		}
@@ -114,12 +119,14 @@ func (r *roster) diagnose(a *account, m *mark, now time.Time) diagnosis {
 	switch {
 	case !a.valid:
 		return diagnosis{ailment: unreadable, text: "the entry is not a JSON object"}
+	case a.badProxy != "":
+		return diagnosis{ailment: noEndpoint, text: a.badProxy}
 	case a.baseURL == "" || a.key == "" && !a.oauth:
 		return diagnosis{ailment: noEndpoint, text: "no endpoint configured"}
 	case a.marked(now) && m.healed != a.raw:
-		return diagnosis{unhealthy, a.recoverAt, "marked unhealthy in its entry"}
+		return diagnosis{ailment: unhealthy, until: a.recoverAt, text: "marked unhealthy in its entry"}
 	case now.Before(m.coolUntil):
-		return diagnosis{resting, m.coolUntil, "resting after: " + m.reason}
+		return diagnosis{resting, m.coolUntil, "resting after: " + m.reason, m.rested}
 	}
 	switch e := r.tokens.standing(a, now); {
 	case e == nil:
@@ -127,7 +134,7 @@ func (r *roster) diagnose(a *account, m *mark, now time.Time) diagnosis {
 	case e.kind == signedOut:
 		return diagnosis{ailment: unsigned, text: e.text}
 	default:
-		return diagnosis{resting, now.Add(e.retry), e.text}
+		return diagnosis{ailment: resting, until: now.Add(e.retry), text: e.text}
 	}
 }
 
@@ -156,10 +163,9 @@ func (r *roster) failed(id accountID, reason string, limit int, cool, atOnce tim
 	defer r.mu.Unlock()
 	m := r.mark(id)
 	m.errors++
-	m.rested = false
 	until := time.Time{}
 	if atOnce > 0 {
-		until, m.rested = now.Add(atOnce), reason == outcomeRateLimited
+		until = now.Add(atOnce)
 	} else if limit > 0 && m.errors >= limit {
 		// Not reset: after its rest one more error puts it aside again.
 		until = now.Add(cool)
@@ -168,7 +174,7 @@ func (r *roster) failed(id accountID, reason string, limit int, cool, atOnce tim
 		return false
 	}
 	fresh := !now.Before(m.coolUntil)
-	m.coolUntil, m.reason = until, reason
+	m.coolUntil, m.reason, m.rested = until, reason, reason == outcomeRateLimited
 	return fresh
 }
 

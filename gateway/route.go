@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ const (
 	opGenerate operation = iota
 	opCount              // tokens of a request
 	opForward            // whatever is at the path
+	opNamed              // another operation whose bytes pass: embeddings, images, audio …
 )
 
 // call is one client request on its way to an account.
@@ -31,24 +33,28 @@ type call struct {
 	requestID   string
 	dialect     dialect
 	op          operation
-	method      string // of a forwarded call, as its contentType
+	method      string // of a forwarded call
+	action      string // of a Gemini path
 	path        string // without the provider in front
 	header      http.Header
 	query       url.Values
 	presented   []string // the client's keys, which must not pass
-	contentType string
+	contentType string   // of a forwarded or named call
 	body        []byte
 	model       string
+	asked       string // the model as the client names it
 	stream      bool
 	unkept      bool // the client does not want its response to be kept
 	pool        *pool
 	settings    settings
+	client      *streamClient // who gets the answer
 	// conversion is there when the provider speaks another protocol: body is its
 	// already, and nothing else of the client's request goes there.
 	conversion *convert.Conversion
-	// converting, if set, is called when a conversion was made, with what it was made of.
-	converting func(asked []byte) *apiError
+	// converting, if set, is called when a conversion was made, with the call and what it was made of.
+	converting func(c *call, asked []byte) *apiError
 	recalled   recalled
+	embedding  *embedding // the same for vectors
 }
 
 // repeatable reports whether the provider may get the call twice: a generation costs
@@ -74,55 +80,57 @@ func splitProvider(path string, s *snapshot) (provider, rest string) {
 	return "", path
 }
 
-// chooseProvider decides the provider type and rewrites the model where its
-// name carries the provider. In rising order: the defaults, the header, the
-// path, an alias, the prefix of the model.
+// chooseProvider decides the provider type, and the model where its name leads to
+// another one. In rising order: the defaults, the pool that names the model, the
+// header, the path, an alias, the prefix of the model.
 func chooseProvider(c *call, s *snapshot, fromPath string) *apiError {
-	explicit := fromPath
-	if explicit == "" {
-		if name := strings.TrimSpace(c.header.Get("Model-Provider")); name != "" {
-			typ, ok := s.resolve(name)
-			if name != autoProvider && !ok {
-				return invalidRequest("unknown_provider", fmt.Sprintf("Model-Provider %.80q is no provider type: use the name of a pool, like openai-custom", name))
-			}
+	explicit, failure := namedProvider(c.header, s, fromPath)
+	if failure != nil {
+		return failure
+	}
+	c.asked = c.model
+	explicit, model := s.destination(c.model, explicit)
+	if model != c.model {
+		c.setModel(model)
+	}
+	if explicit == "" || explicit == autoProvider {
+		if typ := s.owner(c); typ != "" {
 			explicit = typ
-			if name == autoProvider {
-				explicit = autoProvider
-			}
-		}
-	}
-	for _, alias := range s.custom {
-		if alias.id == c.model {
-			if typ, ok := s.resolve(alias.provider); ok {
-				explicit = typ
-				if alias.model != "" {
-					c.setModel(alias.model)
-				}
-			}
-			break
-		}
-	}
-	if prefix, model, ok := strings.Cut(c.model, ":"); ok && model != "" {
-		if _, stored := s.raw.pools[prefix]; stored {
-			c.setModel(model)
-			explicit = prefix
 		}
 	}
 	if explicit == autoProvider {
-		return invalidRequest("provider_required", "provider auto needs a model with its provider in front, like openai-custom:gpt-4o; GET /v1/models lists the models")
+		return invalidRequest("provider_required", "provider auto needs a model that GET /v1/models lists, or one with its provider in front, like openai-custom:gpt-4o")
 	}
 	return c.setPool(s, explicit)
 }
 
+// namedProvider is the provider that a request names beside its model: in its path,
+// else in a header. "" is none.
+func namedProvider(h http.Header, s *snapshot, fromPath string) (string, *apiError) {
+	name := strings.TrimSpace(h.Get("Model-Provider"))
+	if fromPath != "" || name == "" || name == autoProvider {
+		return cmp.Or(fromPath, name), nil
+	}
+	typ, ok := s.resolve(name)
+	if !ok {
+		return "", invalidRequest("unknown_provider", fmt.Sprintf("Model-Provider %.80q is no provider type: use the name of a pool, like openai-custom", name))
+	}
+	return typ, nil
+}
+
 // setPool finds the pool of an explicit type, or the first default that speaks
-// the client's protocol, or else the first that this request can be converted for.
+// the client's protocol, or else the first that this request can be converted for:
+// among those whose accounts let the model pass, if there are any.
 func (c *call) setPool(s *snapshot, explicit string) *apiError {
 	if explicit == "" {
-		for _, want := range []suit{suitNative, suitConverted} {
-			for _, typ := range s.defaults {
-				if info, _, _ := lookupProvider(typ); c.suits(info) == want && s.pools[typ] != nil {
-					c.pool = s.pools[typ]
-					return nil
+		for _, lenient := range []bool{false, true} {
+			for _, want := range []suit{suitNative, suitConverted} {
+				for _, typ := range s.defaults {
+					p := s.pools[typ]
+					if p != nil && c.suits(p.info) == want && (lenient || p.mayServe(c.model)) {
+						c.pool = p
+						return nil
+					}
 				}
 			}
 		}
@@ -157,6 +165,9 @@ func (c *call) suits(info providerInfo) suit {
 		return suitNone
 	}
 	w := info.adapter.wire()
+	if c.op == opNamed {
+		return c.suitsNamed(w)
+	}
 	_, from := formats[c.dialect.wire()]
 	_, to := formats[w]
 	switch {
@@ -176,6 +187,9 @@ func (c *call) convert() *apiError {
 	if c.suits(c.pool.info) != suitConverted {
 		return nil
 	}
+	if c.op == opNamed {
+		return c.convertEmbedding()
+	}
 	conversion, body, err := c.converted(formats[c.dialect.wire()], formats[c.pool.info.adapter.wire()])
 	var field *convert.FieldError
 	switch {
@@ -192,7 +206,7 @@ func (c *call) convert() *apiError {
 	c.conversion, c.body = conversion, body
 	c.header, c.query = nil, nil
 	if c.converting != nil {
-		return c.converting(asked)
+		return c.converting(c, asked)
 	}
 	return nil
 }
@@ -209,8 +223,11 @@ func (c *call) converted(client, provider convert.Format) (*convert.Conversion, 
 
 // wanted names what the client wants, for an error.
 func (c *call) wanted() string {
-	if c.op == opCount {
+	switch c.op {
+	case opCount:
 		return "requests to count tokens"
+	case opNamed:
+		return "requests to " + cmp.Or(c.action, c.path)
 	}
 	switch c.dialect.wire() {
 	case wireChat:
@@ -229,11 +246,14 @@ func (c *call) wanted() string {
 // the kind of answer in its path, and what goes to a forwarded path need not be
 // JSON at all.
 func (c *call) parseBody() *apiError {
-	if c.op == opForward {
+	switch c.op {
+	case opForward:
 		if json.Valid(c.body) {
 			c.model = gjson.GetBytes(c.body, "model").Str
 		}
 		return nil
+	case opNamed:
+		return c.parseNamed()
 	}
 	// Not gjson's own check: it recurses, and deep nesting would end the process.
 	if !json.Valid(c.body) || !gjson.ParseBytes(c.body).IsObject() {
@@ -252,16 +272,45 @@ func (c *call) parseBody() *apiError {
 }
 
 // setModel changes the model in the body and nothing else: every other byte is
-// passed on as the client wrote it. Gemini's model is in the path.
+// passed on as the client wrote it. Gemini's model is in the path, and some of its
+// bodies repeat it.
 func (c *call) setModel(model string) {
+	old := c.model
 	c.model = model
-	old := gjson.GetBytes(c.body, "model")
-	if c.dialect.wire() == wireGemini || !old.Exists() {
+	if boundary, ok := c.form(); ok && c.op == opNamed {
+		if body, err := withField(c.body, boundary, "model", model); err == nil { // it was read before
+			c.body = body
+		}
 		return
 	}
-	quoted, _ := json.Marshal(model) // a string cannot fail
-	body := make([]byte, 0, len(c.body)+len(quoted))
-	body = append(body, c.body[:old.Index]...)
-	body = append(body, quoted...)
-	c.body = append(body, c.body[old.Index+len(old.Raw):]...)
+	body := gjson.ParseBytes(c.body)
+	if c.dialect.wire() != wireGemini {
+		c.replace(model, body.Get("model"))
+		return
+	}
+	repeats := []gjson.Result{body.Get("model"), body.Get("generateContentRequest.model")}
+	body.Get("requests").ForEach(func(_, r gjson.Result) bool {
+		repeats = append(repeats, r.Get("model"))
+		return true
+	})
+	repeats = slices.DeleteFunc(repeats, func(r gjson.Result) bool { return r.Str != "models/"+old })
+	c.replace("models/"+model, repeats...)
+}
+
+// replace puts a text in the place of some texts of the body.
+func (c *call) replace(with string, texts ...gjson.Result) {
+	slices.SortFunc(texts, func(a, b gjson.Result) int { return a.Index - b.Index })
+	quoted, _ := json.Marshal(with) // a string cannot fail
+	var body []byte
+	done := 0
+	for _, t := range texts {
+		if t.Type != gjson.String || t.Index == 0 {
+			continue
+		}
+		body = append(append(body, c.body[done:t.Index]...), quoted...)
+		done = t.Index + len(t.Raw)
+	}
+	if done > 0 {
+		c.body = append(body, c.body[done:]...)
+	}
 }

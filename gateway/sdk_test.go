@@ -35,7 +35,13 @@ var families = []family{
 // add stores an account of a family.
 func (f *fixture) add(fam family, uuid, baseURL string) {
 	f.t.Helper()
-	entry := fmt.Sprintf(`{"uuid":%q,%q:"sk-account-%s",%q:%q}`, uuid, fam.key, uuid, fam.url, baseURL)
+	f.addWith(fam, uuid, baseURL, "")
+}
+
+// addWith stores an account with more JSON fields, each with a comma in front.
+func (f *fixture) addWith(fam family, uuid, baseURL, extra string) {
+	f.t.Helper()
+	entry := fmt.Sprintf(`{"uuid":%q,%q:"sk-account-%s",%q:%q%s}`, uuid, fam.key, uuid, fam.url, baseURL, extra)
 	require.NoError(f.t, f.client.HSet(f.t.Context(), "aiclient:pools:"+fam.typ, uuid, entry).Err())
 	require.NoError(f.t, f.client.SAdd(f.t.Context(), "aiclient:pool-types", fam.typ).Err())
 }

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -15,13 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const (
-	// maxBody bounds a request body, bodyTimeout the time it may take to arrive.
-	maxBody     = 10 << 20
-	bodyTimeout = time.Minute
-	// statusClientGone is counted, never sent: nobody is there to get it.
-	statusClientGone = 499
-)
+// statusClientGone is counted, never sent: nobody is there to get it.
+const statusClientGone = 499
 
 // request is one HTTP request with what the front part of the server found out.
 type request struct {
@@ -63,6 +56,7 @@ func (g *Gateway) endpoints() map[string]endpoint {
 		"/v1/messages/count_tokens":  g.generation("count_tokens", claude{}, opCount),
 		"/v1/responses/input_tokens": g.generation("count_tokens", responses{}, opCount),
 	}
+	g.named(func(path string, e endpoint) { paths[path] = e })
 	newDashboard(g, g.tokens.store).endpoints(func(path string, e endpoint) { paths[path] = e })
 	return paths
 }
@@ -96,12 +90,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	r := &request{Request: hr, id: requestID(hr), state: g.link.snapshot()}
 	rec.Header().Set("X-Request-Id", r.id)
+	ep, failure := g.route(r)
 	if hr.Method == http.MethodOptions {
-		setCORS(rec.Header())
-		rec.WriteHeader(http.StatusNoContent)
+		g.preflight(rec, r, ep)
 		return
 	}
-	ep, failure := g.route(r)
 	defer func() {
 		if p := recover(); p != nil {
 			g.recovered(rec, r, p)
@@ -113,8 +106,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		g.metrics.duration.WithLabelValues(ep.route).Observe(time.Since(start).Seconds())
 		g.log.Debug("request", "request_id", r.id, "route", ep.route, "provider", r.provider, "status", rec.status, "ms", time.Since(start).Milliseconds())
 	}()
-	if ep.api {
-		setCORS(rec.Header())
+	if ep.api || ep.handler == nil {
+		g.setCORS(rec.Header(), hr)
 	}
 	if failure == nil {
 		failure = g.answer(rec, r, ep)
@@ -134,10 +127,14 @@ func (g *Gateway) route(r *request) (endpoint, *apiError) {
 	ep, ok := g.find(r.path)
 	if !ok {
 		r.provider, r.path = splitProvider(r.path, r.state)
-		if ep, ok = g.find(r.path); !ok {
-			ep, ok = g.forwarded(r)
+		ep, ok = g.find(r.path)
+		if own, forwards := g.forwarded(r); forwards && (!ok || ep.route == routeModel) {
+			ep, ok = own, true
 		}
 		ok = ok && ep.api
+	}
+	if other := usualPath(r.path); !ok && g.paths[other].api {
+		r.path, ep, ok = other, g.paths[other], true
 	}
 	r.dialect = dialectOf(r, ep)
 	if !ok {
@@ -147,6 +144,15 @@ func (g *Gateway) route(r *request) (endpoint, *apiError) {
 		return ep, &apiError{status: http.StatusMethodNotAllowed, kind: kindInvalid, code: "method_not_allowed", message: "this path takes " + ep.method}
 	}
 	return ep, nil
+}
+
+// usualPath is the path that clients mean whose base URL has one /v1 too few or too
+// many.
+func usualPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, "/v1/v1/"); ok {
+		return "/v1/" + rest
+	}
+	return "/v1" + path
 }
 
 // answer runs an endpoint, behind the client key if it is one of the API.
@@ -181,30 +187,6 @@ func (g *Gateway) recovered(w *recorder, r *request, p any) {
 	writeError(w, r.dialect, &apiError{status: http.StatusInternalServerError, kind: kindServer, code: "internal_error", message: "the gateway failed on this request; its id is " + r.id})
 }
 
-// readBody reads a whole body within its bounds of size and time.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
-	tooLarge := &apiError{status: http.StatusRequestEntityTooLarge, kind: kindInvalid, code: "request_too_large", message: fmt.Sprintf("the request body is over %d MiB", maxBody>>20)}
-	if r.ContentLength > maxBody {
-		w.Header().Set("Connection", "close")
-		return nil, tooLarge
-	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, &apiError{status: http.StatusUnsupportedMediaType, kind: kindInvalid, code: "encoding_not_supported", message: "a compressed request body is not supported: send it as it is"}
-	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{}) // from here on it would only cut the wait for the provider
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, tooLarge
-	case err != nil:
-		return nil, invalidRequest("body_incomplete", "the request body did not arrive completely")
-	}
-	return body, nil
-}
-
 var goodID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 // requestID takes over a client's id if it is harmless, or makes one.
@@ -219,14 +201,3 @@ func requestID(r *http.Request) string {
 	}
 	return uuid.NewString()
 }
-
-func setCORS(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization, X-Api-Key, X-Goog-Api-Key, X-Goog-Api-Client, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, Model-Provider, X-Requested-With, X-Request-Id, Accept, Origin, "+stainless)
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
-	h.Set("Access-Control-Max-Age", "600")
-}
-
-// stainless are the headers that the SDKs of OpenAI and Anthropic add in browsers.
-const stainless = "X-Stainless-Arch, X-Stainless-Helper-Method, X-Stainless-Lang, X-Stainless-Os, X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout"

@@ -41,6 +41,9 @@ type settings struct {
 	sweepTokens bool
 	checks      checkSettings
 	login       loginSettings
+	fallbacks   fallbacks
+	proxy       proxyChoice
+	prompt      systemPrompt
 }
 
 // parseSettings reads the configuration's text; override wins over its key.
@@ -69,6 +72,8 @@ func parseSettings(raw, override string) (settings, bool) {
 		s.nearExpiry = time.Duration(bounded(cfg.Get("CRON_NEAR_MINUTES"), defaultNearMinutes, maxNearMinutes)) * time.Minute
 		s.sweepTokens = cfg.Get("CRON_REFRESH_TOKEN").Bool()
 		s.login = parseLogin(cfg)
+		s.fallbacks = parseFallbacks(cfg)
+		s.proxy, s.prompt = parseProxyChoice(cfg), parsePrompt(cfg)
 		s.checks = parseChecks(cfg.Get("SCHEDULED_HEALTH_CHECK"))
 		s.cooldownMax = millis(cfg.Get("RATE_LIMIT_COOLDOWN_MAX_MS"), defaultCooldownMax)
 	}

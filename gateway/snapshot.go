@@ -20,6 +20,7 @@ const (
 // rawState is the stored state as text, from Redis or from files.
 type rawState struct {
 	config       string
+	prompt       string // the file that the configuration names for system prompts
 	customModels string
 	pools        map[string]map[string]string // type → uuid → entry
 }
@@ -39,6 +40,7 @@ type snapshot struct {
 	defaults []string // default providers, in their known spelling
 	unknown  []string // configured defaults that are no provider type
 	custom   []customModel
+	owners   map[string][]string // model → types that name it
 	configOK bool
 }
 
@@ -51,7 +53,9 @@ type pool struct {
 	preferred accountID
 }
 
-// customModel is an alias: a name for one model of one provider.
+// customModel is an alias: a name for one model of one provider. A * in the name
+// stands for any letters, and in the model for the same ones. Without a provider the
+// model's owner serves it.
 type customModel struct{ id, provider, model string }
 
 // buildSnapshot parses raw. Entries whose text is unchanged are taken over from
@@ -59,6 +63,9 @@ type customModel struct{ id, provider, model string }
 func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *snapshot {
 	s := &snapshot{raw: raw, source: source, loadedAt: time.Now(), pools: map[string]*pool{}}
 	s.settings, s.configOK = parseSettings(raw.config, keyOverride)
+	if strings.TrimSpace(raw.prompt) != "" {
+		s.settings.prompt.text = raw.prompt
+	}
 	s.types = slices.Sorted(maps.Keys(raw.pools))
 	s.resolveDefaults()
 	for _, typ := range s.types {
@@ -71,12 +78,13 @@ func buildSnapshot(raw rawState, source, keyOverride string, prev *snapshot) *sn
 			if a == nil || a.raw != entry {
 				a = parseAccount(accountID{typ, uuid}, info, entry)
 			}
-			p.accounts = append(p.accounts, a)
+			p.accounts = append(p.accounts, a.through(s.settings))
 		}
 		sort.Slice(p.accounts, func(i, j int) bool { return p.accounts[i].id.UUID < p.accounts[j].id.UUID })
 		s.pools[typ] = p
 	}
 	s.custom = parseCustomModels(raw.customModels)
+	s.owners = s.findOwners()
 	return s
 }
 
@@ -128,10 +136,13 @@ func (s *snapshot) resolveDefaults() {
 	}
 }
 
-// enabled reports whether the defaults name a type. Those of
-// DEFAULT_MODEL_PROVIDERS are meant exactly; MODEL_PROVIDER means a type with the
+// enabled reports whether the defaults name a type, or a fallback leads to it. Those
+// of DEFAULT_MODEL_PROVIDERS are meant exactly; MODEL_PROVIDER means a type with the
 // groups that go by its name and a suffix.
 func (s *snapshot) enabled(typ string) bool {
+	if slices.ContainsFunc(s.settings.fallbacks.types(), func(name string) bool { return s.same(name, typ) }) {
+		return true
+	}
 	return slices.ContainsFunc(s.defaults, func(name string) bool {
 		return typ == name || s.settings.derived && strings.HasPrefix(typ, name+"-")
 	})
@@ -186,7 +197,7 @@ func parseCustomModels(raw string) []customModel {
 }
 
 func appendAlias(list []customModel, c customModel, id string) []customModel {
-	if id == "" || c.provider == "" {
+	if id == "" || c.provider == "" && c.model == "" {
 		return list
 	}
 	for _, have := range list {

@@ -3,10 +3,14 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"holdfast/gateway/convert"
@@ -81,19 +85,22 @@ func eventData(event []byte) (data []byte) {
 	return data
 }
 
+// streamItem is events that arrived together, and what came after them.
 type streamItem struct {
-	event []byte
-	err   error
+	events [][]byte
+	err    error
 }
 
 // relay passes one stream to a client.
 type relay struct {
 	dialect   dialect
-	w         http.ResponseWriter
-	rc        *http.ResponseController
+	provider  dialect // what the provider speaks
+	client    *streamClient
 	keepAlive time.Duration
 	header    http.Header // of the upstream's answer
-	began     bool        // the client has its status: no other account can be tried
+	out       []byte      // what goes to the client next
+	held      []byte      // the begin of the answer, as long as there is nothing in it
+	began     bool        // the client has a part of the answer: no other account can be tried
 	reported  bool        // the upstream sent an error event of its own
 	finished  bool        // the upstream said that the answer is complete
 	account   *account
@@ -101,10 +108,17 @@ type relay struct {
 	keep      func(seals map[string][]byte)
 }
 
+// maxHeld bounds what is held of an answer without content.
+const maxHeld = 64 << 10
+
 func newRelay(w http.ResponseWriter, c *call, a *account, resp *http.Response, keepAlive time.Duration) *relay {
-	s := &relay{dialect: c.dialect, w: w, rc: http.NewResponseController(w), keepAlive: keepAlive, header: resp.Header, account: a}
+	s := &relay{dialect: c.dialect, provider: c.dialect, client: c.client, keepAlive: keepAlive, header: resp.Header, account: a}
+	if s.client == nil {
+		s.client = newStreamClient(w, c.dialect, keepAlive, false)
+	}
 	if c.conversion != nil {
 		s.convert = c.conversion.Stream()
+		s.provider, _ = c.pool.info.adapter.(dialect)
 	}
 	return s
 }
@@ -115,11 +129,14 @@ type framer interface {
 	frame(event []byte) []byte
 }
 
-// run relays body until its end. Headers go out with the first event, or with
-// the first keep-alive: until then a failure can still become another attempt
-// or a real error status. A brokenError means that the upstream failed (began
-// says if the client saw the start), any other error that nobody listens.
+// run relays body until its end. Headers go out with the first event that has
+// something in it, or with the first keep-alive: until then a failure can still
+// become a real error status, and until that event another attempt. A brokenError
+// means that the upstream failed (began says if the client saw the start), any other
+// error that nobody listens.
 func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
+	s.client.disarm()
+	defer s.client.arm() // for the pause before another attempt
 	items := make(chan streamItem)
 	stop := make(chan struct{})
 	readerDone := make(chan struct{})
@@ -132,7 +149,6 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 		_ = body.Close()
 		<-readerDone
 	}()
-	defer func() { _ = s.rc.SetWriteDeadline(time.Time{}) }() // the connection may serve another request
 	quiet := time.NewTimer(s.keepAlive)
 	defer quiet.Stop()
 	for {
@@ -140,29 +156,59 @@ func (s *relay) run(ctx context.Context, body io.ReadCloser) error {
 		case <-ctx.Done():
 			return s.interrupted(ctx)
 		case <-quiet.C:
-			if err := s.send(s.dialect.keepAlive()); err != nil {
+			if err := s.client.send(s.dialect.keepAlive(), s.answerHeader); err != nil {
 				return err
 			}
 		case item := <-items:
-			if item.err != nil {
-				return s.end(ctx, item.err)
+			end, err := s.take(ctx, item)
+			if sendErr := s.flush(); err == nil {
+				err = sendErr
 			}
-			if end, err := s.pass(item.event); end || err != nil {
+			if end || err != nil {
 				return err
+			}
+			if !s.began { // nor has the client anything
+				continue
 			}
 		}
 		quiet.Reset(s.keepAlive)
 	}
 }
 
+// take passes what arrived together; the client gets it in one piece.
+func (s *relay) take(ctx context.Context, item streamItem) (end bool, err error) {
+	for _, event := range item.events {
+		if end, err := s.pass(event); end || err != nil {
+			return end, err
+		}
+	}
+	if item.err != nil {
+		return true, s.end(ctx, item.err)
+	}
+	return false, nil
+}
+
 // pass sends one event on; end says that it was the last.
 func (s *relay) pass(event []byte) (end bool, err error) {
-	if s.convert != nil {
-		return s.passConverted(event)
+	data := eventData(event)
+	if s.began && s.convert != nil {
+		return s.passConverted(data, eventPart)
 	}
-	kind := s.dialect.judge(event)
-	if kind == eventError && !s.began {
-		return false, s.told(errorText(eventData(event)))
+	kind := eventPart
+	if data != nil || s.provider.wire() == wireAny {
+		kind = s.provider.judge(event)
+	} else if bare := bytes.TrimSpace(event); len(bare) > 0 && bare[0] == '{' {
+		data = bare // a body that is no stream, whatever its header says
+	} else {
+		kind = eventPrelude // a comment, or an event without data
+	}
+	if !s.began {
+		if status, ok := disguised(data); ok {
+			return false, &toldError{status: status, body: bytes.Clone(data)}
+		}
+	}
+	if s.convert != nil {
+		return s.passConverted(data, kind)
 	}
 	switch kind {
 	case eventEnd:
@@ -170,28 +216,78 @@ func (s *relay) pass(event []byte) (end bool, err error) {
 	case eventFinished:
 		s.finished = true
 	case eventError:
+		if !s.began {
+			return false, &toldError{status: http.StatusBadGateway, body: bytes.Clone(data)}
+		}
 		s.reported = true
 	}
 	if f, ok := s.dialect.(framer); ok {
 		event = f.frame(event)
 	}
-	if err := s.send(event); err != nil || !end {
-		return false, err
-	}
-	return true, nil
+	s.forward(event, kind)
+	return end, nil
 }
+
+// forward sends a piece of the answer, or holds it where nothing is in it yet: a
+// provider that fails now has not answered.
+func (s *relay) forward(piece []byte, kind eventKind) {
+	if kind == eventPrelude && !s.began && len(s.held)+len(piece) <= maxHeld {
+		s.held = append(s.held, piece...)
+		return
+	}
+	s.send(s.held)
+	s.held = nil
+	s.send(piece)
+}
+
+// maxTogether bounds the events that are handed over, and sent, together.
+const maxTogether = 64
+
+// more reports that another whole event is there already.
+func (e eventReader) more() bool {
+	there, _ := e.src.Peek(e.src.Buffered())
+	return bytes.Contains(there, []byte("\n\n")) || bytes.Contains(there, []byte("\n\r\n"))
+}
+
+// together is the next event, and those that arrived with it.
+func (e eventReader) together() (item streamItem) {
+	for {
+		event, err := e.next()
+		if err != nil {
+			item.err = err
+			return item
+		}
+		if item.events = append(item.events, event); len(item.events) == maxTogether || !e.more() {
+			return item
+		}
+	}
+}
+
+// readers are the buffers of streams that have ended.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
 
 // readEvents hands out events until the stream ends or nobody wants them.
 func readEvents(body io.Reader, items chan<- streamItem, stop <-chan struct{}) {
-	events := eventReader{bufio.NewReaderSize(body, 16<<10)}
+	src := readers.Get().(*bufio.Reader)
+	src.Reset(body)
+	defer func(own *bufio.Reader) {
+		own.Reset(nil) // which would keep the connection
+		readers.Put(own)
+	}(src)
+	if head, err := src.Peek(2); err == nil && bytes.Equal(head, gzipMagic) { // the header did not say so
+		if unzip, err := gzip.NewReader(src); err == nil {
+			src = bufio.NewReaderSize(unzip, 8<<10)
+		}
+	}
+	events := eventReader{src}
 	for {
-		event, err := events.next()
+		item := events.together()
 		select {
-		case items <- streamItem{event, err}:
+		case items <- item:
 		case <-stop:
 			return
 		}
-		if err != nil {
+		if item.err != nil {
 			return
 		}
 	}
@@ -214,10 +310,11 @@ func (s *relay) end(ctx context.Context, err error) error {
 	}
 	if err == io.EOF && s.convert != nil {
 		events, err := s.convert.End()
-		if err := s.converted(events, err); err != nil || s.reported {
+		if err := s.converted(events, eventPart, err); err != nil || s.reported {
 			return err
 		}
-		return s.close()
+		s.close()
+		return nil
 	}
 	if err == io.EOF && !s.began {
 		return brokenError{errEmptyStream}
@@ -225,7 +322,8 @@ func (s *relay) end(ctx context.Context, err error) error {
 	if err == io.EOF {
 		end, complete := s.dialect.streamEnd(s.finished)
 		if complete || s.reported {
-			return s.send(end)
+			s.send(end)
+			return nil
 		}
 		err = errNoEnd
 	}
@@ -240,38 +338,43 @@ func (s *relay) end(ctx context.Context, err error) error {
 type brokenError struct{ error }
 
 // fail sends one error event and the end of the stream.
-func (s *relay) fail(e *apiError) { _ = s.send(s.dialect.streamError(e)) }
+func (s *relay) fail(e *apiError) {
+	s.send(s.dialect.streamError(e))
+	_ = s.flush()
+}
 
-// errClientGone is a client that could not be written to.
-var errClientGone = errors.New("client went away")
+// send passes a piece of the answer, with the next flush.
+func (s *relay) send(p []byte) {
+	s.began = s.began || len(p) > 0
+	if s.out == nil {
+		s.out = make([]byte, 0, max(2<<10, len(p)))
+	}
+	s.out = append(s.out, p...)
+}
 
-// send writes and flushes; the first time with the headers.
-func (s *relay) send(p []byte) error {
-	if len(p) == 0 {
+func (s *relay) flush() error {
+	if len(s.out) == 0 {
 		return nil
 	}
-	if !s.began {
-		h := s.w.Header()
-		if s.convert != nil {
-			convertedHeader(h, s.header, "text/event-stream")
-		} else {
-			copyResponseHeader(h, s.header)
-		}
-		h.Del("Content-Length")
-		h.Set("Cache-Control", "no-cache")
-		if f, ok := s.dialect.(framer); ok {
-			h.Set("Content-Type", f.contentType())
-		}
-		h.Set("X-Accel-Buffering", "no") // proxies in front must not collect events
-		s.w.WriteHeader(http.StatusOK)
-		s.began = true
+	err := s.client.send(s.out, s.answerHeader)
+	s.out = s.out[:0]
+	return err
+}
+
+// answerHeader is what the client is told of the answer's header.
+func (s *relay) answerHeader(h http.Header) {
+	if s.convert != nil {
+		convertedHeader(h, s.header, "text/event-stream")
+		return
 	}
-	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := s.w.Write(p); err != nil {
-		return errClientGone
+	copyResponseHeader(h, s.header)
+	h.Set("Content-Type", cmp.Or(eventStream(s.header), "text/event-stream"))
+}
+
+// eventStream is the content type of a stream, if it is called one.
+func eventStream(h http.Header) string {
+	if kind := h.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
+		return kind
 	}
-	if err := s.rc.Flush(); err != nil {
-		return errClientGone
-	}
-	return nil
+	return ""
 }

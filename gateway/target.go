@@ -69,16 +69,19 @@ func (t target) under(base string) string {
 	return base + t.path
 }
 
-// post makes a request for the call to a target of the account. Only what is
-// forwarded as it came may be anything else than JSON.
+// post makes a request for the call to a target of the account. Only what passes as
+// it came may be anything else than JSON.
 func (c *call) post(ctx context.Context, a *account, t target) (*http.Request, error) {
 	u, err := t.url(a.baseURL, c.query)
 	if err != nil {
 		return nil, err
 	}
 	method, contentType := http.MethodPost, "application/json"
-	if c.op == opForward {
+	switch c.op {
+	case opForward:
 		method, contentType = c.method, c.contentType
+	case opNamed:
+		contentType = c.contentType
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(c.bodyFor(a.id)))
 	if err != nil {

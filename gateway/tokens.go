@@ -114,6 +114,8 @@ func (k *token) hopeless(a *account, now time.Time) *tokenError {
 	switch {
 	case k.raw == "":
 		return errNoToken
+	case a.badProxy != "":
+		return &tokenError{kind: failing, text: a.badProxy}
 	case k.cred.Refresh == "":
 		return errNoRefresh
 	case a.sign.or(k.cred).tokenURL == "":

@@ -10,7 +10,8 @@ import (
 // its type is one of those that the configuration names.
 func Verdict(typ string, entry []byte, token, enabled bool) string {
 	info, _, known := lookupProvider(typ)
-	return verdict(parseAccount(accountID{Type: typ}, info, string(entry)), info, known, token, enabled)
+	a := parseAccount(accountID{Type: typ}, info, string(entry)).through(settings{})
+	return verdict(a, info, known, token, enabled)
 }
 
 // EnabledTypes tells which of some stored types a configuration enables.
@@ -43,6 +44,8 @@ func verdict(a *account, info providerInfo, known, token, enabled bool) string {
 		why = "it has no " + info.urlFields[0]
 	case a.key == "" && !a.oauth:
 		why = "it has no " + strings.Join(info.keyFields, " or ")
+	case a.badProxy != "":
+		why = a.badProxy
 	case !enabled:
 		why = "its type is not one of those that DEFAULT_MODEL_PROVIDERS or MODEL_PROVIDER names"
 	case a.key == "" && !token:

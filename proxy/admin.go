@@ -225,7 +225,7 @@ func (c *client) upstreamInfo(argv [][]byte) (text string, refusal []byte) {
 		call.Payload, call.N = resp.AppendCommand(call.Payload, argv...), 1
 		if err := c.s.cfg.Upstream.Do(c.proto, c.db, call); err == nil {
 			if body, ok := textOf(call.Replies); ok {
-				return c.s.visibleInfo(body), nil
+				return c.s.writePause.withHeld(c.s.visibleInfo(body)), nil
 			}
 			return "", call.Replies
 		}

@@ -15,3 +15,37 @@ func (c *client) administers(cmd *command.Command, argv [][]byte) {
 		c.s.cfg.Upstream.OfferPassword(user, password)
 	}
 }
+
+// whileBusy are the commands that Redis carries out while a script runs for long (its
+// ALLOW_BUSY). True: only Redis can, and where it is one of its own, on a connection that
+// does not wait behind the script.
+var whileBusy = map[string]bool{
+	"auth": false, "hello": false, "reset": false, "quit": false, "multi": false, "discard": false, "watch": false, "unwatch": false,
+	"script|kill": true, "function|kill": true, "function|stats": true, "shutdown": true,
+}
+
+// busy answers a command while a script runs for long, in Redis or in an embedded store:
+// with the error that Redis has for that, unless it is one that is carried out then.
+// Reads that the cache may have are asked for as ever.
+func (c *client) busy(cmd *command.Command, argv [][]byte) bool {
+	upstream := c.s.cfg.Upstream
+	text := ""
+	if upstream == nil {
+		text = c.s.cfg.Local.Busy()
+	} else if text = upstream.Busy(); text != "" && (!c.online() || cmd.Flags&command.Cacheable != 0 && c.multi == nil) {
+		return false
+	}
+	if text == "" {
+		return false
+	}
+	aside, taken := whileBusy[cmd.Name]
+	switch {
+	case !taken:
+		c.refuse(cmd, text)
+	case aside && upstream != nil && c.multi == nil:
+		c.aside(cmd, argv)
+	default:
+		return false
+	}
+	return true
+}

@@ -23,6 +23,8 @@ type item struct {
 	argv    [][]byte
 	raw     []byte        // the command as the client sent it; for a unit, nil
 	unit    [][][]byte    // commands of a MULTI unit
+	server  bool          // of a unit: it changes the server for everybody
+	bounds  [2][]byte     // MULTI and EXEC of the unit as the client spells them
 	wire    [][][]byte    // what is sent for them, where that is not the same: see showing
 	head    unitHead      // of a unit: the replies before that of EXEC, if they are not sent yet
 	spans   []int         // how many of wire belong to each command; nil: they are the same
@@ -152,6 +154,7 @@ func (c *client) answer(reply []byte) {
 func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	c.batch.reset()
 	c.batch.yielded = false
+	c.multi.holdAgain()
 	for i, cmd := range cmds {
 		if !c.handle(cmd) {
 			c.handOver(cmd.Args)
@@ -171,6 +174,7 @@ func (c *client) serve(cmds []redcon.Command) (rest []redcon.Command) {
 	if rest == nil && c.handing != nil {
 		c.handedOver() // it did not need its own connection in the end
 	}
+	c.checkQueued()
 	c.release()
 	c.flush()
 	c.settle()
@@ -380,6 +384,9 @@ func acknowledged(reply []byte) []byte {
 
 // delivered notes the effects of an answered command and appends its reply.
 func (c *client) delivered(it *item, reply []byte) {
+	if (it.server || it.cmd.Flags&command.Dangerous != 0) && acknowledged(reply) != nil {
+		c.s.writePause.noteAll(it.commands())
+	}
 	if it.wrote {
 		c.finishWrite(it, acknowledged(reply))
 	}

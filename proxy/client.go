@@ -117,7 +117,7 @@ func (c *client) handle(rc redcon.Command) bool {
 		c.refuse(cmd, cmd.ArityError())
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
-	case c.s.cfg.Upstream == nil && c.busy(cmd):
+	case c.busy(cmd, argv):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
@@ -133,21 +133,6 @@ func (c *client) handle(rc redcon.Command) bool {
 	default:
 		c.data(cmd, rc)
 	}
-	return true
-}
-
-// whileBusy are the commands that are carried out while a script runs for long in an
-// embedded store, as in Redis.
-var whileBusy = map[string]bool{"auth": true, "hello": true, "reset": true, "quit": true, "multi": true, "discard": true, "unwatch": true,
-	"script|kill": true, "function|kill": true, "function|stats": true, "shutdown": true}
-
-// busy refuses a command while a script runs for long.
-func (c *client) busy(cmd *command.Command) bool {
-	text := c.s.cfg.Local.Busy()
-	if text == "" || whileBusy[cmd.Name] {
-		return false
-	}
-	c.refuse(cmd, text)
 	return true
 }
 
@@ -201,7 +186,12 @@ func (c *client) data(cmd *command.Command, rc redcon.Command) {
 		c.elsewhere(&it)
 		return
 	}
+	c.awaitPause(rc.Args)
 	write := cmd.Flags&(command.Write|command.Script) != 0
+	if write && onlyReads(c, cmd, rc.Args) && readsAs[cmd] != nil {
+		c.s.scripts.note(c.s.cfg.Local, cmd, rc.Args)
+		it.cmd, write = readsAs[cmd], false
+	}
 	switch {
 	case write:
 		c.awaitReady(&it)
@@ -389,7 +379,7 @@ func (c *client) answerTo(it *item) []byte {
 		switch {
 		case g.elems == nil:
 			return nil
-		case g.unit:
+		case g.unit != nil:
 			return unitReply(g.elems[:g.count])
 		}
 		return g.elems[it.first-g.first-1]

@@ -125,8 +125,8 @@ func (c *client) shownUser() string {
 	return "default"
 }
 
-func (c *client) clientInfo([][]byte) {
-	c.answer(resp.AppendVerbatim(nil, c.proto, c.line()+"\n"))
+func (c *client) clientInfo(argv [][]byte) {
+	c.answer(resp.AppendVerbatim(nil, c.proto, c.line(len(resp.AppendCommand(nil, argv...)))+"\n"))
 }
 
 // kind is the client's type in CLIENT LIST and KILL.

@@ -102,7 +102,7 @@ func filterFlags(_ *Server, value string) (clientTest, string) {
 
 // field is one of those that CLIENT LIST shows.
 func (c *client) field(name string) string {
-	for _, f := range strings.Fields(c.line()) {
+	for _, f := range strings.Fields(c.line(0)) {
 		if v, ok := strings.CutPrefix(f, name+"="); ok {
 			return v
 		}
@@ -215,7 +215,11 @@ func (c *client) clientList(argv [][]byte) {
 	var b strings.Builder
 	for _, o := range c.s.clientsByID() {
 		if q.match(o, c) {
-			b.WriteString(o.line())
+			asked := 0
+			if o == c {
+				asked = len(resp.AppendCommand(nil, argv...))
+			}
+			b.WriteString(o.line(asked))
 			b.WriteByte('\n')
 		}
 	}

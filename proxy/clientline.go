@@ -41,9 +41,10 @@ func (c *client) showUnit() {
 	})
 }
 
-// line describes the client in the format of CLIENT LIST, with the fields of Redis 7.4.
-// What has no meaning here (buffers of a socket that Go reads) is 0.
-func (c *client) line() string {
+// line describes the client in the format of CLIENT LIST, with the fields that the
+// version of Redis has. What has no meaning here (buffers of a socket that Go reads) is 0;
+// asked is what the client sent, where it is the one that asks.
+func (c *client) line(asked int) string {
 	var name, lib, ver, cmd string
 	if p := c.name.Load(); p != nil {
 		name = *p
@@ -63,10 +64,14 @@ func (c *client) line() string {
 	r := c.relayState(&s)
 	r.blocked = r.blocked || c.blocked.Load() != nil
 	now := time.Now()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "+
-		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
+	watch := ""
+	if atLeast(c.s.serverInfo(), "7.4", "8.0") {
+		watch = fmt.Sprintf(" watch=%d", s.watched)
+	}
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=0 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d%s "+
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
 		c.id, c.addr, c.conn.LocalAddr(), name, int(now.Sub(c.created).Seconds()), int(c.idle(now).Seconds()), r.flags(sub+psub+ssub > 0, &s),
-		c.shownDB.Load(), sub, psub, ssub, s.queued, s.watched, s.bytes, r.waiting, r.waitingBytes, ownMemory+int64(s.bytes)+r.waitingBytes,
+		c.shownDB.Load(), sub, psub, ssub, s.queued, watch, asked, s.bytes, r.waiting, r.waitingBytes, ownMemory+int64(s.bytes)+r.waitingBytes,
 		cmd, c.shownUser(), r.redirect, c.shownProto.Load(), lib, ver)
 }
 

@@ -27,6 +27,10 @@ type Upstream interface {
 	Reach(ctx context.Context, proto int, argv [][]byte) ([]byte, error)
 	// OfferPassword tells of a password that the user may have at Redis from now on.
 	OfferPassword(user, password string)
+	// GiveUp ends the link to Redis for a reason, as if it were lost; an attempt follows.
+	GiveUp(reason error)
+	// Busy is the error that Redis answers to everything while a script runs; "" = it serves.
+	Busy() string
 	// ExpectSilence notes that Redis was told to answer nobody for a while.
 	ExpectSilence(d time.Duration)
 	// Status tells how the link is.

@@ -26,6 +26,7 @@ type scriptedCall struct {
 }
 
 func (*scripted) Up() bool                  { return true }
+func (*scripted) Busy() string              { return "" }
 func (*scripted) FenceName(int, int) string { return "" }
 func (*scripted) Status() backend.Status    { return backend.Status{} }
 func (*scripted) NextBeat() uint64          { return 0 }
@@ -61,6 +62,7 @@ type instant struct {
 }
 
 func (*instant) Up() bool                  { return true }
+func (*instant) Busy() string              { return "" }
 func (*instant) FenceName(int, int) string { return "" }
 func (*instant) NextBeat() uint64          { return 1 }
 func (*instant) PassedBeat() uint64        { return 0 }

@@ -15,16 +15,22 @@ import (
 // ends with a SET of the fence key to the group's number, so that after a dead
 // link the key tells whether the group was executed. See fallback.Origin.
 type fenceGroup struct {
-	first int // index of MULTI's reply in the call
-	count int // commands in it, the fence not counted
-	unit  bool
-	elems [][]byte // EXEC's replies, split once
+	first int        // index of MULTI's reply in the call
+	count int        // commands in it, the fence not counted
+	unit  *[2][]byte // a client's own unit: its MULTI and EXEC; nil for single commands
+	elems [][]byte   // EXEC's replies, split once
 	split bool
 }
 
 var (
-	multiRaw  = []byte("*1\r\n$5\r\nMULTI\r\n")
-	execRaw   = []byte("*1\r\n$4\r\nEXEC\r\n")
+
+	// What the proxy adds to a client's commands is spelled like nobody spells it, so that
+	// MONITOR's feed can leave it out: see ownFeed.
+	ownMultiRaw   = []byte("*1\r\n$5\r\nmULTI\r\n")
+	ownExecRaw    = []byte("*1\r\n$4\r\neXEC\r\n")
+	ownDiscardRaw = []byte("*1\r\n$7\r\ndISCARD\r\n")
+	ownPTTL       = "*2\r\n$4\r\npTTL\r\n"
+
 	fenceZero = bytes.Repeat([]byte("0"), backend.FenceDigits)
 )
 
@@ -47,7 +53,8 @@ func (c *client) forwardFenced(it item) {
 	b := &c.batch
 	if it.unit != nil {
 		c.closeFence()
-		c.openFence()
+		bounds := it.bounds
+		c.openFence(&bounds)
 		b.call.Payload = slices.Grow(b.call.Payload, unitBytes(it.unit))
 		sent := it.sends()
 		for _, argv := range sent {
@@ -57,23 +64,25 @@ func (c *client) forwardFenced(it item) {
 		}
 		it.replies = len(sent)
 		c.addFenced(it, len(sent))
-		b.fences[len(b.fences)-1].unit = true
 		c.closeFence()
 		return
 	}
 	if !b.open {
-		c.openFence()
+		c.openFence(nil)
 	}
 	b.call.Payload, it.digest = c.s.appendFenced(b.call.Payload, it.argv, it.raw)
 	c.readValues(&it)
 	c.addFenced(it, it.replies)
 }
 
-func (c *client) openFence() {
-	b := &c.batch
-	b.fences = append(b.fences, fenceGroup{first: b.call.N})
+func (c *client) openFence(of *[2][]byte) {
+	b, begin := &c.batch, ownMultiRaw
+	if of != nil {
+		begin = resp.AppendCommand(nil, of[0])
+	}
+	b.fences = append(b.fences, fenceGroup{first: b.call.N, unit: of})
 	b.open = true
-	b.call.Payload = append(b.call.Payload, multiRaw...)
+	b.call.Payload = append(b.call.Payload, begin...)
 	b.call.N++
 }
 
@@ -91,6 +100,10 @@ func (c *client) closeFence() {
 		return
 	}
 	b.open = false
+	end := ownExecRaw
+	if of := b.fences[len(b.fences)-1].unit; of != nil {
+		end = resp.AppendCommand(nil, of[1])
+	}
 	p := append(b.call.Payload, "*3\r\n$3\r\nSET\r\n"...)
 	p = resp.AppendBulkString(p, c.s.cfg.Upstream.FenceName(c.proto, c.db))
 	p = append(p, '$')
@@ -99,7 +112,7 @@ func (c *client) closeFence() {
 	b.call.FenceAt = append(b.call.FenceAt, len(p))
 	p = append(p, fenceZero...)
 	p = append(p, "\r\n"...)
-	b.call.Payload = append(p, execRaw...)
+	b.call.Payload = append(p, end...)
 	b.call.N += 2
 }
 
@@ -119,9 +132,9 @@ func (c *client) deliverFenced(it *item, answered int, sent bool) {
 		c.fencedAborted(it, g, reply)
 	case g.elems == nil:
 		c.fencedUnknown(it, true) // not what EXEC answers: do not guess
-	case g.unit && it.spans != nil:
+	case g.unit != nil && it.spans != nil:
 		c.delivered(it, unitReply(c.s.visible(c.proto, c.db, it.unit, it.spans, g.elems[:g.count])))
-	case g.unit:
+	case g.unit != nil:
 		c.delivered(it, unitReply(g.elems[:g.count]))
 	default:
 		c.delivered(it, g.elems[it.first-g.first-1])
@@ -153,7 +166,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		return
 	}
 	c.endWrite(it)
-	if g.unit {
+	if g.unit != nil {
 		if refusedAny(c, it) || c.fenceRefused(it, g) {
 			c.regrouped(it)
 			return
@@ -188,7 +201,7 @@ func (c *client) regrouped(it *item) {
 // withoutMulti answers an item of a group whose MULTI was refused: the user may
 // not use it.
 func (c *client) withoutMulti(it *item, g *fenceGroup) {
-	if !g.unit {
+	if g.unit == nil {
 		c.delivered(it, c.replyAt(it.first))
 		return
 	}

@@ -102,7 +102,7 @@ func (c *client) onlyKey(it *item) []byte {
 // appendWithLife appends a read with PTTL in front, so that its entry in the
 // cache dies with the key.
 func appendWithLife(dst, key, raw []byte) []byte {
-	dst = append(dst, "*2\r\n$4\r\nPTTL\r\n"...)
+	dst = append(dst, ownPTTL...)
 	dst = resp.AppendBulk(dst, key)
 	return append(dst, raw...)
 }

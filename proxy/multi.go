@@ -3,7 +3,10 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"strconv"
+	"time"
 
+	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
 	"holdfast/fallback"
@@ -12,22 +15,25 @@ import (
 // transaction collects a MULTI unit. It is sent, or executed locally, as a
 // whole at EXEC, so it occupies no upstream connection while the client thinks.
 type transaction struct {
+	multi   []byte // MULTI as the client spells it: MONITOR shows that
 	unit    [][][]byte
 	bytes   int
 	writes  bool // it may change something
 	scans   bool // it has a step of an iteration
+	server  bool // it changes the server for everybody
 	spoiled bool // a command was refused when queued: EXEC answers EXECABORT
 
-	// held are the replies since MULTI while the batch lasts that it came in. If EXEC
-	// comes in the same one, Redis says which of them were refused; see unitHead.
+	// held are the replies of this batch. If EXEC comes in the same one, Redis says which
+	// of them were refused, see unitHead; else it is asked, see dryRuns.
 	held unitHead
 	free bool // replies are not held
 }
 
 // unitHead are the replies to MULTI and to what was queued, not yet sent to the client.
 type unitHead struct {
+	first   int // commands of the unit that were answered before
 	replies []byte
-	queued  []int // where in replies "QUEUED" is for each command of the unit
+	queued  []int // where in replies "QUEUED" is for each other command of the unit
 }
 
 // maxUnitBytes bounds what one client may queue in MULTI.
@@ -69,7 +75,8 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		return true
 	}
 	tx.unit = append(tx.unit, copied)
-	tx.writes = tx.writes || cmd.Flags&acts != 0
+	tx.writes = tx.writes || cmd.Flags&acts != 0 && !onlyReads(c, cmd, argv)
+	tx.server = tx.server || cmd.Flags&command.Dangerous != 0
 	tx.scans = tx.scans || cursorPlace[cmd] != 0
 	if !tx.free {
 		tx.held.queued = append(tx.held.queued, len(tx.held.replies))
@@ -86,6 +93,13 @@ func (c *client) hold(reply []byte) bool {
 	}
 	tx.held.replies = append(tx.held.replies, reply...)
 	return true
+}
+
+// holdAgain is called when a batch begins: its replies are held as well.
+func (tx *transaction) holdAgain() {
+	if tx != nil {
+		tx.free, tx.held = false, unitHead{first: len(tx.unit)}
+	}
 }
 
 // release answers what was held: nothing more can be said about it.
@@ -108,24 +122,27 @@ func (c *client) aborted(it *item, exec []byte, queued func(i int) []byte) []byt
 	if !bytes.HasPrefix(exec, []byte("-EXECABORT")) {
 		return exec
 	}
+	if reply := readUnitWithoutMemory(c, it, queued); reply != nil {
+		return reply
+	}
 	b, head := &c.batch, it.head
 	var said, cause []byte
-	from, sent := 0, 0
+	from, sent, causeAt := 0, 0, 0
 	for i := range it.unit {
 		sent += it.span(i)
 		reply := queued(sent - 1)
 		if reply[0] == '-' && cause == nil {
-			cause = reply
+			cause, causeAt = reply, i
 		}
-		if i < len(head.queued) {
-			said = append(append(said, head.replies[from:head.queued[i]]...), reply...)
-			from = head.queued[i] + len(replyQueued)
+		if at := i - head.first; at >= 0 && at < len(head.queued) {
+			said = append(append(said, head.replies[from:head.queued[at]]...), reply...)
+			from = head.queued[at] + len(replyQueued)
 		}
 	}
 	switch {
 	case cause == nil:
 		return exec
-	case len(head.queued) == len(it.unit) && bytes.HasSuffix(b.out, head.replies):
+	case causeAt >= head.first && causeAt < head.first+len(head.queued) && bytes.HasSuffix(b.out, head.replies):
 		b.out = append(append(b.out[:len(b.out)-len(head.replies)], said...), head.replies[from:]...)
 		return exec
 	}
@@ -145,7 +162,7 @@ func (c *client) cmdMulti(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "ERR MULTI calls can not be nested"))
 		return
 	}
-	c.multi = &transaction{}
+	c.multi = &transaction{multi: bytes.Clone(argv[0])}
 	c.answer(replyOK)
 }
 
@@ -178,7 +195,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.answer(resp.AppendError(nil, "EXECABORT Transaction discarded because of previous errors."))
 		return
 	}
-	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held}
+	it := item{kind: kindForward, cmd: execRead, unit: tx.unit, replies: len(tx.unit) + 2, skip: len(tx.unit) + 1, head: tx.held, server: tx.server, bounds: [2][]byte{tx.multi, argv[0]}}
 	if tx.writes {
 		it.cmd = execWrite
 	}
@@ -193,6 +210,7 @@ func (c *client) cmdExec(argv [][]byte) {
 		c.execLocally(&it)
 		return
 	}
+	c.awaitPause(it.unit...)
 	if tx.writes {
 		c.awaitReady(&it)
 	}
@@ -281,4 +299,44 @@ func (c *client) execWatched(it *item, watch []*fallback.Watch) {
 		return
 	}
 	c.appendDurable(reply, pending)
+}
+
+// readsAllScript executes the commands that ARGV holds, each behind the number of its
+// words, and gives all replies: as EXEC does, with nothing in between.
+const readsAllScript = `#!lua flags=no-writes,allow-oom
+local out, i = {}, 1
+while i <= #ARGV do
+  local n = tonumber(ARGV[i])
+  out[#out + 1] = redis.pcall(unpack(ARGV, i + 1, i + n))
+  i = i + n + 1
+end
+return out`
+
+// maxReadWords bounds the words of a unit that goes into readsAllScript: Lua's unpack and
+// stack have bounds, too.
+const maxReadWords = 4000
+
+// readUnitWithoutMemory answers a unit that only reads and that Redis did not queue, because
+// it is out of memory: there it would have been queued before, and then be executed all the
+// same. nil: it is no such unit, or cannot be had; then the refusal stands.
+func readUnitWithoutMemory(c *client, it *item, queued func(i int) []byte) []byte {
+	if it.cmd != execRead || it.spans != nil || it.run != 0 || c.proto != 2 || len(it.unit) == 0 {
+		return nil
+	}
+	argv := [][]byte{[]byte("EVAL"), []byte(readsAllScript), []byte("0")}
+	for i, one := range it.unit {
+		cmd, ok := command.Lookup(one)
+		if !ok || cmd.Flags&(command.NoScript|command.Blocking|command.DenyOOM|command.ShowsKeyspace) != 0 || !bytes.HasPrefix(queued(i), []byte("-OOM ")) {
+			return nil
+		}
+		argv = append(append(argv, strconv.AppendInt(nil, int64(len(one)), 10)), one...)
+	}
+	if len(argv) > maxReadWords {
+		return nil
+	}
+	call := &backend.Call{Payload: resp.AppendCommand(nil, argv...), N: 1, Deadline: time.Now().Add(c.s.cfg.CommandTimeout / 2)}
+	if err := c.s.cfg.Upstream.Do(c.proto, c.db, call); err != nil || splitArray(call.Replies, len(it.unit)) == nil {
+		return nil
+	}
+	return call.Replies
 }

@@ -221,7 +221,7 @@ func (it *item) encode(dst *[]byte) int {
 		return 1
 	}
 	if it.unit != nil {
-		*dst = append(*dst, multiRaw...)
+		*dst = resp.AppendCommand(*dst, it.bounds[0])
 	}
 	for _, argv := range sent {
 		*dst = resp.AppendCommand(*dst, argv...)
@@ -229,7 +229,7 @@ func (it *item) encode(dst *[]byte) int {
 	if it.unit == nil {
 		return len(sent)
 	}
-	*dst = append(*dst, execRaw...)
+	*dst = resp.AppendCommand(*dst, it.bounds[1])
 	return len(sent) + 2
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"holdfast/backend/resp"
@@ -20,7 +21,7 @@ func (s *Server) aboutOwn(b, word []byte, monitor bool) (hide bool, instead []by
 	switch {
 	case monitor && b[0] == '+':
 		line, _, whole := bytes.Cut(b, []byte("\n"))
-		return bytes.Contains(line, []byte(`"`+ownPrefix)), nil, whole || len(b) > maxPushHeld
+		return ownFeed(line), nil, whole || len(b) > maxPushHeld
 	case string(word) == "invalidate":
 		return s.ownInvalidated(b)
 	case string(word) == "message", string(word) == "pmessage":
@@ -28,6 +29,22 @@ func (s *Server) aboutOwn(b, word []byte, monitor bool) (hide bool, instead []by
 	}
 	return false, nil, true
 }
+
+// ownWords are the commands that the proxy adds to those of clients, as it spells them.
+var ownWords = [][]byte{
+	[]byte(`] "mULTI"`), []byte(`] "eXEC"`), []byte(`] "dISCARD"`), []byte(`] "pTTL"`),
+	[]byte(`] "hELLO"`), []byte(`] "sELECT"`), []byte(`] "cLIENT"`), []byte(`] "pING"`), []byte(`] "iNFO"`), []byte(`] "tIME"`),
+}
+
+// ownFeed reports whether a line of MONITOR's feed is about a key or command of Holdfast.
+func ownFeed(line []byte) bool {
+	return bytes.Contains(line, []byte(`"`+ownPrefix)) ||
+		slices.ContainsFunc(ownWords, func(word []byte) bool { return bytes.Contains(line[:min(len(line), maxFeedHead)], word) })
+}
+
+// maxFeedHead is no less than comes before the end of one of ownWords in a line: the
+// time, the database and the address.
+const maxFeedHead = 160
 
 // ownInvalidated handles an invalidation: its keys without those of Holdfast.
 func (s *Server) ownInvalidated(b []byte) (hide bool, instead []byte, enough bool) {

@@ -43,3 +43,37 @@ func (s *Server) hasClient(id int64) bool {
 	}
 	return false
 }
+
+// tellsRedirect are the commands whose reply has the id of the connection that a client's
+// invalidations go to.
+var tellsRedirect = map[string]bool{"client|getredir": true, "client|trackinginfo": true}
+
+// shownRedirect makes the reply to one of them name the other client by the id that it has
+// here; nil where nothing is redirected. The lock is held.
+func shownRedirect(r *relay) func(whole []byte) []byte {
+	if r.tracking == nil {
+		return nil
+	}
+	t, _ := parseTracking(r.tracking, nil, func(int64) bool { return true })
+	if t == nil || t.redirect == 0 {
+		return nil
+	}
+	return func(whole []byte) []byte {
+		before, at := []byte(nil), bytes.TrimPrefix(whole, []byte(":"))
+		if len(at) == len(whole) {
+			field := []byte("$8\r\nredirect\r\n:")
+			i := bytes.Index(whole, field)
+			if i < 0 {
+				return whole
+			}
+			before, at = whole[:i+len(field)], whole[i+len(field):]
+		} else {
+			before = whole[:1]
+		}
+		end := bytes.IndexByte(at, '\r')
+		if end < 1 || at[0] == '-' {
+			return whole // -1: it does not track; an error
+		}
+		return append(strconv.AppendInt(bytes.Clone(before), t.redirect, 10), at[end:]...)
+	}
+}

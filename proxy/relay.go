@@ -287,6 +287,9 @@ func (r *relay) send(rc redcon.Command) bool {
 	if queueing {
 		r.passExtras(rc.Args)
 	}
+	if cmd != nil && (cmd.Name == "sync" || cmd.Name == "psync") {
+		awaitOwed(r) // Redis refuses it while replies to what was sent before wait
+	}
 	// Its own reply may take for ever; that of a PING in the same write says that Redis has
 	// both. WAIT waits for what this connection has seen written, and the writes went
 	// over others: any command here takes note of them.
@@ -336,6 +339,8 @@ func (r *relay) note(e *expect) {
 			r.expectConfirm(e)
 		}
 	case queued:
+	case tellsRedirect[name]:
+		e.shown = shownRedirect(r)
 	case name == "multi":
 		if !e.cmd.ArityOK(len(e.argv)) || r.proto == 2 && r.subs.any() {
 			break // refused, and nothing changes

@@ -7,6 +7,7 @@ import (
 	"holdfast/backend"
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/proxy/syncstream"
 )
 
 // pump delivers the frames of one upstream connection. It looks at the first
@@ -24,7 +25,8 @@ type pump struct {
 	head    [8]byte // its first bytes, which say how it went
 	whole   []byte  // all of it, for what looks into replies to writes
 	stream  bool    // from here on it is a replication stream, no frames
-	locked  bool    // the client's socket is ours: part of a frame has gone out
+	sync    *syncstream.Filter
+	locked  bool // the client's socket is ours: part of a frame has gone out
 }
 
 // run delivers until the client or the connection ends; after an outage it sets
@@ -102,10 +104,13 @@ func (p *pump) take(b []byte) error {
 			p.instead = nil
 		}
 	}
-	if run < len(b) {
-		if err := p.write(b[run:]); err != nil {
+	if run < i {
+		if err := p.write(b[run:i]); err != nil {
 			return err
 		}
+	}
+	if err := p.write(p.streamed(b[i:])); err != nil {
+		return err
 	}
 	p.r.settled(done)
 	return nil
@@ -119,8 +124,18 @@ func (p *pump) streams() bool {
 	}
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
-	p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream
+	if p.stream = len(p.r.queue) > 0 && p.r.queue[0].stream; p.stream && p.r.queue[0].cmd.Name == "sync" {
+		p.sync = &syncstream.Filter{Own: isOwn}
+	}
 	return p.stream
+}
+
+// streamed is what the client gets of b, which is of a replication stream.
+func (p *pump) streamed(b []byte) []byte {
+	if p.sync == nil {
+		return b
+	}
+	return p.sync.Feed(b)
 }
 
 // settled counts replies that the client has got.
@@ -181,7 +196,7 @@ func (p *pump) take1(all bool) {
 		return
 	}
 	p.reply, p.isReply = *e, true
-	p.reply.keep = e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
+	p.reply.keep = e.shown != nil || e.cmd != nil && (e.cmd.Name == "exec" || isWrite(e.cmd))
 	if e.cmd != nil && e.cmd.Name == "exec" {
 		for _, argv := range p.r.unit {
 			if cmd, ok := command.Lookup(argv); ok {

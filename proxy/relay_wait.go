@@ -19,6 +19,23 @@ func (r *relay) givenUp(gone <-chan struct{}) bool {
 	return r.blocks() || time.Since(r.left) >= r.c.s.cfg.CommandTimeout
 }
 
+// awaitOwed waits until what was sent is answered, within the command time-out.
+func awaitOwed(r *relay) {
+	over := false
+	timer := time.AfterFunc(r.c.s.cfg.CommandTimeout, func() {
+		r.mu.Lock()
+		over = true
+		r.cond.Broadcast()
+		r.mu.Unlock()
+	})
+	defer timer.Stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.owed > 0 && !over && !r.gone && r.sess != nil {
+		r.cond.Wait()
+	}
+}
+
 // blocks reports whether the next answer may take for ever. The lock is held.
 func (r *relay) blocks() bool {
 	if len(r.queue) == 0 {

@@ -19,7 +19,7 @@ func (c *client) needsFence(it *item) bool {
 // is part of waits: what becomes of it is settled as for any other. by bounds how
 // long it may be tried anew.
 func (c *client) resend(it *item, by time.Time) {
-	again := item{kind: kindForward, cmd: it.cmd, argv: it.argv, raw: it.raw, unit: it.unit, replies: 1}
+	again := item{kind: kindForward, cmd: it.cmd, argv: it.argv, raw: it.raw, unit: it.unit, bounds: it.bounds, replies: 1}
 	if it.unit != nil {
 		again.replies, again.skip = len(it.unit)+2, len(it.unit)+1
 	}

@@ -43,6 +43,8 @@ type Server struct {
 	seenFences sync.Map    // [protocol, database] of fences that were answered since the start
 	scripts    scriptMemory
 	handovers  handovers
+	dry        *dryRuns
+	writePause writePause
 	own        ownKeys
 	http       sampledWarning
 	logins     logins
@@ -63,7 +65,7 @@ func Open(cfg Config) (*Server, error) {
 	if err := cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), closing: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Logger, cache: cfg.newCache(), started: time.Now(), clients: map[*client]struct{}{}, hub: newHub(), dry: newDryRuns(), closing: make(chan struct{})}
 	if n, ok := cfg.Local.(interface {
 		OnWrite(func(db int, by int64, commands [][][]byte))
 	}); ok {
@@ -102,6 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 	err := redcon.Serve(s.ln, s.onCommand, s.onAccept, s.onClosed)
 	stopBackground()
 	s.wg.Wait()
+	s.dry.end()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
 		err = nil
 	}

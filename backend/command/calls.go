@@ -2,7 +2,9 @@ package command
 
 import (
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -113,6 +115,55 @@ func Silence(argv [][]byte, c *Command) time.Duration {
 		return time.Duration(s * float64(time.Second))
 	}
 	return 0
+}
+
+// PausesWrites is for how long the call makes the server hold writes, and no reads: CLIENT
+// PAUSE … WRITE, and 0 for CLIENT UNPAUSE, which ends that. ok is false for any other.
+func PausesWrites(argv [][]byte, c *Command) (d time.Duration, ok bool) {
+	switch {
+	case !c.ArityOK(len(argv)):
+	case c.Name == "client|unpause":
+		return 0, true
+	case c.Name == "client|pause" && len(argv) == 4 && isWord(argv[3], "WRITE"):
+		ms, err := strconv.ParseInt(string(argv[2]), 10, 64)
+		if err != nil || ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
+			return 0, false
+		}
+		return time.Duration(ms) * time.Millisecond, true
+	}
+	return 0, false
+}
+
+// OnlyReads reports whether a call of a script says itself that it changes nothing, so that
+// the server holds it to that: the _RO forms, and a body with the flag no-writes. body gives
+// what is known of a script by its digest.
+func OnlyReads(argv [][]byte, c *Command, body func(digest string) (string, bool)) bool {
+	switch {
+	case c.Flags&Script == 0 || len(argv) < 3:
+		return false
+	case strings.HasSuffix(c.Name, "_ro"):
+		return true
+	case c.Name == "eval":
+		return noWrites(string(argv[1]))
+	case c.Flags&ByDigest != 0:
+		text, known := body(string(argv[1]))
+		return known && noWrites(text)
+	}
+	return false
+}
+
+// noWrites reads the first line of a script: #!lua flags=no-writes,allow-stale
+func noWrites(body string) bool {
+	if !strings.HasPrefix(body, "#!lua") {
+		return false
+	}
+	line, _, _ := strings.Cut(body, "\n")
+	for _, word := range strings.Fields(line)[1:] {
+		if flags, ok := strings.CutPrefix(word, "flags="); ok {
+			return slices.Contains(strings.Split(flags, ","), "no-writes")
+		}
+	}
+	return false
 }
 
 // NewPassword is the password that the call gives to a user of the server, if it does:

@@ -36,6 +36,7 @@ var overrides = []override{
 		why: "state of one connection: on a shared one it would be everybody's"},
 	{names: "client", set: ConnState,
 		why: "what a newer server may add to it is about the client's connection, and that one ends at the proxy"},
+	{names: "client|pause client|unpause", clear: ConnState, why: "they are about all clients of the server, not about this connection"},
 	{names: "multi exec discard watch unwatch", set: ConnState,
 		why: "a transaction belongs to one connection"},
 	{names: "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe", set: ConnState,

@@ -99,3 +99,37 @@ func TestShutdownReachesABusyRedis(t *testing.T) {
 	require.Error(t, directClient(t, srv).Ping(bg).Err())
 	require.NoError(t, c.Ping(bg).Err(), "the client's connection goes on")
 }
+
+// While a script that a client sent through the proxy runs for longer than Redis's threshold,
+// everybody learns what Redis says to everybody: it does not wait behind the script.
+func TestABusyRedisSaysSoThroughTheProxy(t *testing.T) {
+	srv := redistest.Start(t, "--busy-reply-threshold", "10")
+	p := startProxy(t, srv.URL())
+	p.awaitMode(fallback.Online)
+	kills := map[string][]string{"SCRIPT": {"EVAL", endless, "0"}, "FUNCTION": {"FCALL", "spin", "0"}}
+	d := directClient(t, srv)
+	require.NoError(t, d.FunctionLoad(bg, "#!lua name=l\nredis.register_function('spin', function() "+endless+" end)").Err())
+	for kill, run := range kills {
+		runs, other := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+		queued := dialRaw(t, p.addr())
+		require.Equal(t, "+OK\r\n", other.do("SET", "k", "1"))
+		require.Equal(t, "+OK\r\n", queued.do("MULTI"))
+		require.Equal(t, "+QUEUED\r\n", queued.do("INCR", "k"))
+		runs.send(run...)
+		const soon = 500 * time.Millisecond // what waits behind the script is given up after 0.9 s
+		redistest.Eventually(t, soon, "busy", func() bool { return strings.HasPrefix(other.do("PING"), "-BUSY ") })
+		for _, cmd := range [][]string{{"SET", "k", "2"}, {"TTL", "k"}, {"INFO"}, {"EXEC"}, {"XREAD", "BLOCK", "0", "STREAMS", "s", "$"}, {"SUBSCRIBE", "c"}} {
+			reply := other.do(cmd...)
+			assert.True(t, strings.HasPrefix(reply, "-BUSY ") || strings.HasPrefix(reply, "-EXECABORT Transaction discarded because of: BUSY "), "%v: %s", cmd, reply)
+		}
+		assert.True(t, strings.HasPrefix(queued.do("EXEC"), "-EXECABORT Transaction discarded because of: BUSY "))
+		if kill == "FUNCTION" { // of a script, Redis says BUSY
+			assert.Contains(t, other.do("FUNCTION", "STATS"), "running_script")
+		}
+		require.Equal(t, "+OK\r\n", other.do(kill, "KILL"))
+		assert.Contains(t, string(runs.next()), "killed by user")
+		redistest.Eventually(t, soon, "not busy", func() bool { return other.do("PING") == "+PONG\r\n" })
+		assert.Contains(t, other.do("GET", "k"), "1", "nothing of what was refused was executed")
+	}
+	assert.Zero(t, p.st.upstream.Status().Reconnects, "it was no outage")
+}

@@ -24,6 +24,7 @@ func gatewayCommand() *cli.Command {
 		Flags: append(redisFlags("the proxy or any Redis"),
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS`, instead of HOST and SERVER_PORT of the configuration; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
 			&cli.StringSliceFlag{Name: "hosts", Usage: "further host `NAME` by which pages and status may be asked for on a loopback address, beside localhost and IP addresses; repeatable", EnvVars: []string{"HOLDFAST_GATEWAY_HOSTS"}},
+			corsFlag("cors-origins"), bodyLimitFlag("body-limit"),
 			&cli.StringFlag{Name: "config-dir", Usage: "configuration `DIR` to start from when Redis does not answer; its config.json may name the Redis", EnvVars: []string{"HOLDFAST_CONFIG_DIR"}},
 			&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
 			&cli.StringFlag{Name: "connect-timeout", Value: "5s", Usage: "for connecting to Redis", EnvVars: []string{"HOLDFAST_CONNECT_TIMEOUT"}},
@@ -32,6 +33,15 @@ func gatewayCommand() *cli.Command {
 		),
 		Action: runGateway,
 	}
+}
+
+// corsFlag and bodyLimitFlag are settings of the gateway, in both commands that have one.
+func corsFlag(name string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: "`ORIGIN` whose pages may read what the API answers, like https://app.example or https://*.example; repeatable; all by default", EnvVars: []string{"HOLDFAST_GATEWAY_CORS_ORIGINS"}}
+}
+
+func bodyLimitFlag(name string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: "largest request body, as `SIZE` or PATH=SIZE for paths that begin so, like /v1/audio/=100MiB; repeatable; 32MiB by default", EnvVars: []string{"HOLDFAST_GATEWAY_BODY_LIMIT"}}
 }
 
 // gatewayConfig reads and checks the flags.
@@ -51,7 +61,10 @@ func gatewayConfig(c *cli.Context) (gateway.Config, error) {
 	if opts.Off {
 		k.add(errors.New("REDIS_ENABLED or redis.enabled in config.json switches Redis off, and 'holdfast gateway' needs one: name it with --redis-url, or use 'holdfast up', which has a store of its own"))
 	}
+	limits, err := gateway.ParseBodyLimits(c.StringSlice("body-limit"))
+	k.add(err)
 	cfg := gateway.Config{
+		CORSOrigins: c.StringSlice("cors-origins"), BodyLimits: limits,
 		Addr: listen, Hosts: c.StringSlice("hosts"), HostsFlag: "--hosts", RedisURL: opts.FullURL(), KeyPrefix: opts.KeyPrefix,
 		ConfigDir: dir, APIKey: c.String("api-key"),
 		ConnectTimeout: k.duration(c, "connect-timeout", false), CommandTimeout: k.duration(c, "command-timeout", false),

@@ -18,6 +18,7 @@ import (
 	"holdfast/backend"
 	"holdfast/fallback"
 	"holdfast/fallback/deadletter"
+	"holdfast/gateway"
 	"holdfast/proxy/front"
 )
 
@@ -112,8 +113,10 @@ type proxySettings struct {
 	maxClients     int
 	idleTimeout    time.Duration
 	configDir      string
-	gatewayListen  string        // of up
-	gatewayHosts   []string      // of up
+	gatewayListen  string   // of up
+	gatewayHosts   []string // of up
+	gatewayOrigins []string // of up
+	gatewayLimits  gateway.BodyLimits
 	drainTimeout   time.Duration // of up
 	logger         *slog.Logger
 }
@@ -155,7 +158,9 @@ func readProxySettings(c *cli.Context) (*proxySettings, error) {
 	}
 	if c.Command.Name == "up" {
 		s.gatewayListen, s.drainTimeout = c.String("gateway-listen"), k.duration(c, "drain-timeout", false)
-		s.gatewayHosts = c.StringSlice("gateway-hosts")
+		s.gatewayHosts, s.gatewayOrigins = c.StringSlice("gateway-hosts"), c.StringSlice("gateway-cors-origins")
+		s.gatewayLimits, err = gateway.ParseBodyLimits(c.StringSlice("gateway-body-limit"))
+		k.add(err)
 		if !c.IsSet("gateway-listen") {
 			s.gatewayListen = "" // HOST and SERVER_PORT of the configuration, else the default
 		} else {

@@ -12,8 +12,8 @@ import (
 	"holdfast/fallback"
 )
 
-// A unit of which Redis refused a command says why, as Redis does: at the command where
-// the unit comes as a pipeline, and in EXECABORT where QUEUED was answered before.
+// A unit of which Redis refused a command says why, as Redis does: at the command, and in
+// EXECABORT where that was queued before it would have been refused.
 func TestUnitsSayWhyTheyWereRefused(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t)
@@ -23,16 +23,16 @@ func TestUnitsSayWhyTheyWereRefused(t *testing.T) {
 	p.awaitMode(fallback.Online)
 	require.NoError(t, d.Set(ctx, "app:held", strings.Repeat("x", 1000), 0).Err())
 	for _, x := range []struct {
-		code, param, value, undo string
-		units                    [][][]string
+		param, value, undo string
+		units              [][][]string
 	}{
-		{"NOPERM", "", "", "", [][][]string{
+		{"", "", "", [][][]string{
 			{{"SET", "app:k", "1"}, {"SET", "other", "1"}, {"GET", "app:k"}},
 			{{"INCR", "app:n"}, {"GETDEL", "app:k"}, {"INCR", "app:n"}, {"GETSET", "app:k", "2"}},
 			{{"GET", "other"}}, {{"GET", "app:k"}, {"GET", "other"}}, {{"DBSIZE"}, {"GET", "other"}, {"KEYS", "app:*"}},
 		}},
-		{"OOM", "maxmemory", "1", "0", [][][]string{{{"GET", "app:held"}, {"SET", "app:k", "1"}}, {{"INCR", "app:n"}, {"LPUSH", "app:l", "1"}, {"STRLEN", "app:held"}}}},
-		{"NOREPLICAS", "min-replicas-to-write", "1", "0", [][][]string{{{"GET", "app:held"}, {"SET", "app:k", "1"}}, {{"INCR", "app:n"}, {"DEL", "app:k"}}}},
+		{"maxmemory", "1", "0", [][][]string{{{"GET", "app:held"}, {"SET", "app:k", "1"}}, {{"INCR", "app:n"}, {"LPUSH", "app:l", "1"}, {"STRLEN", "app:held"}}}},
+		{"min-replicas-to-write", "1", "0", [][][]string{{{"GET", "app:held"}, {"SET", "app:k", "1"}}, {{"INCR", "app:n"}, {"DEL", "app:k"}}}},
 	} {
 		if x.param != "" {
 			require.NoError(t, d.ConfigSet(ctx, x.param, x.value).Err())
@@ -53,18 +53,57 @@ func TestUnitsSayWhyTheyWereRefused(t *testing.T) {
 			}
 			assert.Equal(t, pipelined(srv.Addr()), pipelined(p.addr()), "%v", unit)
 
-			c, last := dialRaw(t, p.addr()), ""
-			for _, cmd := range unit {
-				last = c.do(cmd...)
+			stepwise := func(addr string) (replies []string) {
+				c := dialRaw(t, addr)
+				if addr == srv.Addr() {
+					c.do("AUTH", "app", "pw")
+				}
+				for _, cmd := range append(unit, []string{"PING"}) {
+					replies = append(replies, c.do(cmd...))
+				}
+				return replies
 			}
-			assert.True(t, strings.HasPrefix(last, "-EXECABORT Transaction discarded because of: "+x.code+" "), "%v: %s", unit, last)
-			assert.Equal(t, "+PONG\r\n", c.do("PING"))
+			assert.Equal(t, stepwise(srv.Addr()), stepwise(p.addr()), "%v", unit)
 		}
 		if x.param != "" {
 			require.NoError(t, d.ConfigSet(ctx, x.param, x.undo).Err())
 		}
 	}
-	c := dialRaw(t, p.addr())
+	c, two := dialRaw(t, p.addr()), dialRaw(t, p.addr())
+	for _, args := range [][]string{{"MULTI"}, {"SET", "app:k", "1"}} { // refused after it was queued
+		assert.NotContains(t, c.do(args...), "-")
+	}
+	require.NoError(t, d.ConfigSet(ctx, "min-replicas-to-write", "1").Err())
+	assert.Equal(t, "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.\r\n", c.do("EXEC"))
+	c.do("MULTI")
+	assert.Contains(t, c.do("SET", "app:k", "2"), "-NOREPLICAS ")
+	_, err := c.conn.Write(encodeAll([][]string{{"GET", "app:k"}, {"EXEC"}, {"PING"}})) // the rest as a pipeline
+	require.NoError(t, err)
+	for _, want := range []string{"+QUEUED", "-EXECABORT Transaction discarded because of previous errors.", "+PONG"} {
+		assert.Equal(t, want+"\r\n", string(c.next()))
+	}
+	require.NoError(t, d.ConfigSet(ctx, "min-replicas-to-write", "0").Err())
+	two.do("MULTI")
+	two.do("INCR", "app:n")
+	two.do("INCR", "app:n")
+	assert.Equal(t, "*2\r\n:1\r\n:2\r\n", two.do("EXEC"), "asked for, and executed once")
+
+	// Without the right to MULTI, what is asked for is never executed.
+	require.NoError(t, d.Do(ctx, "ACL", "SETUSER", "app", "-multi").Err())
+	for range 3 {
+		two.do("MULTI")
+		two.do("INCR", "app:n")
+		two.do("DISCARD")
+	}
+	assert.Equal(t, "2", d.Get(ctx, "app:n").Val())
+	require.NoError(t, d.Do(ctx, "ACL", "SETUSER", "app", "+multi").Err())
+	// A unit that only reads is executed though memory has run out since it was queued.
+	for _, args := range [][]string{{"MULTI"}, {"STRLEN", "app:held"}, {"PING"}, {"GET", "app:none"}} {
+		assert.NotContains(t, two.do(args...), "-")
+	}
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "1").Err())
+	assert.Equal(t, "*3\r\n:1000\r\n+PONG\r\n$-1\r\n", two.do("EXEC"))
+	require.NoError(t, d.ConfigSet(ctx, "maxmemory", "0").Err())
 	for _, args := range [][]string{{"MULTI"}, {"SET", "app:k", "1"}, {"EXEC"}} {
 		assert.NotContains(t, c.do(args...), "-")
 	}

@@ -44,6 +44,7 @@ func upCommand() *cli.Command {
 func upFlags() []cli.Flag {
 	return append(proxyFlags(),
 		&cli.StringSliceFlag{Name: "gateway-hosts", Usage: "further host `NAME` by which the gateway's pages and status may be asked for on a loopback address; repeatable", EnvVars: []string{"HOLDFAST_GATEWAY_HOSTS"}},
+		corsFlag("gateway-cors-origins"), bodyLimitFlag("gateway-body-limit"),
 		&cli.StringFlag{Name: "gateway-listen", Value: "127.0.0.1:3000", Usage: "HTTP `ADDRESS` of the gateway, instead of HOST and SERVER_PORT of the configuration; anything but loopback needs a client API key", EnvVars: []string{"HOLDFAST_GATEWAY_LISTEN"}},
 		&cli.StringFlag{Name: "api-key", Usage: "client API key, instead of REQUIRED_API_KEY of the configuration (better given in the environment)", EnvVars: []string{"HOLDFAST_API_KEY"}},
 		&cli.StringFlag{Name: "drain-timeout", Value: "30s", Usage: "for gateway requests in flight at the end", EnvVars: []string{"HOLDFAST_DRAIN_TIMEOUT"}},
@@ -91,6 +92,7 @@ func serveGateway(ctx context.Context, c *cli.Context, st *stack) error {
 		}
 	}
 	g, err := newGateway(gateway.Config{
+		CORSOrigins: st.settings.gatewayOrigins, BodyLimits: st.settings.gatewayLimits,
 		Addr: st.settings.gatewayListen, Hosts: st.settings.gatewayHosts, HostsFlag: "--gateway-hosts", RedisURL: selfURL(opts), KeyPrefix: prefix,
 		ConfigDir: st.settings.configDir, APIKey: c.String("api-key"), DrainTimeout: st.settings.drainTimeout,
 		Version: c.App.Version, Logger: st.settings.logger,

@@ -30,6 +30,9 @@ func decodeChat(v gjson.Result) (*answer, error) {
 	}
 	for _, c := range calls {
 		args, ok := argsOf(c.Get("function.arguments"))
+		if !ok && v.Get("choices.0.finish_reason").Str == "length" {
+			continue // the limit cut it, and the end of the answer says so
+		}
 		if !ok {
 			return nil, fmt.Errorf("%w: the arguments of a call are no JSON object", errMalformed)
 		}
@@ -277,6 +280,7 @@ func (d *chatDecoder) end(told bool) ([]event, error) {
 type chatEncoder struct {
 	usage  bool
 	head   object
+	begin  string // of a chunk with a piece of text
 	calls  int
 	custom bool            // the call that is open takes text
 	args   strings.Builder // of it
@@ -293,7 +297,7 @@ func (c *chatEncoder) encode(e event) (out [][]byte, _ error) {
 		c.head = object{"id": "chatcmpl-" + orNew(e.id), "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": e.model}
 		return append(out, c.chunk(object{"role": "assistant", "content": ""}, nil)...), nil
 	case evText:
-		return append(out, c.chunk(object{"content": e.text}, nil)...), nil
+		return append(out, c.text(e.text)), nil
 	case evThought:
 		return append(out, c.chunk(object{"reasoning_content": e.text}, nil)...), nil
 	case evCall:
@@ -318,6 +322,16 @@ func (c *chatEncoder) encode(e event) (out [][]byte, _ error) {
 		out = append(out, sse("", c.head))
 	}
 	return append(out, []byte("data: [DONE]\n\n")), nil
+}
+
+// text is chunk for a piece of text, of which a stream has the most.
+func (c *chatEncoder) text(s string) []byte {
+	if c.begin == "" {
+		delete(c.head, "choices")
+		head := marshal(c.head)
+		c.begin = "data: " + string(head[:len(head)-1]) + `,"choices":[{"index":0,"delta":{"content":`
+	}
+	return sseText(c.begin, s, `},"logprobs":null,"finish_reason":null}]}`)
 }
 
 func (c *chatEncoder) callDelta(call object) [][]byte {

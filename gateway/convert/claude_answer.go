@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -253,7 +254,7 @@ func (c *claudeEncoder) encode(e event) (out [][]byte, _ error) {
 			c.blocks++
 			say("content_block_start", object{"index": c.blocks - 1, "content_block": object{"type": "text", "text": ""}})
 		}
-		say("content_block_delta", object{"index": c.blocks - 1, "delta": object{"type": "text_delta", "text": e.text}})
+		out = append(out, sseText(`event: content_block_delta`+"\n"+`data: {"type":"content_block_delta","index":`+strconv.Itoa(c.blocks-1)+`,"delta":{"type":"text_delta","text":`, e.text, "}}"))
 	case evThought:
 		if c.open != evThought {
 			c.open = evThought

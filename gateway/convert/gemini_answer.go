@@ -173,10 +173,13 @@ type geminiEncoder struct {
 func (g *geminiEncoder) encode(e event) (out [][]byte, _ error) {
 	if g.call.name != "" && e.kind != evArgs {
 		args, ok := validArgs(g.args.String())
-		if !ok {
+		cut := !ok && e.kind == evEnd && e.finish == finishLength
+		if !ok && !cut {
 			return nil, fmt.Errorf("%w: the arguments of a call are no JSON object", errMalformed)
 		}
-		out = append(out, g.piece(geminiCallPart(g.call.id, g.call.name, args), nil, nil))
+		if !cut { // which the end says, and a call here has no pieces
+			out = append(out, g.piece(geminiCallPart(g.call.id, g.call.name, args), nil, nil))
+		}
 		g.call = event{}
 		g.args.Reset()
 	}

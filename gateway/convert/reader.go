@@ -189,9 +189,23 @@ func validArgs(s string) (string, bool) {
 
 // sse is one server-sent event.
 func sse(name string, v any) []byte {
-	out := []byte("data: ")
+	var buf bytes.Buffer
 	if name != "" {
-		out = []byte("event: " + name + "\ndata: ")
+		buf.WriteString("event: " + name + "\n")
 	}
-	return append(append(out, marshal(v)...), "\n\n"...)
+	buf.WriteString("data: ")
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // with a line end
+	buf.WriteByte('\n')
+	return buf.Bytes()
+}
+
+// sseText is an event of which only one text differs from event to event, which is
+// what nearly all events of a stream are: begin and end are the JSON around it.
+func sseText(begin, text, end string) []byte {
+	quoted := marshal(text)
+	out := make([]byte, 0, len(begin)+len(quoted)+len(end)+2)
+	out = append(append(append(out, begin...), quoted...), end...)
+	return append(out, "\n\n"...)
 }

@@ -23,6 +23,9 @@ func decodeResponses(v gjson.Result) (*answer, error) {
 			a.parts = append(a.parts, textParts("", messageText(item))...)
 		case "function_call", "custom_tool_call":
 			p, err := responsesCall(item)
+			if err != nil && v.Get("status").Str == "incomplete" {
+				continue // the limit cut it, and the end of the answer says so
+			}
 			if err != nil {
 				return nil, err
 			}

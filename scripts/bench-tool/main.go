@@ -24,8 +24,11 @@ type options struct {
 	rtt       time.Duration // round trip to Redis in the second table; 0: no such table
 	timeLimit time.Duration // no new case begins after it
 	quick     bool
-	outage    bool   // measure the outage as well
-	match     string // part of a case's name; empty: all
+	outage    bool // measure the outage as well
+	gateway   bool // and the gateway
+
+	onlyGateway bool
+	match       string // part of a case's name; empty: all
 }
 
 // matching are the cases that were asked for.
@@ -51,15 +54,25 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "few, short cases")
 	flag.StringVar(&o.match, "match", "", "measure only cases with this `text` in their name, such as \"SET c=50\"; prints only, unless -out is given")
 	flag.BoolVar(&o.outage, "outage", true, "measure what happens without Redis, and memory, as well")
+	flag.BoolVar(&o.gateway, "gateway", true, "measure the gateway as well")
+	flag.BoolVar(&o.onlyGateway, "only-gateway", false, "measure nothing but the gateway; prints only, unless -out is given")
 	serve := flag.String("serve-redcon", "", "internal: be the bare redcon server on this address")
+	provider := flag.String("serve-provider", "", "internal: be the provider on this address")
+	reverse := flag.String("serve-reverse", "", "internal: be the bare reverse proxy on this address")
+	to := flag.String("reverse-to", "", "internal: where the reverse proxy leads")
 	flag.Parse()
-	if *serve != "" {
+	switch {
+	case *serve != "":
 		log.Fatal(serveRedcon(*serve))
+	case *provider != "":
+		log.Fatal(serveProvider(*provider))
+	case *reverse != "":
+		log.Fatal(serveReverse(*reverse, *to))
 	}
 	if o.quick {
 		o.rounds, o.measure = min(o.rounds, 3), min(o.measure, 100*time.Millisecond)
 	}
-	if (o.quick || o.match != "") && !isSet("out") {
+	if (o.quick || o.match != "" || o.onlyGateway) && !isSet("out") {
 		o.out = ""
 	}
 	if o.rounds < 1 || o.measure <= 0 {
@@ -101,7 +114,7 @@ func run(ctx context.Context, o options) error {
 	}
 	report := newReport(o)
 	for _, t := range tables {
-		if len(t.cases) == 0 {
+		if len(t.cases) == 0 || o.onlyGateway {
 			continue
 		}
 		results, err := measureTable(ctx, o, t.rtt, t.cases, deadline)
@@ -110,7 +123,10 @@ func run(ctx context.Context, o options) error {
 		}
 		report.add(t.title, results, t.bars)
 	}
-	if o.outage && o.holdfast != "" {
+	if o.gateway && o.holdfast != "" {
+		report.addGateway(measureGateway(o))
+	}
+	if o.outage && o.holdfast != "" && !o.onlyGateway {
 		report.addOutage(measureOutage(o))
 	}
 	text := report.String()

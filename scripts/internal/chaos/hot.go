@@ -28,8 +28,9 @@ func newHotWorker(w *world, n, i int) *worker {
 }
 
 // runHot sends one command after the other until the world stops. A key that was
-// written and acknowledged in this life of the proxy is held: refusing it at a cut
-// is a violation.
+// written and acknowledged in this life of the proxy, whose mirror has been loaded, is
+// held: refusing it at a cut is a violation. Before the first load after a restart, a
+// link that flaps may cut off what was not looked at yet.
 func (wk *worker) runHot() {
 	defer wk.conn.Close()
 	ackedIn := map[string]int64{} // key: the life in which it was last acknowledged
@@ -45,7 +46,7 @@ func (wk *worker) runHot() {
 			for _, k := range keys {
 				ackedIn[k] = life
 			}
-		case wk.notHeld > notHeld && held:
+		case wk.notHeld > notHeld && held && wk.w.trusted() == life:
 			wk.w.heldKeyRefused(wk.id, life, keys)
 			time.Sleep(100 * time.Millisecond)
 		case wk.notHeld > notHeld:

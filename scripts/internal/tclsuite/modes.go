@@ -17,13 +17,14 @@ type mode int
 const (
 	direct   mode = iota // Redis itself
 	plain                // Redis itself without DEBUG: what fails here only needs DEBUG
+	single               // the same, with one database, as that of the URL is mirrored and no other
 	online               // the proxy, with Redis there
 	embedded             // the proxy without any Redis
 	offline              // the proxy, everything mirrored, Redis killed
 )
 
 var modeNames = map[mode]string{
-	direct: "direct", plain: "plain", online: "online", embedded: "embedded", offline: "offline",
+	direct: "direct", plain: "plain", single: "single", online: "online", embedded: "embedded", offline: "offline",
 }
 
 func (m mode) String() string { return modeNames[m] }
@@ -37,7 +38,7 @@ func parseModes(list string) ([]mode, error) {
 	for _, name := range strings.Split(list, ",") {
 		found := false
 		for m, n := range modeNames {
-			if n == name && m > plain {
+			if n == name && m > single {
 				modes = append(modes, m)
 				found = true
 			}
@@ -49,13 +50,15 @@ func parseModes(list string) ([]mode, error) {
 	return modes, nil
 }
 
-func needsPlain(modes []mode) bool {
-	for _, m := range modes {
-		if m.local() {
-			return true
-		}
+// reference is the run that a mode is compared with beside the direct one.
+func (m mode) reference() mode {
+	switch m {
+	case embedded:
+		return plain
+	case offline:
+		return single
 	}
-	return false
+	return direct
 }
 
 // servers are the processes that one unit runs against.
@@ -77,7 +80,7 @@ func startServers(holdfast, dir string, m mode) (*servers, error) {
 		s.redis = redis
 		// The suite runs on a server with its default configuration.
 		extra := []string{"--appendonly", "no"}
-		if m == plain {
+		if m == plain || m == single {
 			extra = append(extra, "--enable-debug-command", "no")
 		}
 		if err := redis.Start(extra...); err != nil {
@@ -85,7 +88,7 @@ func startServers(holdfast, dir string, m mode) (*servers, error) {
 		}
 		s.addr, upstream = redis.Addr(), redis.Addr()
 	}
-	if m == direct || m == plain {
+	if m <= single {
 		return s, nil
 	}
 	var extra []string
@@ -140,9 +143,13 @@ func (s *servers) stop() {
 	}
 }
 
-// offlineHook is loaded into the suite while Redis is away. FLUSHALL and CONFIG
-// are refused then, on purpose, and the suite uses them to set up its tests: it
-// empties the databases with DEL, and goes on without the setting.
+// isApart is the error of a test that is not counted while Redis is away.
+const isApart = "apart: a blocking command while Redis is away"
+
+// offlineHook is loaded into the suite while Redis is away. FLUSHALL, FUNCTION FLUSH
+// and CONFIG are refused then, on purpose, and the suite uses them to set up its tests:
+// it empties the databases with DEL, deletes libraries, and goes on without the setting.
+// Blocking commands wait for Redis: no test of theirs is run.
 const offlineHook = `
 proc ::redis::__empty__ {id} {
     foreach key [::redis::__dispatch__raw__ $id keys {*}] { ::redis::__dispatch__raw__ $id del [list $key] }
@@ -151,15 +158,40 @@ proc ::redis::__empty__ {id} {
 proc ::redis::__method__flushall {id fd args} { ::redis::__empty__ $id }
 proc ::redis::__method__flushdb {id fd args} { ::redis::__empty__ $id }
 rename ::redis::__dispatch__raw__ ::redis::__dispatch__hooked__
+set ::redis::apart {blpop brpop brpoplpush blmove blmpop bzpopmin bzpopmax bzmpop wait}
 proc ::redis::__dispatch__raw__ {id method argv} {
+    if {[lsearch $::redis::apart [string tolower $method]] >= 0
+        || [string match -nocase xread* $method] && [lsearch -nocase $argv block] >= 0} { error "` + isApart + `" }
     set failed [catch {::redis::__dispatch__hooked__ $id $method $argv} reply]
     if {$failed && [string equal -nocase $method config]} {
         if {[string equal -nocase [lindex $argv 0] set]} { return OK }
         return [list [lindex $argv 1] {}]
     }
+    if {$failed && [string equal -nocase $method function] && [string equal -nocase [lindex $argv 0] flush]} {
+        catch {
+            foreach library [::redis::__dispatch__hooked__ $id function list] {
+                ::redis::__dispatch__hooked__ $id function [list delete [lindex $library 1]]
+            }
+        }
+        return OK
+    }
     return -code $failed $reply
 }
 `
+
+// watchable makes the suite say which test it begins, when it begins it.
+func watchable(path string) error {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	const begins = `set ::active_clients_task($fd) "(IN PROGRESS) $data"`
+	said := strings.Replace(string(source), begins, begins+"\n        puts \"\\[testing\\]: $data\"", 1)
+	if said == string(source) {
+		return fmt.Errorf("%s does not have the line %q", path, begins)
+	}
+	return os.WriteFile(path, []byte("fconfigure stdout -buffering line\n"+said), 0o600)
+}
 
 // copySuite gives each run a copy of the suite, as it writes beside its sources.
 func copySuite(suite, dir string, m mode) (string, error) {
@@ -176,8 +208,8 @@ func copySuite(suite, dir string, m mode) (string, error) {
 	for _, name := range []string{"redis-cli", "redis-benchmark", "redis-server"} {
 		_ = os.Symlink("/usr/bin/"+name, filepath.Join(dst, "src", name))
 	}
-	if m != offline {
-		return dst, nil
+	if err := watchable(filepath.Join(dst, "tests", "test_helper.tcl")); err != nil || m != offline {
+		return dst, err
 	}
 	f, err := os.OpenFile(filepath.Join(dst, "tests", "support", "redis.tcl"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

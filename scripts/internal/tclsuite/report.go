@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -22,12 +23,13 @@ var (
 	okLine  = regexp.MustCompile(`^\[ok\]: (.*) \(\d+ ms\)$`)
 	errLine = regexp.MustCompile(`^\[err\]: (.*) in tests/\S+\.tcl$`)
 	badLine = regexp.MustCompile(`^\[(exception|timeout)\]: (.*)$`)
+	nowLine = regexp.MustCompile(`^\[testing\]: (.*)$`) // see watchable
 )
 
 // parseOutput reads what the suite printed.
 func parseOutput(out string) results {
 	r := results{passed: map[string]bool{}, errors: map[string]string{}}
-	lines := strings.Split(out, "\n")
+	lines, now := strings.Split(out, "\n"), ""
 	for i, line := range lines {
 		line = strings.TrimSuffix(line, "\r")
 		if m := okLine.FindStringSubmatch(line); m != nil {
@@ -39,8 +41,10 @@ func parseOutput(out string) results {
 			if i+1 < len(lines) && r.errors[m[1]] == "" {
 				r.errors[m[1]] = strings.TrimSpace(lines[i+1])
 			}
+		} else if m := nowLine.FindStringSubmatch(line); m != nil {
+			now = m[1]
 		} else if m := badLine.FindStringSubmatch(line); m != nil && r.broken == "" {
-			r.broken = m[1] + ": " + m[2]
+			r.broken = fmt.Sprintf("%s in %q: %s", m[1], now, m[2])
 		}
 	}
 	return r
@@ -101,8 +105,11 @@ func (r *report) add(unit string, m mode, res results) {
 // for the local modes without DEBUG as well.
 func (r *report) reference(unit string, m mode) []string {
 	var names []string
+	if slices.Contains(apart[m], unit) {
+		return nil
+	}
 	for name, ok := range r.all[unit][direct].passed {
-		if ok && (!m.local() || r.all[unit][plain].passed[name]) {
+		if ok && r.all[unit][m.reference()].passed[name] && !strings.Contains(r.all[unit][m].errors[name], isApart) {
 			names = append(names, name)
 		}
 	}
@@ -144,7 +151,7 @@ func (r *report) printUnit(w io.Writer, unit string) {
 }
 
 // print prints the sums and the names, and reports whether one of them is no
-// exception.
+// exception, or a unit did not come to its end.
 func (r *report) print(w io.Writer) (failed bool) {
 	for _, m := range r.modes {
 		total, passed := 0, 0
@@ -154,6 +161,7 @@ func (r *report) print(w io.Writer) (failed bool) {
 			total += counted
 			passed += counted - len(missing)
 			unseen := 0
+			failed = failed || r.all[unit][m].broken != "" // a hang is no exception
 			for _, name := range missing {
 				mark := "FAIL "
 				if r.isExcepted(m, name) {
