@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -183,7 +184,9 @@ func (r *replayer) loadChanged() error {
 		}
 		return nil
 	})
-	if err != nil {
+	if errors.Is(err, deadletter.ErrDamagedLines) {
+		r.s.log.Warn("conflicts of an earlier replay cannot be read: their keys are looked at anew", "error", err)
+	} else if err != nil {
 		return err
 	}
 	r.s.replay.changed = changed

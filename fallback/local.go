@@ -30,6 +30,11 @@ type Request struct {
 	// Arrived is when a blocking command came in, in nanoseconds of Unix time: those who
 	// wait for the same key are served in this order. 0: in the order of the calls.
 	Arrived int64
+	// Called, if not nil, is told of each command that a script calls, before it is executed.
+	// It is called with the store's lock held, and must not use the store.
+	Called func(db int, argv [][]byte)
+	// Who tells the client's address and name, for SLOWLOG; nil: nobody knows.
+	Who func() (addr, name string)
 }
 
 // Pending is an answer that may only be sent once Wait has returned nil: the
@@ -107,7 +112,7 @@ func (s *Store) do(req Request) ([]byte, Pending, error) {
 	if reply := s.lockReply(req); reply != nil {
 		return reply, Pending{}, nil
 	}
-	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0}
+	sc := &scope{db: req.DB, serving: true, again: req.Origin.Key != "", looked: len(req.Watch) > 0, called: req.Called, who: req.Who}
 	if text := s.refusal(sc, req); text != "" {
 		return resp.AppendError(nil, text), Pending{}, nil
 	}

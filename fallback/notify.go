@@ -2,6 +2,8 @@ package fallback
 
 import (
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"holdfast/fallback/engine"
 )
@@ -75,4 +77,75 @@ func (s *Store) notifyWrite(req Request) {
 	if fn := s.onWrite.Load(); fn != nil {
 		(*fn)(req.DB, req.Client, req.Commands)
 	}
+}
+
+// Alone is what a store without a Redis is asked as a server. Safe for concurrent use.
+type Alone struct {
+	s         *Store
+	onPublish atomic.Pointer[func(sharded bool, channel, message string) int64]
+}
+
+// Alone is the store as a server; only an embedded one is one.
+func (s *Store) Alone() *Alone { return &s.alone }
+
+// Busy is the error for commands that a client gets while a script has run for long; "":
+// there is none.
+func (a *Alone) Busy() string {
+	if r := a.s.mu.busy.Load(); r != nil {
+		return r.Busy()
+	}
+	return ""
+}
+
+// OutOfMemory reports whether what needs memory is refused; see engine.OutOfMemory.
+func (a *Alone) OutOfMemory() bool { return a.s.cfg.Embedded && a.s.eng.OutOfMemory() }
+
+// SlowAfter is engine.SlowAfter.
+func (a *Alone) SlowAfter() int64 { return a.s.eng.SlowAfter() }
+
+// LogSlow notes a command that the proxy has answered itself.
+func (a *Alone) LogSlow(argv [][]byte, took time.Duration, who func() (addr, name string)) {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.s.running = &scope{who: who}
+	a.s.eng.LogSlow(argv, took)
+	a.s.running = nil
+}
+
+// OnlyReads reports whether the call of a script or function is of one that has declared
+// that it does not write.
+func (a *Alone) OnlyReads(argv [][]byte) bool {
+	if a.s.mu.LockOrBusy() != nil {
+		return false
+	}
+	defer a.s.mu.Unlock()
+	return a.s.eng.OnlyReads(argv)
+}
+
+// CommandStats is engine.CommandStats.
+func (a *Alone) CommandStats(more map[string]engine.CommandStat) map[string]engine.CommandStat {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	return a.s.eng.CommandStats(more)
+}
+
+// OnPublish sets a function that delivers what scripts publish, and counts who got it. It
+// is called as that of OnWrite is.
+func (a *Alone) OnPublish(fn func(sharded bool, channel, message string) int64) {
+	a.onPublish.Store(&fn)
+}
+
+func (a *Alone) publish(sharded bool, channel, message string) int64 {
+	if fn := a.onPublish.Load(); fn != nil && a.s.cfg.Embedded {
+		return (*fn)(sharded, channel, message)
+	}
+	return 0
+}
+
+// who sent the request that runs.
+func (a *Alone) who() (addr, name string) {
+	if a.s.running == nil || a.s.running.who == nil {
+		return "", ""
+	}
+	return a.s.running.who()
 }

@@ -22,6 +22,8 @@ type scope struct {
 	bases   []record.Base  // what they held, at their first write of the outage
 	locks   []record.KeyID // those of them that are locks somebody holds
 	images  []preimage
+	called  func(db int, argv [][]byte) // see Request.Called
+	who     func() (addr, name string)  // see Request.Who
 }
 
 // fewKeys is a set of keys, most often of one or none: those cost no map.
@@ -226,6 +228,9 @@ func (s *Store) access(db int, argv [][]byte) error {
 		return nil // the engine knows the error for it
 	}
 	sc.script = true
+	if sc.called != nil {
+		sc.called(db, argv)
+	}
 	if sc.again && (c.Flags&command.NonDeterministic != 0 || c.Name == "xadd") {
 		return errors.New(replyNotOffline)
 	}

@@ -49,15 +49,6 @@ func (s *Store) endScripts() {
 	}
 }
 
-// Busy is the error for commands that a client gets while a script has run for long in an
-// embedded store; "": there is none.
-func (s *Store) Busy() string {
-	if r := s.mu.busy.Load(); r != nil {
-		return r.Busy()
-	}
-	return ""
-}
-
 // besides answers what has to be answered while a script has the state, nil for
 // everything else.
 func (s *Store) besides(req Request) []byte {

@@ -57,6 +57,7 @@ type Store struct {
 	onWrite  atomic.Pointer[func(db int, by int64, commands [][][]byte)]
 	onExpire atomic.Pointer[func(db int, key string)]
 	onEvent  atomic.Pointer[func(channel, message string)]
+	alone    Alone
 	closing  atomic.Bool
 
 	lastStatus atomic.Pointer[Status]
@@ -99,6 +100,7 @@ func Open(cfg Config) (*Store, error) {
 		s.clock.Start(s.cfg.Now, s.cfg.Elapsed, s.cfg.look)
 	}
 	s.locks, s.inDoubt, s.unclaimed = map[record.KeyID]lock{}, map[record.KeyID]struct{}{}, map[record.KeyID]int64{}
+	s.alone.s = s
 	s.eng = engine.New(engine.Config{
 		Now: s.serverNow, Access: s.access,
 		// What a restart finds in the snapshot has to be what the journal's first
@@ -107,8 +109,9 @@ func Open(cfg Config) (*Store, error) {
 			s.snap.preimage(s, record.KeyID{DB: db, Key: key})
 			s.notifyExpired(db, key)
 		},
-		Notify:    s.event,
-		Lock:      func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
+		Notify: s.event,
+		Lock:   func(db int, key string) bool { return s.holdsLock(record.KeyID{DB: db, Key: key}) },
+		Who:    s.alone.who, Publish: s.alone.publish,
 		Libraries: cfg.Embedded, Deadline: s.scriptDeadline, ScriptBegins: s.scriptBegins,
 		Replayed: func() bool { return s.running != nil && s.running.serving && !s.cfg.Embedded },
 	})

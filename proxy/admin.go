@@ -248,7 +248,8 @@ func (s *Server) standInInfo(argv [][]byte) string {
 	for _, a := range argv[1:] {
 		sections = append(sections, string(a))
 	}
-	f := engine.Facts{Version: s.redisVersion(), Clients: s.Clients(), Blocked: int(s.cfg.Local.Blocked()), Started: s.started, RunID: s.runID()}
+	f := engine.Facts{Version: s.redisVersion(), Clients: s.Clients(), Blocked: int(s.cfg.Local.Blocked() + s.pause.Waiting()), Started: s.started, RunID: s.runID(), Tracked: s.hub.tracked()}
+	f.Counted, f.Errors = s.counted.All()
 	for _, a := range s.Addrs() {
 		if tcp, ok := a.(*net.TCPAddr); ok {
 			f.Port = tcp.Port

@@ -1,6 +1,15 @@
 package proxy
 
-import "holdfast/backend/command"
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"holdfast/backend/command"
+	"holdfast/backend/resp"
+)
 
 // administers prepares for what a command does to the proxy's own use of Redis: it is
 // silent for a while, or wants another password.
@@ -31,7 +40,7 @@ func (c *client) busy(cmd *command.Command, argv [][]byte) bool {
 	upstream := c.s.cfg.Upstream
 	text := ""
 	if upstream == nil {
-		text = c.s.cfg.Local.Busy()
+		text = c.s.cfg.Local.Alone().Busy()
 	} else if text = upstream.Busy(); text != "" && (!c.online() || cmd.Flags&command.Cacheable != 0 && c.multi == nil) {
 		return false
 	}
@@ -48,4 +57,24 @@ func (c *client) busy(cmd *command.Command, argv [][]byte) bool {
 		return false
 	}
 	return true
+}
+
+// aside asks Redis on a connection of its own, at once and whatever the state of the
+// link: a script that keeps Redis busy keeps the shared connection waiting, and after
+// a while passes for an outage.
+func (c *client) aside(cmd *command.Command, argv [][]byte) {
+	c.flush() // what the client sent before comes first, as on one connection
+	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.CommandTimeout*9/10)
+	defer cancel()
+	reply, err := c.s.cfg.Upstream.Reach(ctx, c.proto, argv)
+	switch {
+	case err == nil:
+		c.answer(reply)
+	case ctx.Err() != nil:
+		c.reject("UPSTREAMDOWN Redis is too busy to take '" + cmd.Name + "' yet: try again")
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET):
+		c.reject("UPSTREAMDOWN Redis closed the connection upon '" + cmd.Name + "'")
+	default:
+		c.answer(resp.AppendError(nil, "UPSTREAMDOWN Redis is unavailable and '"+cmd.Name+"' cannot reach it"))
+	}
 }

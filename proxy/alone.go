@@ -37,6 +37,8 @@ func (d *detached) serveAlone(rc redcon.Command) bool {
 	case c.s.cfg.Upstream != nil:
 		c.spoil()
 		return c.writeRaw([]byte("-UPSTREAMDOWN Redis is unavailable and this command needs a connection of its own\r\n")) == nil
+	case cmd != nil && cmd.Name == "monitor":
+		return monitorHere(c) == nil
 	case cmd == nil:
 		return c.writeRaw(resp.AppendError(nil, command.UnknownError(rc.Args))) == nil
 	case isSubscribing(cmd):

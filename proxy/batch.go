@@ -31,6 +31,7 @@ type item struct {
 	first   int           // index of its first reply in the call
 	replies int           // how many replies of the call are this item's
 	values  [][]byte      // keys of a script that are read behind it, see fallback.Store.NeedsValues
+	alone   bool          // values: they can be read behind it without a fence
 	skip    int           // how many of them come before the one the client gets
 	fill    cache.Fill    // of a cacheable read
 	wrote   bool          // cache.WriteBegin was called for its keys

@@ -45,7 +45,7 @@ func (c *client) blockHere(argv [][]byte) bool {
 	if cmd, ok := command.Lookup(argv); ok {
 		c.noteTracked(cmd, argv)
 	}
-	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{argv}, Arrived: c.arrived()})
+	reply, pending, waiter, err := c.s.cfg.Local.Block(fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: [][][]byte{argv}, Arrived: c.arrived(), Who: c.who})
 	switch {
 	case err != nil:
 		c.batch.out = resp.AppendError(c.batch.out, "ERR "+err.Error())

@@ -41,13 +41,14 @@ type client struct {
 	unitShown bool      // others see a unit or watched keys of it
 	handing   *handover // of its command that needs a connection of its own
 	batch     batch
-	answered  func()                  // tellAnswered, made once
-	counts    int                     // its calls with writes that are under way: one, and what is sent again meanwhile
-	retryBy   time.Time               // of what is sent again: how long that may be tried
-	parked    *blocked                // what it waits for once it is detached
-	blocked   atomic.Pointer[blocked] // in a blocking command of an embedded store
-	told      uint64                  // the beat after what it was told that names no keys
-	keys      [][]byte                // reused for key extraction
+	answered  func()                     // tellAnswered, made once
+	who       func() (addr, name string) // whoAsks, made once
+	counts    int                        // its calls with writes that are under way: one, and what is sent again meanwhile
+	retryBy   time.Time                  // of what is sent again: how long that may be tried
+	parked    *blocked                   // what it waits for once it is detached
+	blocked   atomic.Pointer[blocked]    // in a blocking command of an embedded store
+	told      uint64                     // the beat after what it was told that names no keys
+	keys      [][]byte                   // reused for key extraction
 	cmds      []redcon.Command
 
 	name    atomic.Pointer[string]
@@ -77,7 +78,7 @@ func (s *Server) newClient(conn redcon.Conn) *client {
 	}
 	c.authed.Store(!s.needsAuth())
 	c.batch.call = &backend.Call{}
-	c.answered = c.tellAnswered
+	c.answered, c.who = c.tellAnswered, func() (addr, name string) { return whoAsks(c) }
 	c.publish()
 	return c
 }
@@ -118,10 +119,14 @@ func (c *client) handle(rc redcon.Command) bool {
 	case !c.authed.Load() && cmd.Flags&command.NoAuth == 0:
 		c.refuse(cmd, "NOAUTH Authentication required.")
 	case c.busy(cmd, argv):
+	case c.s.cfg.Upstream == nil && (lacksMemory(c, cmd) || awaitPause(c, cmd, argv)):
 	case c.multi != nil && !endsUnit(cmd):
 		return c.queue(cmd, argv)
+	case c.s.hub.monitors.Load() > 0 && feedMonitors(c, cmd, argv):
 	case cmd.Flags&(command.ConnState|command.Blocking|command.PubSub) == 0 && cmd.Flags&isData != 0:
 		c.data(cmd, rc)
+	case c.s.cfg.Upstream == nil && embeddedCommands[cmd.Name] != nil:
+		return c.local(cmd, argv)
 	case cmd.Flags&command.Aside != 0 && c.s.cfg.Upstream != nil:
 		c.aside(cmd, argv)
 	case cmd.Flags&command.Blocking != 0 && command.Blocks(argv, cmd), isSubscribing(cmd):
@@ -155,6 +160,9 @@ func (c *client) unknown(container *command.Command, argv [][]byte) bool {
 	ours := container != nil && container.Flags&command.ConnState != 0
 	if c.online() && c.authed.Load() && !ours {
 		return false
+	}
+	if c.s.cfg.Upstream == nil {
+		c.s.counted.Failed([]byte("-ERR"))
 	}
 	c.reject(command.UnknownError(argv))
 	return true

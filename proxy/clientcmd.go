@@ -8,6 +8,7 @@ import (
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/engine"
 	"holdfast/proxy/front"
 )
 
@@ -30,6 +31,10 @@ func (c *client) reject(text string) {
 
 // refuse rejects a command; EXEC, refused, ends its unit.
 func (c *client) refuse(cmd *command.Command, text string) {
+	if c.s.cfg.Upstream == nil {
+		c.s.counted.Add(cmd.Name, engine.CommandStat{Rejected: 1})
+		c.s.counted.Failed([]byte("-" + text))
+	}
 	if cmd.Name == "exec" {
 		c.release()
 		c.multi, c.watch, c.watchLost = nil, nil, false

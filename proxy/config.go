@@ -73,7 +73,7 @@ type Local interface {
 	RememberScript(body []byte, loaded bool)
 	Script(sha string) (body string, known bool)
 	ForgetScripts()
-	Busy() string
+	Alone() *fallback.Alone
 	Status() fallback.Status
 	Info(sections []string, f engine.Facts) string
 }

@@ -176,6 +176,7 @@ func (c *client) fencedAborted(it *item, g *fenceGroup, exec []byte) {
 		return
 	}
 	c.valuesRefused(it)
+	it.alone = bytes.HasPrefix(c.replyAt(g.first+g.count+1), []byte("-NOREPLICAS "))
 	queued := c.replyAt(it.first)
 	// Redis that is out of memory refuses everything inside MULTI, also what frees
 	// memory: that goes alone.

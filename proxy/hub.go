@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
+	"holdfast/fallback/engine"
 )
 
 // hub stands in for Redis where it pushes: messages between the clients of an
@@ -13,6 +15,8 @@ import (
 type hub struct {
 	mu      sync.Mutex // taken before a relay's lock
 	members map[*relay]struct{}
+
+	monitors atomic.Int64 // members in MONITOR
 }
 
 // These bound the messages that wait for a client that does not read; one more
@@ -55,7 +59,15 @@ func (h *hub) join(r *relay) {
 func (h *hub) leave(r *relay) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if _, ok := h.members[r]; !ok {
+		return
+	}
 	delete(h.members, r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.monitor && r.sess == nil {
+		h.monitors.Add(-1)
+	}
 }
 
 // deliver queues a message. The hub's lock is held.
@@ -104,6 +116,15 @@ func (h *hub) publish(kind int, channel, message []byte) (n int) {
 	return n
 }
 
+// tell publishes for a script.
+func (h *hub) tell(sharded bool, channel, message string) int64 {
+	kind := 0
+	if sharded {
+		kind = 2
+	}
+	return int64(h.publish(kind, []byte(channel), []byte(message)))
+}
+
 // wrote is told of each write of a client on the local state.
 func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 	h.mu.Lock()
@@ -121,3 +142,29 @@ func (h *hub) wrote(_ int, by int64, commands [][][]byte) {
 
 // expired is told of each key of the local state whose time is over.
 func (h *hub) expired(_ int, key string) { h.invalidate([][]byte{[]byte(key)}, 0) }
+
+// tracked is what INFO tells of clients that track keys of the local state.
+func (h *hub) tracked() (out engine.Tracked) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keys, prefixes := map[string]struct{}{}, map[string]struct{}{}
+	for r := range h.members {
+		r.mu.Lock()
+		if t := r.track; t != nil {
+			out.Clients++
+			out.Items += len(t.keys)
+			for k := range t.keys {
+				keys[k] = struct{}{}
+			}
+			for _, p := range t.prefixes {
+				prefixes[string(p)] = struct{}{}
+			}
+			if t.bcast && len(t.prefixes) == 0 {
+				prefixes[""] = struct{}{}
+			}
+		}
+		r.mu.Unlock()
+	}
+	out.Keys, out.Prefixes = len(keys), len(prefixes)
+	return out
+}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 
 	"holdfast/backend/command"
 	"holdfast/backend/resp"
@@ -47,49 +48,78 @@ func (h *hub) invalidateLocked(keys [][]byte, by int64) {
 		}
 		told, to := t.concerned(keys), t.redirect
 		r.mu.Unlock()
-		if keys != nil && len(told) == 0 {
-			continue
-		}
-		if to == 0 || to == r.c.id {
-			r.announce(told, true)
-			continue
-		}
-		for other := range h.members {
-			if other.c.id == to {
-				other.announce(told, false)
-			}
+		for _, together := range told {
+			h.announceTo(r, to, together)
 		}
 	}
 }
 
-// concerned picks the keys that the client is to be told of, once each. The relay's
-// lock is held.
-func (t *tracking) concerned(keys [][]byte) (told [][]byte) {
+// announceTo sends one invalidation to the relay's client, or to the one that it
+// redirects them to. The hub's lock is held.
+func (h *hub) announceTo(r *relay, to int64, keys [][]byte) {
+	if to == 0 || to == r.c.id {
+		r.announce(keys, true)
+		return
+	}
+	if !r.c.s.hasClient(to) {
+		tellBroken(r, to)
+	}
+	for other := range h.members {
+		if other.c.id == to {
+			other.announce(keys, false)
+		}
+	}
+}
+
+// tellBroken tells a client of RESP3 that the one that gets its invalidations has gone. The
+// hub's lock is held.
+func tellBroken(r *relay, id int64) {
+	r.mu.Lock()
+	proto := r.proto
+	r.mu.Unlock()
+	if proto == 3 {
+		r.deliver(resp.AppendInt([]byte(">2\r\n$21\r\ntracking-redir-broken\r\n"), id))
+	}
+}
+
+// concerned picks the keys that the client is to be told of, once each, and what goes into
+// one message, as Redis does: the keys of one prefix, or a single key that was read. The
+// relay's lock is held.
+func (t *tracking) concerned(keys [][]byte) (told [][][]byte) {
 	if keys == nil {
 		clear(t.keys)
+		return [][][]byte{nil}
+	}
+	if t.bcast {
+		return t.covered(keys)
 	}
 	for _, k := range keys {
-		if t.bcast {
-			if t.covers(k) {
-				told = append(told, k)
-			}
-			continue
-		}
 		if _, ok := t.keys[string(k)]; ok || t.unknown {
 			delete(t.keys, string(k))
-			told = append(told, k)
+			told = append(told, [][]byte{k})
 		}
 	}
 	return told
 }
 
-func (t *tracking) covers(key []byte) bool {
-	for _, p := range t.prefixes {
-		if bytes.HasPrefix(key, p) {
-			return true
+// covered gives the keys below each prefix.
+func (t *tracking) covered(keys [][]byte) (told [][][]byte) {
+	prefixes := t.prefixes
+	if len(prefixes) == 0 {
+		prefixes = [][]byte{nil}
+	}
+	for _, p := range prefixes {
+		var below [][]byte
+		for _, k := range keys {
+			if bytes.HasPrefix(k, p) && !slices.ContainsFunc(below, func(b []byte) bool { return bytes.Equal(b, k) }) {
+				below = append(below, k)
+			}
+		}
+		if len(below) > 0 {
+			told = append(told, below)
 		}
 	}
-	return len(t.prefixes) == 0
+	return told
 }
 
 // announce sends an invalidation: a push, or in RESP2 a message to a client that has

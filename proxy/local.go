@@ -52,13 +52,18 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 		c.watchLost = true // keys watched while Redis was away cannot be judged any more
 	}
 	if run == nil {
+		if answer := embeddedCommands[cmd.Name]; answer != nil && c.s.cfg.Upstream == nil {
+			run = answer
+		}
+	}
+	if run == nil {
 		switch {
 		case cmd.Name == "script|debug" && strings.EqualFold(string(argv[2]), "no"):
 			c.answer(replyOK) // nobody debugs on a shared connection
 			return true
 		case c.answerOffline(cmd, argv):
 			return true
-		case c.online(), cmd.Name == "client|tracking":
+		case c.online(), cmd.Name == "client|tracking", cmd.Name == "monitor" && c.s.cfg.Upstream == nil:
 			return false
 		case cmd.Flags&command.ConnState != 0 || c.s.cfg.Upstream != nil:
 			c.reject("UPSTREAMDOWN Redis is unavailable and '" + cmd.Name + "' cannot be answered without it")
@@ -66,6 +71,9 @@ func (c *client) local(cmd *command.Command, argv [][]byte) bool {
 			c.reject(command.UnknownError(argv))
 		}
 		return true
+	}
+	if c.s.cfg.Upstream == nil {
+		defer countAnswer(c, cmd, argv)()
 	}
 	run(c, argv)
 	return true

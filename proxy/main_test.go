@@ -45,7 +45,7 @@ func (onlineLocal) Unsure(int, []byte, uint64)                                 {
 func (onlineLocal) AckedOne(int, *command.Command, [][]byte, [][]byte, []byte) {}
 func (onlineLocal) RememberScript([]byte, bool)                                {}
 func (onlineLocal) Script(string) (string, bool)                               { return "", false }
-func (onlineLocal) Busy() string                                               { return "" }
+func (onlineLocal) Alone() *fallback.Alone                                     { return nil }
 func (onlineLocal) ForgetScripts()                                             {}
 func (onlineLocal) Status() (s fallback.Status)                                { return s }
 func (onlineLocal) Watch(int, [][]byte) (*fallback.Watch, error)               { return nil, fallback.ErrOnline }

@@ -61,8 +61,10 @@ func (c *client) queue(cmd *command.Command, argv [][]byte) bool {
 		if c.online() {
 			return false
 		}
-		c.reject("UPSTREAMDOWN Redis is unavailable and this command cannot be queued without it")
-		return true
+		if c.s.cfg.Upstream != nil || !answeredHere(cmd) {
+			c.reject("UPSTREAMDOWN Redis is unavailable and this command cannot be queued without it")
+			return true
+		}
 	}
 	tx := c.multi
 	copied := make([][]byte, len(argv))
@@ -201,6 +203,9 @@ func (c *client) cmdExec(argv [][]byte) {
 	}
 	if it.unit == nil {
 		it.unit = [][][]byte{}
+	}
+	if execMixed(c, &it, watch) {
+		return
 	}
 	if len(watch) > 0 {
 		c.execWatched(&it, watch)

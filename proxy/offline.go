@@ -20,10 +20,10 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 	case "config|get":
 		return c.configGet(argv[2:])
 	case "config|resetstat":
-		if c.s.cfg.Upstream != nil {
-			return false // nobody resets what Redis counted
+		if c.s.cfg.Upstream == nil {
+			c.s.counted.Reset()
 		}
-		c.answer(replyOK)
+		return false // nobody resets what Redis counted
 	case "client|caching":
 		c.caching(argv)
 	case "client|trackinginfo":
@@ -42,9 +42,19 @@ func (c *client) answerOffline(cmd *command.Command, argv [][]byte) bool {
 		c.getRedir()
 	case "acl|whoami":
 		c.answer(resp.AppendBulkString(nil, c.user))
-	case "module|list", "slowlog|get", "latency|latest":
+	case "slowlog|get":
+		if c.s.cfg.Upstream == nil {
+			return false // the engine has a log
+		}
 		c.answer(resp.AppendArrayLen(nil, 0))
-	case "slowlog|len", "lastsave":
+	case "slowlog|len":
+		if c.s.cfg.Upstream == nil {
+			return false
+		}
+		c.answer(resp.AppendInt(nil, 0))
+	case "module|list", "latency|latest":
+		c.answer(resp.AppendArrayLen(nil, 0))
+	case "lastsave":
 		c.answer(resp.AppendInt(nil, 0))
 	case "role":
 		c.answer([]byte("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))

@@ -163,7 +163,10 @@ func (s *Server) newerForm(commands [][][]byte) bool {
 func (c *client) single(it *item) (done, again bool) {
 	call := &backend.Call{}
 	c.iterates(it)
-	call.N = it.encode(&call.Payload)
+	withValues := c.encodeWithValues(it, call)
+	if !withValues {
+		call.N = it.encode(&call.Payload)
+	}
 	call.Deadline = time.Now().Add(c.s.cfg.CommandTimeout)
 	write := it.cmd.Flags&(command.Write|command.Script) != 0
 	var acked []byte
@@ -172,6 +175,9 @@ func (c *client) single(it *item) (done, again bool) {
 		defer func() { c.finishWrite(it, acked) }()
 	}
 	err := c.s.cfg.Upstream.Do(c.proto, c.db, call)
+	if withValues {
+		err = c.takeValues(it, call, err)
+	}
 	answered, sent := outcome(err, len(call.Ends))
 	whole := answered == call.N || err == nil
 	refused := err != nil && whole && c.refusedForSure(it, call.Reply(call.N-1))
@@ -242,7 +248,7 @@ func (it *item) sends() [][][]byte {
 }
 
 func (c *client) request(it *item) fallback.Request {
-	return fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy()}
+	return fallback.Request{DB: c.db, Client: c.id, Proto: c.proto, Commands: it.commands(), Unit: it.unit != nil, Origin: it.origin, Takeovers: it.sent, Until: c.answerBy(), Called: called(c, it), Who: c.who}
 }
 
 // answerBy is when the client must have its answer, for the scripts in it; the zero

@@ -32,7 +32,7 @@ func (s *Server) aboutOwn(b, word []byte, monitor bool) (hide bool, instead []by
 
 // ownWords are the commands that the proxy adds to those of clients, as it spells them.
 var ownWords = [][]byte{
-	[]byte(`] "mULTI"`), []byte(`] "eXEC"`), []byte(`] "dISCARD"`), []byte(`] "pTTL"`),
+	[]byte(`] "mULTI"`), []byte(`] "eXEC"`), []byte(`] "dISCARD"`), []byte(`] "pTTL"`), []byte(`] "dUMP"`), []byte(`] "pEXPIRETIME"`),
 	[]byte(`] "hELLO"`), []byte(`] "sELECT"`), []byte(`] "cLIENT"`), []byte(`] "pING"`), []byte(`] "iNFO"`), []byte(`] "tIME"`),
 }
 

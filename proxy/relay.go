@@ -299,7 +299,9 @@ func (r *relay) send(rc redcon.Command) bool {
 		r.c.handing = nil
 	}
 	if !r.passAs(rc.Args, rc.Raw, expect{mute: r.c.muted(), handover: handover, ping: ping}) {
-		r.c.handing = handover
+		if handover != nil {
+			r.c.handing = handover
+		}
 		return false
 	}
 	r.c.s.commands.Add(1)

@@ -17,6 +17,7 @@ import (
 	"holdfast/backend/command"
 	"holdfast/fallback"
 	"holdfast/proxy/cache"
+	"holdfast/proxy/embedded"
 	"holdfast/proxy/front"
 )
 
@@ -49,6 +50,8 @@ type Server struct {
 	http       sampledWarning
 	logins     logins
 	closing    chan struct{} // closed by Close: nobody waits any more
+	counted    embedded.Counts
+	pause      embedded.Pause
 	hub        *hub
 
 	mu      sync.Mutex
@@ -75,6 +78,9 @@ func Open(cfg Config) (*Server, error) {
 		OnExpire(func(db int, key string))
 	}); ok {
 		n.OnExpire(s.hub.expired)
+	}
+	if cfg.Upstream == nil {
+		cfg.Local.Alone().OnPublish(s.hub.tell)
 	}
 	ln, err := front.Listen(front.Config{
 		Addrs: cfg.Listen, TLS: cfg.TLS, MaxClients: cfg.MaxClients, IdleTimeout: cfg.IdleTimeout, WriteTimeout: stuckTimeout,

@@ -248,9 +248,39 @@ func (t *tracking) flags(exists func(int64) bool) (flags []string) {
 // noteTracked remembers the keys that a client is about to read. It is told of changes
 // behind that: pushes wait until the reply has gone out, see serveInOrder.
 func (c *client) noteTracked(cmd *command.Command, argv [][]byte) {
-	if cmd.Flags&(command.Read|command.Script) == 0 {
-		return
+	if cmd.Flags&(command.Read|command.Script) == command.Read {
+		track(c, cmd, argv)
 	}
+}
+
+// called is told of what a script of the item calls: if one of that reads, the keys that
+// the script names are noted, as in Redis. nil: nobody wants to know.
+func called(c *client, it *item) func(db int, argv [][]byte) {
+	tracks, monitored := c.localTracking(nil) != nil, c.s.hub.monitors.Load() > 0
+	if it.cmd.Flags&command.Script == 0 && it.unit == nil || !tracks && !monitored {
+		return nil
+	}
+	commands := it.commands() // not the item, which would have to be allocated for every command
+	return func(db int, argv [][]byte) {
+		if monitored {
+			c.s.hub.feed(db, "lua", argv)
+		}
+		if !tracks {
+			return
+		}
+		if cmd, ok := command.Lookup(argv); !ok || cmd.Flags&command.Read == 0 {
+			return
+		}
+		for _, script := range commands {
+			if cmd, ok := command.Lookup(script); ok && cmd.Flags&command.Script != 0 {
+				track(c, cmd, script)
+			}
+		}
+	}
+}
+
+// track notes the keys of a command, unless the client said that it does not want them.
+func track(c *client, cmd *command.Command, argv [][]byte) {
 	forget := false
 	c.localTracking(func(t *tracking) {
 		if t.bcast || t.optin && !t.caching || t.optout && t.caching {

@@ -182,3 +182,18 @@ func TestOwnKeysAreNotPushed(t *testing.T) {
 	assert.Contains(t, feed.String(), `"incr" "n"`)
 	assert.NotContains(t, feed.String(), "holdfast")
 }
+
+// A mirror of everything is one of what clients have: KEYS is answered while Redis is away.
+func TestAMirrorOfEverythingHasNoneOfOurKeys(t *testing.T) {
+	srv := redistest.Start(t)
+	p := startProxy(t, srv.URL(), func(s *proxySettings) { s.mirror = []string{""} })
+	p.awaitMode(fallback.Online)
+	c := dialRaw(t, p.addr())
+	require.Equal(t, ":1\r\n", c.do("INCR", "k"))
+	p.awaitMirror()
+	srv.Kill()
+	p.awaitMode(fallback.Offline)
+	assert.Equal(t, "*1\r\n$1\r\nk\r\n", c.do("KEYS", "*"))
+	assert.Equal(t, ":1\r\n", c.do("DBSIZE"))
+	assert.Equal(t, ":2\r\n", c.do("INCR", "k"))
+}

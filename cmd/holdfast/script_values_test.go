@@ -35,6 +35,10 @@ func TestScriptsThatCannotBeFollowedAreHeld(t *testing.T) {
 			require.NoError(t, d.ConfigSet(bg, "maxmemory", "1").Err())
 			assert.ErrorContains(t, c.Eval(bg, scripts["hash"], []string{"aiclient:hash"}, 0).Err(), "OOM")
 			require.NoError(t, d.ConfigSet(bg, "maxmemory", "0").Err())
+			require.NoError(t, d.ConfigSet(bg, "min-replicas-to-write", "1").Err())
+			assert.ErrorContains(t, c.Eval(bg, scripts["hash"], []string{"aiclient:hash"}, 0).Err(), "NOREPLICAS")
+			assert.NoError(t, c.Eval(bg, "redis.call('TIME') return redis.call('HLEN',KEYS[1])", []string{"aiclient:hash"}).Err())
+			require.NoError(t, d.ConfigSet(bg, "min-replicas-to-write", "0").Err())
 		}
 		for name, script := range scripts {
 			p.awaitMode(fallback.Online)

@@ -31,7 +31,8 @@ type ConflictRecord struct {
 func (c *ConflictRecord) Needed() bool { return c.Commands != nil && !c.NoReply }
 
 // ReadConflicts calls fn for every recorded conflict of a data directory, oldest
-// first. A torn line (a crash while filing) is left out.
+// first. A torn line (a crash while filing) is left out. Lines that are damaged are told
+// of in the end, as ErrDamagedLines: the others were given to fn.
 func ReadConflicts(dir string, fn func(ConflictRecord) error) error {
 	f, err := os.Open(datadir.Conflicts(dir))
 	if errors.Is(err, os.ErrNotExist) {
@@ -41,11 +42,20 @@ func ReadConflicts(dir string, fn func(ConflictRecord) error) error {
 		return fmt.Errorf("open conflicts: %w", err)
 	}
 	defer f.Close()
-	return datadir.EachLine(f, func(line []byte) error {
+	damaged := 0
+	err = datadir.EachLine(f, func(line []byte) error {
 		var r ConflictRecord
 		if json.Unmarshal(line, &r) != nil {
+			damaged++
 			return nil
 		}
 		return fn(r)
 	})
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%s: %w: %d of them; what they said of conflicts cannot be shown", f.Name(), ErrDamagedLines, damaged)
+	}
+	return err
 }
+
+// ErrDamagedLines says that a file has lines that cannot be read.
+var ErrDamagedLines = errors.New("lines are damaged")

@@ -45,9 +45,10 @@ func init() {
 			return ""
 		}}
 	}
-	for _, p := range scriptParams() {
+	for _, p := range append(scriptParams(), slowParams()...) {
 		params[p.name] = p
 	}
+	params["maxmemory"] = maxmemoryParam()
 	params["notify-keyspace-events"] = &param{
 		name: "notify-keyspace-events",
 		get:  func(e *Engine) string { return e.events.String() },
@@ -64,11 +65,12 @@ func init() {
 
 // fixedParams say how the local store is: what they promise cannot be chosen here.
 var fixedParams = map[string]string{
-	"databases": strconv.Itoa(databases), "maxmemory": "0", "maxmemory-policy": "noeviction", "save": "", "appendonly": "yes",
+	"databases": strconv.Itoa(databases), "maxmemory-policy": "noeviction", "save": "", "appendonly": "yes",
 	"appendfsync": "always", "timeout": "0", "cluster-enabled": "no", "requirepass": "", "maxclients": "10000", "bind": "", "port": "0",
 	"replica-read-only": "yes", "slave-read-only": "yes", "io-threads": "1", "dir": "", "dbfilename": "", "daemonize": "no", "supervised": "no",
 	"min-replicas-to-write": "0", "rdbcompression": "no", "rdbchecksum": "yes", "unixsocket": "", "masterauth": "", "loglevel": "notice",
 	"replica-serve-stale-data": "yes", "aof-use-rdb-preamble": "no", "maxmemory-clients": "0", "activedefrag": "no",
+	"replicaof": "", "slaveof": "",
 }
 
 // immutableParams are those of them that no Redis changes while it runs.
@@ -79,10 +81,9 @@ var immutableParams = map[string]bool{"databases": true, "daemonize": true, "sup
 var keptParams = map[string]string{
 	"list-max-listpack-size": "-2", "list-max-ziplist-size": "-2", "list-compress-depth": "0", "hz": "10", "activerehashing": "yes",
 	"maxmemory-samples": "5", "lfu-log-factor": "10", "lfu-decay-time": "1", "lazyfree-lazy-eviction": "no", "lazyfree-lazy-expire": "no",
-	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "slowlog-log-slower-than": "10000",
-	"slowlog-max-len": "128", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
+	"lazyfree-lazy-server-del": "no", "lazyfree-lazy-user-del": "no", "lazyfree-lazy-user-flush": "no", "latency-monitor-threshold": "0", "latency-tracking": "yes", "tracking-table-max-keys": "1000000",
 	"client-query-buffer-limit": "1073741824", "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
-	"tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
+	"repl-backlog-size": "1048576", "tcp-keepalive": "300", "active-expire-effort": "1", "dynamic-hz": "yes",
 	"stop-writes-on-bgsave-error": "yes",
 }
 
@@ -165,7 +166,7 @@ func (c *call) config() {
 	case sub == "SET" && len(c.args) > 3:
 		c.configSet()
 	case sub == "RESETSTAT" && len(c.args) == 2:
-		c.e.expired = 0
+		c.e.expired, c.e.stats = 0, newStats()
 		c.ok()
 	case sub == "REWRITE" && len(c.args) == 2:
 		c.fail("ERR The server is running without a config file")
@@ -235,7 +236,7 @@ func (c *call) configSet() {
 			refusal = p.set(c.e, value)
 		case immutableParams[p.name]:
 			refusal = "can't set immutable config"
-		case value != old && !(p.name == "maxmemory" && isZero(value)):
+		case value != old:
 			refusal = "cannot be changed in the local store, which has '" + old + "'"
 		}
 		if refusal != "" {
@@ -250,9 +251,4 @@ func (c *call) configSet() {
 		}
 	}
 	c.ok()
-}
-
-func isZero(s string) bool {
-	n, ok := parseMemory(s)
-	return ok && n == 0
 }

@@ -53,6 +53,14 @@ type Config struct {
 	// notify-keyspace-events asks for them: by key, by event, or both; nil: nobody
 	// listens. It must not use the engine.
 	Notify func(db int, event, key string, byKey, byEvent bool)
+
+	// Publish delivers a message to those who listen, and counts them; nil: nobody listens.
+	// It must not use the engine.
+	Publish func(sharded bool, channel, message string) int64
+
+	// Who tells the address and the name of the client whose command runs, for SLOWLOG;
+	// nil: nobody knows.
+	Who func() (addr, name string)
 }
 
 // Engine is a Redis dataset that executes commands. It is not safe for
@@ -79,6 +87,9 @@ type Engine struct {
 	commandTime time.Duration // of one command, see budget.go
 
 	limits    limits
+	maxmemory memoryLimit
+	stats     stats
+	slow      slowLog
 	events    eventClass        // that Config.Notify is told of
 	happened  []keyEvent        // of the command that is being executed
 	executing bool              // a command is
@@ -114,9 +125,12 @@ func New(cfg Config) *Engine {
 		streamLimits: stream.DefaultLimits,
 
 		commandTime: commandTime,
+		stats:       newStats(),
 		limits:      defaultLimits(),
 		kept:        map[string]string{},
 	}
+	e.slow.after.Store(10_000)
+	e.slow.most = 128
 	e.beginScripting()
 	e.tick()
 	return e

@@ -23,6 +23,8 @@ type call struct {
 	effectSet bool
 	// indexed says that the handler of a stream has given its keys their versions itself.
 	indexed bool
+	// hasTrimmed says that a command on a stream has removed its oldest entries.
+	hasTrimmed bool
 	// steps counts the work since the clock was last looked at, until is when it has
 	// taken too long, unlimited says that it may: see budget.go.
 	steps     int
@@ -88,17 +90,26 @@ func (e *Engine) exec(c *call) {
 	if outermost && len(c.effects) > 0 {
 		e.dirty++
 	}
-	if !c.spec.own && !c.indexed && len(c.effects) > 0 {
-		for _, key := range c.keys() {
-			e.touch(c.db, key)
-		}
-		c.notifyStream()
+	if !c.spec.own && len(c.effects) > 0 {
+		c.touchKeys()
+		c.notifyStream() // also of groups, which WATCH does not look at
 	}
 	c.outlast(before)
 }
 
+// touchKeys notes that the keys of a command have changed, unless its handler did.
+func (c *call) touchKeys() {
+	for _, key := range c.keys() {
+		if !c.indexed {
+			c.e.touch(c.db, key)
+		}
+	}
+}
+
 // guarded runs the handler; a panic in it becomes an error reply.
 func (c *call) guarded() {
+	start := time.Now()
+	defer func() { c.e.account(c, start) }()
 	defer func() {
 		if r := recover(); r != nil {
 			c.effectSet, c.effects = true, nil

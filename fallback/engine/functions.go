@@ -243,7 +243,10 @@ func (c *call) fcall() {
 		c.fail(errReadOnlyScript)
 		return
 	}
-	run := c.newRun(readOnly)
+	if c.refusedForMemory(f.flags | flagDeclared) {
+		return
+	}
+	run := c.newRun(readOnly, f.flags)
 	c.transact(run, &invocation{name: f.name, fn: f.fn, globals: c.e.world.library,
 		args: []lua.Value{luaList(keys), luaList(argv)}, function: f.name})
 	if !c.failed() {

@@ -22,7 +22,14 @@ type Facts struct {
 	Accepted  int64 // connections
 	LastSave  time.Time
 	Persisted bool // what is acknowledged is on disk
+
+	Counted map[string]CommandStat // commands that the engine does not execute
+	Errors  map[string]int64       // replies to them by code
+	Tracked Tracked
 }
+
+// Tracked is what INFO tells of clients that track keys.
+type Tracked struct{ Clients, Keys, Items, Prefixes int }
 
 // infoSections are those of INFO, in their order.
 var infoSections = []struct {
@@ -31,7 +38,7 @@ var infoSections = []struct {
 }{
 	{"server", (*Engine).infoServer}, {"clients", (*Engine).infoClients}, {"memory", (*Engine).infoMemory},
 	{"persistence", (*Engine).infoPersistence}, {"stats", (*Engine).infoStats}, {"replication", (*Engine).infoReplication},
-	{"cpu", (*Engine).infoCPU}, {"modules", func(*Engine, Facts) string { return "" }}, {"errorstats", func(*Engine, Facts) string { return "" }},
+	{"cpu", (*Engine).infoCPU}, {"modules", func(*Engine, Facts) string { return "" }}, {"commandstats", (*Engine).infoCommandStats}, {"errorstats", (*Engine).infoErrorStats},
 	{"cluster", func(*Engine, Facts) string { return "cluster_enabled:0\r\n" }}, {"keyspace", (*Engine).infoKeyspace},
 }
 
@@ -42,10 +49,11 @@ func (e *Engine) Info(sections []string, f Facts) string {
 	for _, s := range sections {
 		want[strings.ToLower(s)] = true
 	}
-	all := len(want) == 0 || want["all"] || want["default"] || want["everything"]
+	all := want["all"] || want["everything"]
+	byDefault := len(want) == 0 || want["default"]
 	var out []string
 	for _, s := range infoSections {
-		if all || want[s.name] {
+		if all || byDefault && s.name != "commandstats" || want[s.name] {
 			title := strings.ToUpper(s.name[:1]) + s.name[1:]
 			if s.name == "cpu" {
 				title = "CPU"
@@ -68,7 +76,7 @@ func (e *Engine) infoServer(f Facts) string {
 
 func (e *Engine) infoClients(f Facts) string {
 	return fmt.Sprintf("connected_clients:%d\r\ncluster_connections:0\r\nmaxclients:10000\r\nclient_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\n"+
-		"blocked_clients:%d\r\ntracking_clients:0\r\nclients_in_timeout_table:0\r\n", f.Clients, f.Blocked)
+		"blocked_clients:%d\r\ntracking_clients:%d\r\nclients_in_timeout_table:0\r\n", f.Clients, f.Blocked, f.Tracked.Clients)
 }
 
 // memoryInUse is what the process uses: the heap in use, its peak, and what it has from the
@@ -97,9 +105,10 @@ func (e *Engine) infoMemory(Facts) string {
 	return fmt.Sprintf("used_memory:%d\r\nused_memory_human:%s\r\nused_memory_rss:%d\r\nused_memory_rss_human:%s\r\nused_memory_peak:%d\r\nused_memory_peak_human:%s\r\n"+
 		"used_memory_peak_perc:%.2f%%\r\nused_memory_overhead:0\r\nused_memory_startup:0\r\nused_memory_dataset:%d\r\nused_memory_dataset_perc:100.00%%\r\n"+
 		"total_system_memory:0\r\ntotal_system_memory_human:0B\r\nused_memory_lua:0\r\nused_memory_lua_human:0B\r\nused_memory_scripts:0\r\nused_memory_scripts_human:0B\r\n"+
-		"maxmemory:0\r\nmaxmemory_human:0B\r\nmaxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%d\r\n"+
+		"maxmemory:%d\r\nmaxmemory_human:%s\r\nmaxmemory_policy:noeviction\r\nmem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%d\r\n"+
 		"mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_clients_normal:0\r\nmem_aof_buffer:0\r\nmem_allocator:go\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n",
-		used, human(used), rss, human(rss), peak, human(peak), 100*float64(used)/float64(peak), used, float64(rss)/float64(used), int64(rss)-int64(used)) + fmt.Sprintf("number_of_cached_scripts:%d\r\nnumber_of_functions:%d\r\nnumber_of_libraries:%d\r\n",
+		used, human(used), rss, human(rss), peak, human(peak), 100*float64(used)/float64(peak), used,
+		e.maxmemory.most.Load(), human(uint64(e.maxmemory.most.Load())), float64(rss)/float64(used), int64(rss)-int64(used)) + fmt.Sprintf("number_of_cached_scripts:%d\r\nnumber_of_functions:%d\r\nnumber_of_libraries:%d\r\n",
 		e.scripts.count(), len(e.libs.names), len(e.libs.list))
 }
 
@@ -120,8 +129,9 @@ func (e *Engine) infoPersistence(f Facts) string {
 func (e *Engine) infoStats(f Facts) string {
 	return fmt.Sprintf("total_connections_received:%d\r\ntotal_commands_processed:%d\r\ninstantaneous_ops_per_sec:0\r\ntotal_net_input_bytes:0\r\ntotal_net_output_bytes:0\r\n"+
 		"rejected_connections:%d\r\nsync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%d\r\nexpired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\n"+
-		"evicted_keys:0\r\nevicted_clients:0\r\nkeyspace_hits:0\r\nkeyspace_misses:0\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\ntotal_error_replies:0\r\n",
-		f.Accepted, f.Commands, f.Refused, e.expired)
+		"evicted_keys:0\r\nevicted_clients:0\r\nkeyspace_hits:0\r\nkeyspace_misses:0\r\npubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n"+
+		"tracking_total_keys:%d\r\ntracking_total_items:%d\r\ntracking_total_prefixes:%d\r\ntotal_error_replies:%d\r\n",
+		f.Accepted, f.Commands, f.Refused, e.expired, f.Tracked.Keys, f.Tracked.Items, f.Tracked.Prefixes, errorReplies(e, f))
 }
 
 func (e *Engine) infoReplication(f Facts) string {

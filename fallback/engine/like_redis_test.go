@@ -98,6 +98,8 @@ func TestKeyspaceEventsAreRedis(t *testing.T) {
 		"EXPIRE a 100", "PERSIST a", "EXPIRE a -1", "DEL b none", "RENAME d d2", "COPY d2 d3", "MOVE d3 1", "LPUSH l a b c d", "RPUSH l e", "LPOP l", "RPOP l 2", "LSET l 0 x", "LINSERT l BEFORE x y", "LREM l 0 y", "LTRIM l 0 0", "LMOVE l l2 LEFT RIGHT", "RPOPLPUSH l2 l3", "LMPOP 1 l3 LEFT", "RPUSH l 3 1 2", "SORT l STORE sorted",
 		"SADD s a b c", "SREM s a", "SMOVE s s2 b", "SPOP s2", "SADD s d", "SUNIONSTORE s3 s", "SINTERSTORE s3 s none", "HSET h f v", "HSETNX h g v", "HINCRBY h n 1", "HINCRBYFLOAT h n 1.5", "HDEL h f g", "HDEL h n", "ZADD z 1 a 2 b 3 c 4 d", "ZINCRBY z 1 a", "ZADD z INCR 1 a", "ZREM z a", "ZREMRANGEBYSCORE z 2 2", "ZREMRANGEBYRANK z 0 0", "ZPOPMIN z", "ZADD z 1 a 2 b", "ZUNIONSTORE z2 1 z", "ZDIFFSTORE z3 2 z z2", "ZRANGESTORE z4 z 0 -1", "ZPOPMAX z 5",
 		"GEOADD g 1 1 a", "GEOSEARCHSTORE g2 g FROMLONLAT 1 1 BYRADIUS 1 km", "GEORADIUS g 1 1 1 km STORE g3", "SADD s a", "SADD s a", "ZADD z4 1 a", "SET x v NX", "SET x v NX", "RESTORE x 0 bad", "EVAL 'redis.call([[SET]],KEYS[1],1) redis.call([[DEL]],KEYS[1])' 1 lua",
+		"XGROUP CREATE st gr $ MKSTREAM", "XGROUP CREATE st gr2 0", "XGROUP CREATECONSUMER st gr Bob", "XGROUP CREATECONSUMER st gr Bob", "XADD st 1-0 f v", "XADD st MAXLEN 1 2-0 f v", "XREADGROUP GROUP gr Alice STREAMS st >", "XCLAIM st gr Mike 0 2-0 FORCE",
+		"XAUTOCLAIM st gr Lee 0 0", "XAUTOCLAIM st gr Bob 0 0", "XACK st gr 2-0", "XGROUP DELCONSUMER st gr none", "XGROUP DELCONSUMER st gr Bob", "XGROUP SETID st gr 0", "XSETID st 5-0", "XDEL st 2-0", "XDEL st 9-0", "XTRIM st MAXLEN 0", "XGROUP DESTROY st gr2", "XGROUP DESTROY st none",
 	} {
 		got = got[:0]
 		c.do(cmd(line))

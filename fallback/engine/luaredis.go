@@ -220,6 +220,10 @@ func (r *scriptRun) refuses(args []string) string {
 		return "This Redis command is not allowed from script"
 	case sp == nil:
 		return "command '" + strings.ToLower(args[0]) + "' is not supported offline"
+	case known && c.Flags&command.DenyOOM != 0 && r.lacksMemory():
+		return "-" + errOutOfSpace
+	case known && r.readOnly && c.Flags&(command.MayReplicate|command.Write) != 0:
+		return "Write commands are not allowed from read-only scripts."
 	case blocksStream(name, args):
 		return strings.ToLower(name) + " command is not allowed with BLOCK option from scripts"
 	}

@@ -104,6 +104,9 @@ func (c *call) notifyStream() {
 	}
 	if keys := c.keys(); streamEvents[name] != "" && len(keys) > 0 {
 		c.notify(streamEvents[name], keys[0])
+		if name == "XADD" && c.hasTrimmed {
+			c.notify("xtrim", keys[0])
+		}
 	}
 }
 

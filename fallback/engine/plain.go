@@ -15,16 +15,21 @@ type plainRead struct {
 // back as it was, and ok is false: Do knows what to answer.
 func (e *Engine) ReadPlain(dst []byte, db, proto int, argv [][]byte, held func(db int, key string) bool) (out []byte, ok bool) {
 	s := lookup(argv[0])
-	if s == nil || s.plain == nil || e.events&eventMiss != 0 || !s.arityOK(len(argv)) || db < 0 || db >= databases {
+	if s == nil || s.plain == nil || e.SlowAfter() == 0 || e.events&eventMiss != 0 || !s.arityOK(len(argv)) || db < 0 || db >= databases {
 		return dst, false
 	}
 	e.tick()
 	q := &e.query
 	*q = plainRead{e: e, db: db, argv: argv, held: held, out: replyBuf{b: dst, v3: proto == 3}}
+	timed := e.readShort(s)
 	if !s.plain(q) {
 		q.out.b = dst
 	}
-	out, ok = q.out.b, len(q.out.b) > len(dst)
+	if out, ok = q.out.b, len(q.out.b) > len(dst); !ok {
+		e.stats.counts[s.id].Calls-- // Do counts it
+	} else if timed != nil {
+		timed()
+	}
 	*q = plainRead{} // argv and dst are the caller's
 	return out, ok
 }

@@ -5,6 +5,8 @@ import (
 	"hash/crc64"
 	"strconv"
 	"strings"
+
+	"holdfast/fallback/engine/stream"
 )
 
 // rdbVersion ends each payload: the one of Redis 7.0, or the first that knows deadlines
@@ -53,9 +55,9 @@ func (c *call) dump() {
 	case *zset:
 		w.zset(v)
 	default:
-		if en.kind != "string" {
-			c.fail("ERR DUMP of a " + en.kind + " is not supported by the local store")
-			return
+		if en.kind == "stream" {
+			w.stream(en.stream, c.e.streamLimits)
+			break
 		}
 		w.b = append(w.b, rdbString)
 		w.str(en.value)
@@ -124,7 +126,7 @@ func (c *call) restore() {
 		c.fail("ERR DUMP payload version or checksum are wrong")
 		return
 	}
-	text, obj, ok := c.readRDB(c.args[3][:len(c.args[3])-10])
+	v, ok := c.readRDB(c.args[3][:len(c.args[3])-10])
 	if !ok {
 		c.fail("ERR Bad data format")
 		return
@@ -143,10 +145,16 @@ func (c *call) restore() {
 		return
 	}
 	c.isNew(key)
-	if obj == nil {
-		c.e.putString(c.db, key, text, at)
-	} else {
-		c.e.putObject(c.db, key, obj, at)
+	switch {
+	case v.stream != nil:
+		c.e.putStream(c.db, key, v.stream)
+		en := c.e.find(c.db, key)
+		en.deadline = at
+		c.e.schedule(en)
+	case v.obj != nil:
+		c.e.putObject(c.db, key, v.obj, at)
+	default:
+		c.e.putString(c.db, key, v.text, at)
 	}
 	c.notify("restore", key)
 	c.effects = append(c.effects, c.byState(key)...)
@@ -163,8 +171,15 @@ func rdbIntact(s string) bool {
 	return version <= rdbVersionMost && (sum == 0 || sum == rdbChecksum(body))
 }
 
-// readRDB reads a value: a string, or an object. ok is false for what is none.
-func (c *call) readRDB(s string) (text string, obj object, ok bool) {
+// restored is a value that was read: a stream, a collection, or a string.
+type restored struct {
+	text   string
+	obj    object
+	stream *stream.Stream
+}
+
+// readRDB reads a value. ok is false for what is none.
+func (c *call) readRDB(s string) (v restored, ok bool) {
 	r := &rdbReader{b: s, room: c.e.limits.bulk, lim: &c.e.limits}
 	defer func() {
 		if x := recover(); x != nil {
@@ -175,11 +190,15 @@ func (c *call) readRDB(s string) (text string, obj object, ok bool) {
 		}
 	}()
 	kind := r.byte()
-	if kind == rdbString {
-		text = r.str()
-		return text, nil, r.b == ""
+	switch kind {
+	case rdbString:
+		v.text = r.str()
+		return v, r.b == ""
+	case rdbStream, rdbStream2, rdbStream3:
+		v.stream = r.stream(kind, c.e.streamLimits)
+		return v, r.b == ""
 	}
-	obj = r.object(kind)
+	obj := r.object(kind)
 	if h, isHash := obj.(*hash); isHash {
 		for _, f := range h.fields {
 			if f.deadline != 0 && f.deadline <= c.e.nowMS {
@@ -187,7 +206,7 @@ func (c *call) readRDB(s string) (text string, obj object, ok bool) {
 			}
 		}
 	}
-	return "", obj, obj != nil && obj.size() > 0 && r.b == ""
+	return restored{obj: obj}, obj != nil && obj.size() > 0 && r.b == ""
 }
 
 // number of a listpack entry, as text.

@@ -9,8 +9,7 @@ import (
 // errRDB is what the reader panics with where a payload is damaged.
 var errRDB = errors.New("damaged value")
 
-// rdbReader reads values in every form that Redis up to 8 writes, but for streams and
-// modules. It trusts nothing: lengths are held against what there is, and compressed
+// rdbReader reads values in every form that Redis up to 8 writes, but for modules. It trusts nothing: lengths are held against what there is, and compressed
 // strings against the room.
 type rdbReader struct {
 	b    string

@@ -19,10 +19,13 @@ const (
 	rdbZsetZiplist  = 12
 	rdbHashZiplist  = 13
 	rdbQuicklist    = 14
+	rdbStream       = 15
 	rdbHashListpack = 16
 	rdbZsetListpack = 17
 	rdbQuicklist2   = 18
+	rdbStream2      = 19
 	rdbSetListpack  = 20
+	rdbStream3      = 21
 	rdbHashFields   = 24 // with deadlines of fields
 	rdbHashFieldsLP = 25 // the same as a listpack
 )

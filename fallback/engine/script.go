@@ -27,6 +27,7 @@ type scriptRun struct {
 	db       int // what the script has selected
 	proto    int // what redis.setresp has chosen
 	readOnly bool
+	noMemory bool   // what needs memory is refused until it has written
 	unsure   bool   // it asked for time, chance or order: a replay could differ
 	moved    bool   // it selected another database
 	seeded   bool   // it chose the seed of math.random
@@ -177,10 +178,13 @@ func (c *call) eval() {
 		c.fail(errReadOnlyScript)
 		return
 	}
+	if c.refusedForMemory(s.flags) {
+		return
+	}
 	w := c.e.world
 	w.eval.Set("KEYS", luaList(keys))
 	w.eval.Set("ARGV", luaList(argv))
-	run := c.newRun(readOnly || s.flags&flagNoWrites != 0)
+	run := c.newRun(readOnly || s.flags&flagNoWrites != 0, s.flags)
 	c.transact(run, &invocation{name: sha, fn: s.fn.With(w.eval), globals: w.eval})
 	switch {
 	case c.failed() || len(run.effects) == 0:
@@ -193,8 +197,9 @@ func (c *call) eval() {
 	w.eval.Set("ARGV", lua.NewTable())
 }
 
-func (c *call) newRun(readOnly bool) *scriptRun {
-	return &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{}}
+func (c *call) newRun(readOnly bool, flags scriptFlags) *scriptRun {
+	return &scriptRun{e: c.e, db: c.db, proto: 2, readOnly: readOnly, saved: map[savedKey]*savedValue{},
+		noMemory: flags&flagAllowOOM == 0 && !c.unlimited && c.e.OutOfMemory()}
 }
 
 // transact runs a script, and undoes it as a whole if it fails.
@@ -254,4 +259,22 @@ func (c *call) script() {
 func sha1Hex(s string) string {
 	sum := sha1.Sum([]byte(s))
 	return hex.EncodeToString(sum[:])
+}
+
+// OnlyReads reports whether the call of a script or function is of one that has declared
+// the flag no-writes.
+func (e *Engine) OnlyReads(argv [][]byte) bool {
+	if len(argv) < 2 {
+		return false
+	}
+	body, name := string(argv[1]), strings.ToUpper(string(argv[0]))
+	switch {
+	case strings.HasPrefix(name, "FCALL"):
+		f := e.libs.function(body)
+		return f != nil && f.flags&flagNoWrites != 0
+	case strings.HasPrefix(name, "EVALSHA"):
+		body, _ = e.scripts.get(strings.ToLower(body))
+	}
+	flags, _, failed := scriptHeader(body)
+	return failed == "" && flags&flagNoWrites != 0
 }

@@ -13,9 +13,9 @@ func serverCommands() map[string]*spec {
 		"SWAPDB": write(3, 0, 0, 0, 0).with((*call).swapDB),
 		"SELECT": read(2, 0, 0, 0).with((*call).selectDB),
 		"CONFIG": read(-2, 0, 0, 0).with((*call).config).unsure(), "INFO": read(-1, 0, 0, 0).with((*call).info).unsure(),
-		"MEMORY": read(-2, 0, 0, 0).keyed(memoryKeys).with((*call).memoryCommand).unsure(),
-		// Nobody subscribes here, so a message reaches nobody.
-		"PUBLISH": read(3, 0, 0, 0).with((*call).publish),
+		"SLOWLOG": read(-2, 0, 0, 0).with((*call).slowlog).unsure(),
+		"MEMORY":  read(-2, 0, 0, 0).keyed(memoryKeys).with((*call).memoryCommand).unsure(),
+		"PUBLISH": read(3, 0, 0, 0).with((*call).publish), "SPUBLISH": read(3, 0, 0, 0).with((*call).publish),
 	}
 }
 
@@ -51,7 +51,15 @@ func (c *call) time() {
 
 func (c *call) dbsize() { c.integer(int64(len(c.e.index(c.db).keys))) }
 
-func (c *call) publish() { c.integer(0) }
+// publish is PUBLISH and SPUBLISH, of a script above all: it takes effect at once, and is
+// never journaled.
+func (c *call) publish() {
+	if c.e.cfg.Publish == nil || c.unlimited || c.e.loading {
+		c.integer(0)
+		return
+	}
+	c.integer(c.e.cfg.Publish(len(c.args[0]) == len("SPUBLISH"), c.args[1], c.args[2]))
+}
 
 // flush is FLUSHDB and FLUSHALL.
 func (c *call) flush() {

@@ -122,6 +122,7 @@ func (c *call) xadd() {
 // trimmed trims and returns the option that gives the same on the same data.
 func (c *call) trimmed(s *stream.Stream, o streamOptions) []string {
 	n := s.Trim(o.trim)
+	c.hasTrimmed = n > 0
 	switch {
 	case !o.trim.Approx && o.trim.ByID:
 		return []string{o.by, "=", o.trim.MinID.String()}

@@ -23,6 +23,8 @@ type spec struct {
 	plain             func(q *plainRead) bool      // the short way of a busy read; see ReadPlain
 	own               bool                         // its handler keeps the index up to date itself
 	class             eventClass                   // of the keyspace events that it causes
+	id                int                          // its place in stats
+	container         bool                         // its subcommands are counted one by one
 }
 
 func (s *spec) arityOK(n int) bool { return n == s.arity || s.arity < 0 && n >= -s.arity }
@@ -95,6 +97,7 @@ func merge(class eventClass, families ...func() map[string]*spec) {
 	for _, f := range families {
 		for name, s := range f() {
 			s.class, s.own = class, class != eventStream
+			s.id, s.container = len(table), containers[name]
 			table[name] = s
 		}
 	}

@@ -21,6 +21,8 @@ type Filter struct {
 	buf      []byte
 	group    []byte // frames since MULTI
 	inGroup  bool
+	db       []byte // the SELECT that the client has got last
+	next     []byte // the one that came since; the client gets it with what is for that database
 }
 
 // maxSyncGroup bounds the bytes of one transaction that wait for its end: a longer one
@@ -53,8 +55,8 @@ func (f *Filter) Feed(b []byte) (out []byte) {
 		f.buf = f.buf[n:]
 	}
 	if f.passing {
-		out = append(append(out, f.group...), f.buf...)
-		f.group, f.buf = nil, nil
+		out = append(append(append(out, f.next...), f.group...), f.buf...)
+		f.next, f.group, f.buf = nil, nil, nil
 	}
 	return out
 }
@@ -97,50 +99,58 @@ func (f *Filter) command(out []byte) (int, []byte) {
 	case f.inGroup:
 		f.group = append(f.group, frame...)
 		if bytes.EqualFold(name, []byte("exec")) {
-			out = f.withoutFence(out)
+			out = f.transaction(out)
 			f.group, f.inGroup = f.group[:0], false
 		}
 	case bytes.EqualFold(name, []byte("multi")):
 		f.group, f.inGroup = append(f.group, frame...), true
 	case !f.Own(key):
-		out = append(out, frame...)
+		out = f.emit(out, name, frame)
 	}
 	return n, out
 }
 
-// withoutFence appends the transaction without what is Holdfast's. MULTI and EXEC of what
-// is a single command then are not there either: Redis sends none for that.
-func (f *Filter) withoutFence(out []byte) []byte {
-	start := len(out)
-	left, own := 0, false
-	var multi, exec []byte
-	for rest := f.group; len(rest) > 0; {
-		n, err := resp.ReplyLen(rest)
-		if err != nil || n == 0 {
-			return append(out[:start], f.group...)
+// emit appends a command for the client. A SELECT waits for a command that needs it: it may
+// be there for a key of Holdfast only.
+func (f *Filter) emit(out, name, frame []byte) []byte {
+	switch {
+	case bytes.EqualFold(name, []byte("select")):
+		f.next = bytes.Clone(frame)
+		return out
+	case f.next != nil && !bytes.EqualFold(name, []byte("ping")):
+		if !bytes.Equal(f.next, f.db) {
+			out = append(out, f.next...)
 		}
+		f.db, f.next = f.next, nil
+	}
+	return append(out, frame...)
+}
+
+// transaction appends the one that has ended without what is Holdfast's. MULTI and EXEC of
+// what is a single command then are not there either: Redis sends none for that.
+func (f *Filter) transaction(out []byte) []byte {
+	var frames [][]byte
+	own, left := false, 0
+	for rest := f.group; len(rest) > 0; {
+		n, _ := resp.ReplyLen(rest) // whole, as command has found
 		frame := rest[:n]
 		rest = rest[n:]
 		name, key := firstTwo(frame)
-		switch {
-		case multi == nil:
-			multi = frame
-		case len(rest) == 0:
-			exec = frame
-		case f.Own(key):
+		if f.Own(key) {
 			own = true
-		default:
-			if out = append(out, frame...); !bytes.EqualFold(name, []byte("select")) {
-				left++
-			}
+			continue
 		}
+		if !bytes.EqualFold(name, []byte("select")) {
+			left++
+		}
+		frames = append(frames, frame)
 	}
-	switch {
-	case !own:
-		return append(out[:start], f.group...)
-	case left > 1:
-		inner := append([]byte(nil), out[start:]...)
-		return append(append(append(out[:start], multi...), inner...), exec...)
+	if own && left <= 3 { // MULTI, one command or none, EXEC
+		frames = frames[1 : len(frames)-1]
+	}
+	for _, frame := range frames {
+		name, _ := firstTwo(frame)
+		out = f.emit(out, name, frame)
 	}
 	return out
 }

@@ -23,15 +23,16 @@ const (
 // grow. Those of the engine have a method for each command or call, and stay.
 var moreMethods = map[string]int{
 	"fallback/engine.call":      400,
-	"fallback/engine.Engine":    110,
+	"fallback/engine.Engine":    115,
 	"fallback/engine/lua.State": 70,
 
-	"fallback.Store":         156,
+	"fallback.Store":         164,
 	"fallback.mirror":        55,
 	"fallback.replayer":      42,
 	"gateway/convert.reader": 60,
 	"proxy.Server":           62,
-	"proxy.client":           162,
+	"proxy.client":           181,
+	"proxy.relay":            41,
 }
 
 // moreFiles are the packages that have more files. The engine has one for each family of
@@ -39,9 +40,9 @@ var moreMethods = map[string]int{
 var moreFiles = map[string]int{
 	"fallback/engine": 200,
 
-	"fallback": 56,
+	"fallback": 57,
 	"gateway":  60,
-	"proxy":    53,
+	"proxy":    60,
 }
 
 // checkCounts counts the methods of types and the files of packages. Tests are free.

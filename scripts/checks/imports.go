@@ -46,7 +46,7 @@ var within = map[string][]string{
 
 	"gateway":          {"gateway/conversation", "gateway/convert", "gateway/store"},
 	"gateway/transfer": {"gateway/store"},
-	"proxy":            {"proxy/cache", "proxy/front", "proxy/syncstream"},
+	"proxy":            {"proxy/cache", "proxy/embedded", "proxy/front", "proxy/syncstream"},
 }
 
 // testHelpers are imported by tests only, of any part.

@@ -167,7 +167,7 @@ func (s *Stream) Delivered(g *Group, id ID) {
 	if g.Read != UnknownRead && !s.deletedFrom(id) {
 		g.Read++
 	} else if s.Added > 0 {
-		g.Read = s.distance(id)
+		g.Read = s.Distance(id)
 	}
 	g.LastID = id
 }
@@ -181,7 +181,7 @@ func (s *Stream) Lag(g *Group) (int64, bool) {
 	if g.Read != UnknownRead && !s.deletedFrom(g.LastID) {
 		return s.Added - g.Read, true
 	}
-	if read := s.distance(g.LastID); read != UnknownRead {
+	if read := s.Distance(g.LastID); read != UnknownRead {
 		return s.Added - read, true
 	}
 	return 0, false
@@ -196,9 +196,9 @@ func (s *Stream) deletedFrom(id ID) bool {
 	return !s.MaxDeleted.Less(id)
 }
 
-// distance is how many entries were ever added up to the id, where that is certain;
+// Distance is how many entries were ever added up to the id, where that is certain;
 // else UnknownRead.
-func (s *Stream) distance(id ID) int64 {
+func (s *Stream) Distance(id ID) int64 {
 	last := id.Compare(s.LastID)
 	switch {
 	case s.Added == 0:
