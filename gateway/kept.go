@@ -38,6 +38,7 @@ func (g *Gateway) goOn(ctx context.Context, c *call) (former, *apiError) {
 	if c.dialect.wire() != wireResponses || c.op != opGenerate {
 		return former{}, nil
 	}
+	c.unkept = gjson.GetBytes(c.body, "store").Type == gjson.False
 	f := former{id: gjson.GetBytes(c.body, "previous_response_id").Str, input: gjson.GetBytes(c.body, "input").Raw}
 	if !strings.HasPrefix(f.id, convert.KeptPrefix) {
 		return f, nil

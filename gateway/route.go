@@ -268,7 +268,6 @@ func (c *call) parseBody() *apiError {
 	}
 	c.model = model.Str
 	c.stream = gjson.GetBytes(c.body, "stream").Bool()
-	c.unkept = gjson.GetBytes(c.body, "store").Type == gjson.False
 	return nil
 }
 

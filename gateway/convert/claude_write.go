@@ -100,6 +100,9 @@ func (q *request) claudeSampling(can abilities, thinks bool, out object) error {
 // 1,024 and less than max_tokens, of which it is a part.
 func (q *request) claudeThink(can abilities, out, config object) bool {
 	t := q.thinking
+	if q.choice.mode == chooseAny || q.choice.mode == chooseTool { // Claude refuses both at once
+		return false
+	}
 	if can.adaptive {
 		if word := can.effort(t); word != "" && t.effort != "none" && t.budget != "0" {
 			config["effort"] = word
@@ -109,7 +112,7 @@ func (q *request) claudeThink(can abilities, out, config object) bool {
 		return false
 	}
 	n := can.tokens(t)
-	if n <= 0 || !q.sealedLoop() || q.choice.mode == chooseAny || q.choice.mode == chooseTool {
+	if n <= 0 || !q.sealedLoop() {
 		return false
 	}
 	limit, given := defaultMaxTokens+n, q.maxTokens.set()

@@ -17,6 +17,7 @@ func readsSafely(f *testing.F, client Format) {
 		f.Add([]byte(body))
 	}
 	f.Add([]byte(withResult(client, "c1")))
+	f.Add([]byte(`{"":""}`))
 	f.Add([]byte(stopFields(client, `["A","B"]`)))
 	models := map[Format]string{Chat: "gpt-5", Responses: "gpt-5", Claude: "claude-sonnet-4-5", Gemini: "gemini-3-pro"}
 	f.Fuzz(func(t *testing.T, body []byte) {

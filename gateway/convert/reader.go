@@ -112,6 +112,9 @@ func (r *reader) texts(field string, v gjson.Result) (out []string) {
 }
 
 func join(path, key string) string {
+	if key == "" { // it has to be named all the same
+		key = `""`
+	}
 	if path == "" {
 		return key
 	}

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 
@@ -76,15 +75,12 @@ func TestThoughtsGoBackWithTheirCalls(t *testing.T) {
 			require.Empty(t, c.Recalls)
 			answer, err := c.Answer([]byte(th.whole))
 			require.NoError(t, err, name)
-			require.NotContains(t, string(answer), `"sig"`+"x")
 			plain := c.Seals()
 			require.Len(t, plain, 1, name)
 			s := c.Stream()
-			var out []byte
 			for _, e := range th.events {
-				made, _, err := s.Event([]byte(e))
+				_, _, err := s.Event([]byte(e))
 				require.NoError(t, err, name)
-				out = append(out, bytes.Join(made, nil)...)
 			}
 			_, err = s.End()
 			require.NoError(t, err)

@@ -94,6 +94,11 @@ func (o options) run() (failed int, err error) {
 				fmt.Printf("%-20s %-10s %-7s %-4s %5.1fs %s\n", c.name, p.name, kind, res.mark(), res.took.Seconds(), res.why)
 			}
 		}
+		if o.table != "" { // what was run is there, whatever comes
+			if err := t.write(o.table); err != nil {
+				return failed, err
+			}
+		}
 	}
 	return failed, t.write(o.table)
 }

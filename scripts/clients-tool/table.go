@@ -45,26 +45,44 @@ protocol behind it whose provider refuses what the real one refuses. A case is l
 - image: the provider gets an image that the client read
 - count: the number of tokens; of a pool of Chat Completions, which has no such question, an estimate
 
-| client | speaks | chat | responses | claude | gemini |
-|---|---|---|---|---|---|
+| client | version | speaks | chat | responses | claude | gemini |
+|---|---|---|---|---|---|---|
 `
 
-// write writes the table to a file, or prints it.
+// write writes the table to a file, or prints it. Rows that the file has of clients
+// that were not run stay.
 func (t *table) write(path string) error {
-	var out strings.Builder
-	out.WriteString(head)
+	rows := map[string]string{}
+	old, _ := os.ReadFile(path) // none: there are no rows
+	for line := range strings.Lines(string(old)) {
+		rows[rowName(line)] = line
+	}
 	for _, c := range t.rows {
-		fmt.Fprintf(&out, "| %s %s | %s |", c.name, versions[c.dir], c.protocol)
+		var row strings.Builder
+		fmt.Fprintf(&row, "| %s | %s | %s |", c.name, version(c), c.protocol)
 		for _, p := range pools {
-			fmt.Fprintf(&out, " %s |", strings.Join(t.cells[[2]string{c.name, p.name}], ", "))
+			fmt.Fprintf(&row, " %s |", strings.Join(t.cells[[2]string{c.name, p.name}], ", "))
 		}
-		out.WriteString("\n")
+		rows[c.name] = row.String() + "\n"
+	}
+	out := head
+	for _, c := range clients {
+		out += rows[c.name]
 	}
 	if path == "" {
-		fmt.Print(out.String())
+		fmt.Print(out)
 		return nil
 	}
-	return os.WriteFile(path, []byte(out.String()), 0o644)
+	return os.WriteFile(path, []byte(out), 0o644)
+}
+
+// rowName is the client of a row.
+func rowName(line string) string {
+	cells := strings.SplitN(line, "|", 3)
+	if len(cells) < 3 {
+		return ""
+	}
+	return strings.TrimSpace(cells[1])
 }
 
 // versions are those of ./scripts/clients, which names them in CLIENT_VERSIONS.
@@ -77,6 +95,15 @@ var versions = func() map[string]string {
 	}
 	return out
 }()
+
+// version is a client's; an SDK is named by its package.
+func version(c client) string {
+	name, _, _ := strings.Cut(c.name, " ")
+	if v, ok := versions[name]; ok {
+		return v
+	}
+	return versions[c.dir]
+}
 
 // picture is a small image: a red square.
 func picture() []byte {

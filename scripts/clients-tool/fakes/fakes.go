@@ -175,8 +175,3 @@ func (s stream) send(name string, v any) {
 }
 
 type object = map[string]any
-
-func quoted(v any) string {
-	out, _ := json.Marshal(v)
-	return string(out)
-}
