@@ -72,6 +72,9 @@ func (c *client) aside(cmd *command.Command, argv [][]byte) {
 		if isOK(reply) && (cmd.Name == "script|kill" || cmd.Name == "function|kill") {
 			c.s.cfg.Upstream.ScriptEnded() // what the client sends next is not refused any more
 		}
+		if acknowledged(reply) != nil {
+			c.s.writePause.noteAll([][][]byte{argv})
+		}
 		c.answer(reply)
 	case ctx.Err() != nil:
 		c.reject("UPSTREAMDOWN Redis is too busy to take '" + cmd.Name + "' yet: try again")

@@ -77,6 +77,7 @@ func (c *client) awaitPause(commands ...[][]byte) {
 	}
 	c.flush()
 	if !p.await(c.s.cfg.CommandTimeout * 17 / 20) {
+		p.note(0) // somebody may have ended it at Redis itself: the next write shows
 		c.s.cfg.Upstream.GiveUp(errWritesPaused)
 	}
 }

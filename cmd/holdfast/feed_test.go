@@ -10,9 +10,10 @@ import (
 )
 
 // MONITOR through the proxy shows what clients sent, as they sent it, and nothing of what the
-// proxy adds: fences, the PTTL of cached reads, heartbeats, the set-up of connections.
+// proxy adds to it: fences, the PTTL of cached reads, heartbeats, the set-up of connections.
 func TestMonitorShowsWhatClientsSent(t *testing.T) {
 	p := startPair(t)
+	p.p.awaitMirror() // what the mirror reads is shown, as any other client's reads
 	mon, c := dialRaw(t, p.proxied), dialRaw(t, p.proxied)
 	require.Equal(t, "+OK\r\n", mon.do("MONITOR"))
 	for _, args := range [][]string{

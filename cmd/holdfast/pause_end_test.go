@@ -60,6 +60,19 @@ func TestRedisIsBackAsSoonAsItAnswers(t *testing.T) {
 	}
 }
 
+// A pause that was ended at Redis itself, past the proxy, is over for its clients as well.
+func TestAPauseThatSomebodyElseEnded(t *testing.T) {
+	srv, p := online(t)
+	c, d := p.client(), directClient(t, srv)
+	require.NoError(t, c.Do(bg, "CLIENT", "PAUSE", "60000", "WRITE").Err())
+	require.NoError(t, d.Do(bg, "CLIENT", "UNPAUSE").Err())
+	over := time.Now()
+	redistest.Eventually(t, patience, "writes", func() bool {
+		return c.Set(bg, "unheld", 1, 0).Err() == nil && p.st.store.Mode() == fallback.Online
+	})
+	assert.Less(t, time.Since(over), 3*time.Second)
+}
+
 // Who makes Redis a replica, or pauses its writes, can take that back through the proxy,
 // which takes neither for a Redis that serves.
 func TestAnOutageMadeThroughTheProxyEndsThroughIt(t *testing.T) {
