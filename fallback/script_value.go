@@ -30,7 +30,7 @@ type unfollowable struct {
 }
 
 // asksOther finds calls whose answers differ from one server to the next.
-var asksOther = regexp.MustCompile(`(?i)['"](time|spop|srandmember|zrandmember|hrandfield|randomkey)['"]|math\.random`)
+var asksOther = regexp.MustCompile(`(?i)call\s*\(?\s*['"](time|spop|srandmember|zrandmember|hrandfield|randomkey)['"]|math\.random`)
 
 func (u *unfollowable) note(argv [][]byte, yes bool) {
 	u.mu.Lock()
