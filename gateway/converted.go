@@ -19,17 +19,12 @@ const maxAnswer = 64 << 20
 // relayConverted answers with a plain answer of another protocol. A provider that
 // was asked for a stream may give one as well.
 func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	body = unzipped(body, maxAnswer)
-	if status, ok := disguised(body); ok && err == nil {
-		return disguisedError(c, a, status, resp.Header, body)
+	body, failed := wholeAnswer(ctx, c, a, resp)
+	if failed != nil {
+		return *failed
 	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return leftAlone(context.Cause(ctx), false)
-	case err != nil:
-		return bodyFailed(err)
-	case len(body) > maxAnswer:
+	var err error
+	if len(body) > maxAnswer {
 		err = fmt.Errorf("the provider's answer is over %d MiB", maxAnswer>>20)
 	}
 	var out []byte
@@ -47,6 +42,26 @@ func (f *forwarder) relayConverted(ctx context.Context, w http.ResponseWriter, c
 	f.thoughts.keep(ctx, a.id, c.conversion.Seals())
 	convertedHeader(w.Header(), resp.Header, "application/json")
 	return sendWhole(w, out)
+}
+
+// wholeAnswer reads a plain answer of at most a little over maxAnswer. failed is the
+// attempt that it is instead, if it broke off or is an error that calls itself a success.
+func wholeAnswer(ctx context.Context, c *call, a *account, resp *http.Response) (body []byte, failed *attempt) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body = unzipped(body, maxAnswer)
+	var t attempt
+	status, ok := disguised(body)
+	switch {
+	case ok && err == nil:
+		t = disguisedError(c, a, status, resp.Header, body)
+	case err != nil && ctx.Err() != nil:
+		t = leftAlone(context.Cause(ctx), false)
+	case err != nil:
+		t = bodyFailed(err)
+	default:
+		return body, nil
+	}
+	return nil, &t
 }
 
 // unusable is the attempt that got something that is no answer. err holds no secrets.

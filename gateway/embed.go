@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 
@@ -193,16 +192,9 @@ func packFloats(values gjson.Result) string {
 
 // relayEmbedding answers with vectors of the other protocol.
 func relayEmbedding(ctx context.Context, w http.ResponseWriter, c *call, a *account, resp *http.Response) attempt {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	body = unzipped(body, maxAnswer)
-	if status, ok := disguised(body); ok && err == nil {
-		return disguisedError(c, a, status, resp.Header, body)
-	}
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return leftAlone(context.Cause(ctx), false)
-	case err != nil:
-		return bodyFailed(err)
+	body, failed := wholeAnswer(ctx, c, a, resp)
+	if failed != nil {
+		return *failed
 	}
 	out, err := c.embedding.answer(body)
 	if err != nil {

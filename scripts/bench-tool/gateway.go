@@ -5,7 +5,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -84,19 +83,10 @@ func newGatewayField(o options) (_ *gatewayField, err error) {
 
 // startHTTP is start for a program that answers HTTP.
 func (f *field) startHTTP(program string, args func(addr, dir string) []string) (*process, string, error) {
-	addr, err := freeAddr()
+	p, addr, err := f.launch(program, args)
 	if err != nil {
 		return nil, "", err
 	}
-	dir, err := os.MkdirTemp(f.dir, filepath.Base(program)+"-")
-	if err != nil {
-		return nil, "", err
-	}
-	p, err := startProcess(dir, program, args(addr, dir)...)
-	if err != nil {
-		return nil, "", err
-	}
-	f.stops = append(f.stops, p.stop)
 	err = until(startTimeout, func() error {
 		resp, err := http.Get("http://" + addr + "/healthz")
 		if err != nil {

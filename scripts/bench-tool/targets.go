@@ -78,6 +78,15 @@ func (f *field) stop() {
 
 // start runs program on a free address, in a directory of its own.
 func (f *field) start(program string, args func(addr, dir string) []string) (*process, string, error) {
+	p, addr, err := f.launch(program, args)
+	if err != nil {
+		return nil, "", err
+	}
+	return p, addr, p.waitReady(addr)
+}
+
+// launch is start that does not wait until the program answers.
+func (f *field) launch(program string, args func(addr, dir string) []string) (*process, string, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, "", err
@@ -91,7 +100,7 @@ func (f *field) start(program string, args func(addr, dir string) []string) (*pr
 		return nil, "", err
 	}
 	f.stops = append(f.stops, p.stop)
-	return p, addr, p.waitReady(addr)
+	return p, addr, nil
 }
 
 // delay puts a proxy in front of addr that holds every answer back for rtt.

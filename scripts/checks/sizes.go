@@ -19,7 +19,17 @@ const (
 
 func checkSizes(root string) ([]string, error) {
 	var found []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := eachSource(root, func(path string) error {
+		problems, err := sizeProblems(path)
+		found = append(found, problems...)
+		return err
+	})
+	return found, err
+}
+
+// eachSource calls fn for every file of Go below root that is no test.
+func eachSource(root string, fn func(path string) error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -33,11 +43,8 @@ func checkSizes(root string) ([]string, error) {
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return nil
 		}
-		problems, err := sizeProblems(path)
-		found = append(found, problems...)
-		return err
+		return fn(path)
 	})
-	return found, err
 }
 
 func sizeProblems(path string) ([]string, error) {
